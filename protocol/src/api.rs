@@ -1,0 +1,188 @@
+//! The control API as data: what its HTTP routes take and give, as JSON.
+//!
+//! | route | takes | gives |
+//! |---|---|---|
+//! | `GET /v1/project` | | [`ProjectView`] |
+//! | `HEAD /v1/blobs/{hash}` | | 200 when held, 404 when not |
+//! | `PUT /v1/blobs/{hash}` | the bytes | 204; 400 when they have another hash |
+//! | `POST /v1/jobs` | [`SubmitRequest`] | [`SubmitReply`]; the same reply on a repeat |
+//! | `GET /v1/jobs` | | a list of [`JobView`], newest first |
+//! | `GET /v1/jobs/{job}` | `?after=N&wait_ms=M` | [`JobView`], once its version is over `N`, or after `M` ms |
+//! | `POST /v1/jobs/{job}/cancel` | | [`JobView`] |
+//! | `GET /v1/jobs/{job}/output` | | a list of [`OutputFile`] |
+//! | `GET /v1/jobs/{job}/output/{stage}/{name}` | | the bytes, as an attachment |
+//! | `GET /v1/workers` | | a list of [`WorkerView`] |
+//! | `POST /v1/invitations` | [`InviteRequest`] | [`InviteReply`] |
+//!
+//! Every route needs `Authorization: Bearer TOKEN`. Errors are [`ApiError`] with a status of 4xx
+//! or 5xx.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{BlobHash, JobId, JobSpec, ProjectId, RelativeName, SubmissionId, WorkerId};
+
+/// A request to take a job.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SubmitRequest {
+    /// The submitter's own name for this submission: a repeat returns the same job.
+    pub submission: SubmissionId,
+    /// The job; its blobs must be held already.
+    pub job: JobSpec,
+}
+
+/// The job is durable.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubmitReply {
+    /// Its id.
+    pub job: JobId,
+}
+
+/// Where a job stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobState {
+    /// Units are waiting or running, or an output is being put together.
+    Running,
+    /// Every stage's output is there.
+    Done,
+    /// A unit failed, or could not be answered.
+    Failed,
+    /// The submitter ended it.
+    Cancelled,
+}
+
+impl JobState {
+    /// Whether nothing more will happen.
+    pub fn is_final(self) -> bool {
+        self != Self::Running
+    }
+}
+
+/// A job as its submitter sees it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JobView {
+    /// Its id.
+    pub job: JobId,
+    /// The submitter's name for it.
+    pub name: String,
+    /// Where it stands.
+    pub state: JobState,
+    /// Grows with each change, for waiting on the next one.
+    pub version: u64,
+    /// RFC 3339, UTC.
+    pub submitted_at: String,
+    /// RFC 3339, UTC; when the state became final.
+    pub ended_at: Option<String>,
+    /// Why it failed, in a sentence.
+    pub failure: Option<String>,
+    /// Its stages in order.
+    pub stages: Vec<StageView>,
+}
+
+/// Where a stage stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StageState {
+    /// It waits for an earlier stage.
+    Blocked,
+    /// Its units are waiting or running.
+    Open,
+    /// Its output is being put together.
+    Reducing,
+    /// Its output is there.
+    Done,
+}
+
+/// A stage as its submitter sees it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StageView {
+    /// Its name.
+    pub name: String,
+    /// Where it stands.
+    pub state: StageState,
+    /// Its items; unknown before it starts.
+    pub items: Option<u64>,
+    /// Items of settled units.
+    pub items_settled: u64,
+    /// Settled units.
+    pub units_settled: u64,
+    /// Attempts leased now.
+    pub attempts_leased: u64,
+    /// Attempts that ended without an answer.
+    pub attempts_inconclusive: u64,
+    /// CPU seconds of settled attempts.
+    pub cpu_seconds: f64,
+}
+
+/// One file of a job's output.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputFile {
+    /// The stage it comes from.
+    pub stage: String,
+    /// Its name within the stage.
+    pub name: RelativeName,
+    /// Its length.
+    pub bytes: u64,
+    /// Its hash.
+    pub hash: BlobHash,
+}
+
+/// A worker as the operator sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerView {
+    /// Its key.
+    pub worker: WorkerId,
+    /// Slots it offers.
+    pub slots: u32,
+    /// Leases it holds.
+    pub leases: u64,
+    /// Results accepted from it since the coordinator started.
+    pub results: u64,
+    /// RFC 3339, UTC.
+    pub connected_at: String,
+}
+
+/// The project as the operator sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProjectView {
+    /// Its key.
+    pub project: ProjectId,
+    /// Its name.
+    pub name: String,
+    /// Who runs it.
+    pub operator: String,
+    /// What it computes.
+    pub purpose: String,
+    /// RFC 3339, UTC; when its record ends.
+    pub record_expires_at: String,
+    /// Where this coordinator listens.
+    pub addresses: Vec<String>,
+}
+
+/// A request for an invitation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InviteRequest {
+    /// How long it can be used.
+    pub valid_seconds: u64,
+}
+
+/// An invitation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InviteReply {
+    /// The line to send to a colleague.
+    pub ticket: String,
+    /// RFC 3339, UTC.
+    pub expires_at: String,
+}
+
+/// What went wrong with a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{error}")]
+pub struct ApiError {
+    /// What, where and the limit.
+    pub error: String,
+    /// What to do.
+    pub hint: Option<String>,
+}

@@ -1,0 +1,354 @@
+//! A job as it is submitted, stored and handed to workers.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::limits::{
+    ATTEMPTS_MAX, ITEMS_MAX, ITEMS_PER_UNIT_MAX, NAME_BYTES_MAX, QUORUM_MAX, STAGE_FILES_MAX,
+    STAGES_MAX,
+};
+use crate::{BlobHash, BlobRef, RelativeName, StageIndex, Value, ValueMap, wire};
+
+/// A whole job, its files already known by hash.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JobSpec {
+    /// The submitter's name for it.
+    pub name: String,
+    /// What items' seeds are drawn from.
+    pub seed: u64,
+    /// How many agreeing results settle a unit.
+    pub quorum: NonZeroU32,
+    /// How many attempts of a unit may end without an answer before the job is given up.
+    pub max_attempts: NonZeroU32,
+    /// In the order of the manifest; a stage comes after those it takes its input from.
+    pub stages: Vec<StageSpec>,
+}
+
+/// One stage of a job.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StageSpec {
+    /// Unique within the job.
+    pub name: String,
+    /// What its units run.
+    pub task: StageTask,
+    /// How its input is cut into items.
+    pub splitter: Splitter,
+    /// How many items go into a unit.
+    pub unit_size: UnitSize,
+    /// How its results become its output.
+    pub reducer: Reducer,
+}
+
+/// What a stage's units run: all that a worker needs besides a lease.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StageTask {
+    /// The WebAssembly module.
+    pub module: BlobRef,
+    /// The function of the module, by its name in the source.
+    pub function: String,
+    /// Fields that every item shares.
+    pub parameters: ValueMap,
+    /// Files that every item may read.
+    pub files: Vec<FileRef>,
+    /// What an item and a unit may use.
+    pub limits: Limits,
+    /// The job's seed; each item's own is drawn from it by [`crate::item_seed`].
+    pub seed: u64,
+}
+
+/// A file shared by the items of a stage.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileRef {
+    /// The name by which the task opens it.
+    pub name: String,
+    /// Its bytes.
+    pub blob: BlobRef,
+}
+
+/// How a stage's input is cut into items. Each item is a map of fields.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Splitter {
+    /// One item for each whole number from `start` up to, not including, `end`.
+    Range {
+        /// The field that holds the number.
+        field: String,
+        /// The first number.
+        start: i64,
+        /// One past the last.
+        end: i64,
+    },
+    /// One item for each line of a text, without its line end.
+    Lines {
+        /// The field that holds the line.
+        field: String,
+        /// The text.
+        source: BlobRef,
+    },
+    /// One item for each combination of the axes' values, the last axis running fastest.
+    Grid {
+        /// At least one.
+        axes: Vec<Axis>,
+    },
+    /// One item: the whole output of an earlier stage.
+    After {
+        /// The earlier stage.
+        stage: StageIndex,
+        /// The field that holds its output's bytes.
+        field: String,
+    },
+}
+
+/// One parameter of a grid.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Axis {
+    /// The field that holds the value.
+    pub field: String,
+    /// At least one.
+    pub values: Vec<Value>,
+}
+
+/// How many items go into a unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UnitSize {
+    /// As many as take about the coordinator's target duration, learned as the stage runs.
+    Auto,
+    /// Always this many, the last unit of the stage excepted.
+    Fixed(NonZeroU32),
+}
+
+/// How settled results become a stage's output, in the order of items.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reducer {
+    /// One file: outputs that are bytes or text, one after the other.
+    Concat {
+        /// The file's name.
+        file: RelativeName,
+    },
+    /// One file: each output a line, text as it is, anything else as JSON.
+    Lines {
+        /// The file's name.
+        file: RelativeName,
+    },
+    /// One file: outputs that are a record or a list of records, as CSV (RFC 4180) with a header.
+    Csv {
+        /// The file's name.
+        file: RelativeName,
+    },
+    /// Files: each output is a map of names to contents.
+    Files,
+    /// One file: neighbours combined by a function of the module until one is left, as JSON.
+    Merge {
+        /// The file's name.
+        file: RelativeName,
+        /// The module's merge function, by its name in the source.
+        function: String,
+    },
+}
+
+/// What an item and a unit may use.
+///
+/// Limits that make an answer (memory, output, log, host calls) are an item's, so that answers do
+/// not depend on how units were cut. Time is a unit's, and running out of it is no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Linear memory of an item.
+    pub memory_bytes: u64,
+    /// Output of an item.
+    pub output_bytes: u64,
+    /// Log of an item.
+    pub log_bytes: u64,
+    /// Calls of the host by an item.
+    pub host_calls: u64,
+    /// CPU time of a unit.
+    pub cpu: Duration,
+    /// Time of a unit, suspension not counted.
+    pub wall: Duration,
+}
+
+impl Default for Limits {
+    /// Enough for most tasks, little enough for most volunteers' machines.
+    fn default() -> Self {
+        Self {
+            memory_bytes: 512 * 1024 * 1024,
+            output_bytes: 16 * 1024 * 1024,
+            log_bytes: 16 * 1024,
+            host_calls: 1_000_000,
+            cpu: Duration::from_secs(60 * 60),
+            wall: Duration::from_secs(4 * 60 * 60),
+        }
+    }
+}
+
+impl Limits {
+    /// The most memory an item may ask for: all that 32-bit WebAssembly can address.
+    pub const MEMORY_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
+    /// The most output an item may ask for.
+    pub const OUTPUT_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+    /// The most log an item may ask for.
+    pub const LOG_BYTES_MAX: u64 = 64 * 1024;
+}
+
+/// Why a job cannot be taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum JobSpecError {
+    /// A count or size is outside its bounds.
+    #[error("{what} is {value}; it must be {min} to {max}")]
+    OutOfBounds {
+        /// What was counted, by its key in the manifest.
+        what: String,
+        /// What it is.
+        value: u64,
+        /// The least allowed.
+        min: u64,
+        /// The most allowed.
+        max: u64,
+    },
+    /// A name is empty, too long or has characters other than letters, digits, `-`, `_` and `.`.
+    #[error(
+        "{what} {name:?} is no name: use 1 to {NAME_BYTES_MAX} letters, digits, `-`, `_` or `.`"
+    )]
+    Name {
+        /// What was named.
+        what: String,
+        /// The name.
+        name: String,
+    },
+    /// Two things have one name.
+    #[error("{what} `{name}` is there twice")]
+    Duplicate {
+        /// What was named.
+        what: String,
+        /// The name.
+        name: String,
+    },
+    /// A stage takes its input from one that does not come before it.
+    #[error("stage `{stage}` must come after the stage it takes its input from")]
+    StageOrder {
+        /// The later stage.
+        stage: String,
+    },
+}
+
+impl JobSpec {
+    /// Checks every bound and name.
+    ///
+    /// # Errors
+    /// The first thing wrong.
+    pub fn check(&self) -> Result<(), JobSpecError> {
+        check_name("the job", &self.name)?;
+        check_bounds("quorum", self.quorum.get().into(), 1, QUORUM_MAX.into())?;
+        check_bounds("max_attempts", self.max_attempts.get().into(), 1, ATTEMPTS_MAX.into())?;
+        check_bounds("the number of stages", self.stages.len() as u64, 1, STAGES_MAX as u64)?;
+        check_unique("stage", self.stages.iter().map(|stage| stage.name.as_str()))?;
+        for (index, stage) in self.stages.iter().enumerate() {
+            stage.check(index)?;
+        }
+        Ok(())
+    }
+}
+
+impl StageSpec {
+    /// The number of items, where the splitter knows it without reading anything.
+    pub fn item_count(&self) -> Option<u64> {
+        match &self.splitter {
+            Splitter::Range { start, end, .. } => {
+                Some(u64::try_from(i128::from(*end) - i128::from(*start)).unwrap_or(0))
+            }
+            Splitter::Grid { axes } => axes
+                .iter()
+                .try_fold(1_u64, |count, axis| count.checked_mul(axis.values.len() as u64)),
+            Splitter::After { .. } => Some(1),
+            Splitter::Lines { .. } => None,
+        }
+    }
+
+    /// The hash of all that decides what its items compute: what leases bind.
+    pub fn input_hash(&self) -> BlobHash {
+        BlobHash::of(&wire::encode(&(&self.task, &self.splitter)))
+    }
+
+    fn check(&self, index: usize) -> Result<(), JobSpecError> {
+        check_name("the stage", &self.name)?;
+        check_name("the function", &self.task.function)?;
+        let files = &self.task.files;
+        check_bounds("the number of files", files.len() as u64, 0, STAGE_FILES_MAX as u64)?;
+        check_unique("file", files.iter().map(|file| file.name.as_str()))?;
+        let fields = self.splitter.fields();
+        for field in fields.iter().copied().chain(self.task.parameters.keys().map(String::as_str)) {
+            check_name("the field", field)?;
+        }
+        check_unique(
+            "field",
+            fields.iter().copied().chain(self.task.parameters.keys().map(String::as_str)),
+        )?;
+        if let Splitter::After { stage, .. } = &self.splitter
+            && stage.0 as usize >= index
+        {
+            return Err(JobSpecError::StageOrder { stage: self.name.clone() });
+        }
+        if let Some(items) = self.item_count() {
+            check_bounds("the number of items", items, 1, ITEMS_MAX)?;
+        } else if matches!(self.splitter, Splitter::Grid { .. }) {
+            check_bounds("the number of items", u64::MAX, 1, ITEMS_MAX)?;
+        }
+        if let UnitSize::Fixed(items) = self.unit_size {
+            check_bounds("unit_items", items.get().into(), 1, ITEMS_PER_UNIT_MAX)?;
+        }
+        self.task.limits.check()
+    }
+}
+
+impl Splitter {
+    /// The fields it gives each item.
+    pub fn fields(&self) -> Vec<&str> {
+        match self {
+            Self::Range { field, .. } | Self::Lines { field, .. } | Self::After { field, .. } => {
+                vec![field]
+            }
+            Self::Grid { axes } => axes.iter().map(|axis| axis.field.as_str()).collect(),
+        }
+    }
+}
+
+impl Limits {
+    fn check(&self) -> Result<(), JobSpecError> {
+        const PAGE: u64 = 64 * 1024;
+        check_bounds("limits.memory", self.memory_bytes, PAGE, Self::MEMORY_BYTES_MAX)?;
+        check_bounds("limits.output", self.output_bytes, 0, Self::OUTPUT_BYTES_MAX)?;
+        check_bounds("limits.log", self.log_bytes, 0, Self::LOG_BYTES_MAX)?;
+        check_bounds("limits.host_calls", self.host_calls, 1, u64::MAX)?;
+        let seconds_max = 30 * 24 * 60 * 60;
+        check_bounds("limits.cpu (seconds)", self.cpu.as_secs(), 1, seconds_max)?;
+        check_bounds("limits.wall (seconds)", self.wall.as_secs(), 1, seconds_max)
+    }
+}
+
+fn check_bounds(what: &str, value: u64, min: u64, max: u64) -> Result<(), JobSpecError> {
+    if (min..=max).contains(&value) {
+        return Ok(());
+    }
+    Err(JobSpecError::OutOfBounds { what: what.to_owned(), value, min, max })
+}
+
+fn check_name(what: &str, name: &str) -> Result<(), JobSpecError> {
+    let allowed = |c: char| c.is_alphanumeric() || "-_.".contains(c);
+    if (1..=NAME_BYTES_MAX).contains(&name.len()) && name.chars().all(allowed) {
+        return Ok(());
+    }
+    Err(JobSpecError::Name { what: what.to_owned(), name: name.to_owned() })
+}
+
+fn check_unique<'a>(what: &str, names: impl Iterator<Item = &'a str>) -> Result<(), JobSpecError> {
+    let mut seen = std::collections::BTreeSet::new();
+    for name in names {
+        if !seen.insert(name) {
+            return Err(JobSpecError::Duplicate { what: what.to_owned(), name: name.to_owned() });
+        }
+    }
+    Ok(())
+}

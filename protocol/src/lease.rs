@@ -1,0 +1,120 @@
+//! Leases, and the keyed MAC that lets a coordinator recognise its own after a restart.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::hash::Bytes32;
+use crate::id::serde_by_reader;
+use crate::{AttemptId, BlobHash, Epoch, ItemRange, Payload, StageIndex, WorkerId, wire};
+
+/// What a lease's MAC covers: who may return what.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseClaims {
+    /// The worker that holds the lease.
+    pub worker: WorkerId,
+    /// The attempt it may make.
+    pub attempt: AttemptId,
+    /// The unit's stage.
+    pub stage: StageIndex,
+    /// The unit's items.
+    pub items: ItemRange,
+    /// The hash of the stage's whole input: module, parameters, files and source.
+    pub input: BlobHash,
+    /// The coordinator's start that granted it.
+    pub epoch: Epoch,
+}
+
+/// The coordinator's MAC over [`LeaseClaims`].
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct LeaseToken([u8; 32]);
+
+serde_by_reader!(LeaseToken as Bytes32, |token| Bytes32(token.0), |bytes| LeaseToken(bytes.0));
+
+/// The coordinator's secret key for the MACs of its leases.
+#[derive(Clone)]
+pub struct LeaseKey([u8; 32]);
+
+/// The right to run an attempt until it expires.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// What the lease allows.
+    pub claims: LeaseClaims,
+    /// The coordinator's MAC over the claims.
+    pub token: LeaseToken,
+    /// One MessagePack map of fields for each item.
+    pub inputs: Payload,
+    /// How long the lease lasts from its arrival, unless heartbeats extend it.
+    pub duration: Duration,
+}
+
+impl LeaseKey {
+    /// A key of 32 random bytes, kept by the coordinator and told to nobody.
+    pub const fn new(secret: [u8; 32]) -> Self {
+        Self(secret)
+    }
+
+    /// The MAC over `claims`: keyed BLAKE3 of their MessagePack.
+    pub fn seal(&self, claims: &LeaseClaims) -> LeaseToken {
+        LeaseToken(*blake3::keyed_hash(&self.0, &wire::encode(claims)).as_bytes())
+    }
+
+    /// Whether `token` is this key's MAC over `claims`; takes the same time for any token.
+    pub fn verifies(&self, claims: &LeaseClaims, token: &LeaseToken) -> bool {
+        let expected = blake3::keyed_hash(&self.0, &wire::encode(claims));
+        expected == blake3::Hash::from_bytes(token.0)
+    }
+}
+
+impl fmt::Debug for LeaseKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LeaseKey(secret)")
+    }
+}
+
+impl fmt::Debug for LeaseToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LeaseToken({self})")
+    }
+}
+
+impl fmt::Display for LeaseToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        BlobHash(self.0).fmt(f)
+    }
+}
+
+impl std::str::FromStr for LeaseToken {
+    type Err = crate::ParseHashError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse::<BlobHash>().map(|hash| Self(hash.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{JobId, UnitId};
+
+    #[test]
+    fn a_token_holds_for_its_claims_and_key_alone() {
+        let key = LeaseKey::new([1; 32]);
+        let claims = LeaseClaims {
+            worker: WorkerId([2; 32]),
+            attempt: AttemptId { unit: UnitId { job: JobId(1), number: 2 }, number: 1 },
+            stage: StageIndex(0),
+            items: ItemRange { start: 0, end: 4 },
+            input: BlobHash([3; 32]),
+            epoch: Epoch(1),
+        };
+        let token = key.seal(&claims);
+        assert!(key.verifies(&claims, &token));
+        assert!(!LeaseKey::new([9; 32]).verifies(&claims, &token));
+        let other_worker = LeaseClaims { worker: WorkerId([7; 32]), ..claims.clone() };
+        let more_items = LeaseClaims { items: ItemRange { start: 0, end: 5 }, ..claims };
+        assert!(!key.verifies(&other_worker, &token));
+        assert!(!key.verifies(&more_items, &token));
+    }
+}

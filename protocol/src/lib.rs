@@ -1,0 +1,45 @@
+//! The shared vocabulary of Gleaner: pure data and how it is written down.
+//!
+//! Invariants: every decoder of a stranger's bytes checks sizes before it allocates; every limit on
+//! the wire has one name, in [`limits`]; ids are newtypes that print with a prefix. Deliberately
+//! absent: any input or output, any clock, any randomness.
+
+pub mod api;
+mod hash;
+mod id;
+mod job;
+mod lease;
+pub mod limits;
+pub mod manifest;
+mod message;
+mod outcome;
+mod payload;
+mod project;
+mod relative_name;
+mod seed;
+mod ticket;
+mod timestamp;
+mod value;
+pub mod wire;
+
+pub use hash::{BlobHash, BlobRef, ParseHashError};
+pub use id::{AttemptId, Epoch, ItemRange, JobId, ParseIdError, StageIndex, SubmissionId, UnitId};
+pub use job::{
+    Axis, FileRef, JobSpec, JobSpecError, Limits, Reducer, Splitter, StageSpec, StageTask, UnitSize,
+};
+pub use lease::{Lease, LeaseClaims, LeaseKey, LeaseToken};
+pub use message::{
+    AttemptProgress, Capacity, RefusedReason, ReleaseReason, ToCoordinator, ToWorker, UnitResult,
+    WORK_PROTOCOL_VERSION, WithdrawReason,
+};
+pub use outcome::{AnswerHash, Outcome, OutcomeClass, TrapKind};
+pub use payload::Payload;
+pub use project::{
+    Invitation, InvitationSecret, ProjectId, ProjectKind, ProjectRecord, Signature,
+    SignedProjectRecord, WorkerId,
+};
+pub use relative_name::{RelativeName, RelativeNameError};
+pub use seed::item_seed;
+pub use ticket::{Ticket, TicketError};
+pub use timestamp::Timestamp;
+pub use value::{Value, ValueMap};

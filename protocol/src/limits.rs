@@ -1,0 +1,70 @@
+//! Every cap on what travels, in one place, each with its reason.
+
+use std::time::Duration;
+
+/// The longest frame of the work stream and of a slot's pipe. Room for one message of
+/// [`LEASES_PER_MESSAGE_MAX`] leases; small enough that a stranger cannot make us hold much.
+pub const FRAME_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Inputs and outputs of a unit up to this size travel inside messages, larger ones as blobs.
+/// A round trip for a blob costs more than copying this much.
+pub const INLINE_BYTES_MAX: usize = 64 * 1024;
+
+/// The most leases in one message: enough to fill a worker in one round trip.
+pub const LEASES_PER_MESSAGE_MAX: usize = 128;
+
+/// The most results in one message, bounded so that a full batch always fits in a frame.
+pub const RESULTS_PER_MESSAGE_MAX: usize = 128;
+
+/// The most leases a worker may hold at once.
+pub const LEASES_HELD_MAX: usize = 4096;
+
+/// The most items in one unit: bounds what a lease and a result carry.
+pub const ITEMS_PER_UNIT_MAX: u64 = 4096;
+
+/// The most slots one worker may offer.
+pub const SLOTS_MAX: u32 = 1024;
+
+/// The largest blob: a module, a file of a job, a unit's output.
+pub const BLOB_BYTES_MAX: u64 = 16 * 1024 * 1024 * 1024;
+
+/// The largest module in bytes of WebAssembly.
+pub const MODULE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// The log of one unit that a worker keeps and returns, in bytes.
+pub const UNIT_LOG_BYTES_MAX: usize = 64 * 1024;
+
+/// The message of a failed task that is kept, in bytes.
+pub const FAILURE_MESSAGE_BYTES_MAX: usize = 4 * 1024;
+
+/// The most stages in a job.
+pub const STAGES_MAX: usize = 64;
+
+/// The most items in a stage: item numbers then fit where a signed 64-bit integer is all there is.
+pub const ITEMS_MAX: u64 = i64::MAX as u64;
+
+/// The most files a stage may share among its units.
+pub const STAGE_FILES_MAX: usize = 256;
+
+/// The most attempts of a unit that end without an answer before its job is given up.
+pub const ATTEMPTS_MAX: u32 = 100;
+
+/// The most agreeing results a job may ask for.
+pub const QUORUM_MAX: u32 = 16;
+
+/// The longest name of a job, stage, function, file or parameter, in bytes.
+pub const NAME_BYTES_MAX: usize = 128;
+
+/// How long a lease lasts unless a heartbeat extends it.
+pub const LEASE_DURATION: Duration = Duration::from_secs(60);
+
+/// How often a worker speaks for the leases it holds. Three may be lost before a lease expires.
+pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(15);
+
+const _: () = assert!(LEASES_PER_MESSAGE_MAX * INLINE_BYTES_MAX * 3 / 2 < FRAME_BYTES_MAX);
+const _: () = assert!(
+    RESULTS_PER_MESSAGE_MAX * (INLINE_BYTES_MAX + FAILURE_MESSAGE_BYTES_MAX) * 3 / 2
+        < FRAME_BYTES_MAX
+);
+const _: () = assert!(HEARTBEAT_INTERVAL.as_secs() * 4 <= LEASE_DURATION.as_secs());
+const _: () = assert!(LEASES_PER_MESSAGE_MAX <= LEASES_HELD_MAX);

@@ -1,0 +1,188 @@
+//! The messages of the work stream: one long-lived stream from each worker to each of its
+//! projects' coordinators.
+//!
+//! ```text
+//! worker                          coordinator
+//!   Hello ───────────────────────────►
+//!   ◄───────────────────── Welcome | Refused
+//!   Request (what it can take) ──────►
+//!   ◄──────────────── Task (once a stage), Leases
+//!   Heartbeat, Results, Release ─────►
+//!   ◄─────────────────── Acknowledge, Withdraw
+//! ```
+//! The worker speaks first. Every message may be repeated: late and repeated ones are harmless.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    AttemptId, Epoch, Invitation, JobId, Lease, LeaseClaims, LeaseToken, Outcome, ProjectId,
+    SignedProjectRecord, StageIndex, StageTask,
+};
+
+/// The version of the work stream that this program speaks.
+pub const WORK_PROTOCOL_VERSION: u16 = 1;
+
+/// What a worker says to a coordinator.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ToCoordinator {
+    /// The first message on a stream.
+    Hello {
+        /// The newest version the worker speaks.
+        version: u16,
+        /// The project it wants to work for.
+        project: ProjectId,
+        /// The invitation from its ticket, for a project that asks for one.
+        invitation: Option<Invitation>,
+        /// Every lease it still holds, running or with a result to send: leases of this worker
+        /// that are not named here are lost and may be given to others at once.
+        held: Vec<(LeaseClaims, LeaseToken)>,
+    },
+    /// Replaces the last request: leases are sent as they can be had, until they are all given.
+    Request(Capacity),
+    /// Extends the leases named.
+    Heartbeat {
+        /// The attempts at hand, waiting ones included.
+        attempts: Vec<AttemptProgress>,
+    },
+    /// Answers, each repeated until acknowledged.
+    Results {
+        /// At most [`crate::limits::RESULTS_PER_MESSAGE_MAX`].
+        results: Vec<UnitResult>,
+    },
+    /// Leases given back unfinished.
+    Release {
+        /// Which.
+        attempts: Vec<AttemptId>,
+        /// Why, as far as it is the coordinator's business.
+        reason: ReleaseReason,
+    },
+}
+
+/// What a coordinator says to a worker.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ToWorker {
+    /// The answer to a hello that was accepted.
+    Welcome {
+        /// The version both will speak.
+        version: u16,
+        /// The project's newest record.
+        record: SignedProjectRecord,
+        /// The coordinator's present start.
+        epoch: Epoch,
+        /// How often to send a heartbeat.
+        heartbeat_interval: Duration,
+    },
+    /// The answer to a hello that was not; the stream ends.
+    Refused(RefusedReason),
+    /// What a stage's units run; sent before its first lease on a stream.
+    Task {
+        /// The job.
+        job: JobId,
+        /// Its stage.
+        stage: StageIndex,
+        /// What to run.
+        task: StageTask,
+    },
+    /// Work.
+    Leases {
+        /// At most [`crate::limits::LEASES_PER_MESSAGE_MAX`].
+        leases: Vec<Lease>,
+    },
+    /// These results are durable, or of no use any more: the worker may forget them.
+    Acknowledge {
+        /// Which.
+        attempts: Vec<AttemptId>,
+    },
+    /// These attempts are of no use any more: the worker ends them.
+    Withdraw {
+        /// Which.
+        attempts: Vec<AttemptId>,
+        /// Why.
+        reason: WithdrawReason,
+    },
+}
+
+/// What a worker can take now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Capacity {
+    /// How many slots it offers.
+    pub slots: u32,
+    /// How many more units it will take, running and waiting ones not counted.
+    pub units: u32,
+    /// The memory it offers each slot.
+    pub slot_memory_bytes: u64,
+}
+
+/// How far an attempt is.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AttemptProgress {
+    /// Which.
+    pub attempt: AttemptId,
+    /// 0 to 1; 0 when not begun.
+    pub fraction: f32,
+}
+
+/// An attempt's answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UnitResult {
+    /// The lease's claims, as they came.
+    pub claims: LeaseClaims,
+    /// The lease's MAC, as it came.
+    pub token: LeaseToken,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// CPU time used.
+    pub cpu: Duration,
+    /// What the task logged, no part of the answer.
+    pub log: String,
+}
+
+/// Why a hello was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
+pub enum RefusedReason {
+    /// The coordinator serves another project.
+    #[error("the coordinator there serves another project")]
+    WrongProject,
+    /// No version in common.
+    #[error("the coordinator speaks versions {oldest} to {newest} of the work protocol")]
+    Version {
+        /// The oldest version it speaks.
+        oldest: u16,
+        /// The newest.
+        newest: u16,
+    },
+    /// A lab project, and neither a member nor a valid invitation.
+    #[error(
+        "the project admits holders of a valid invitation only; ask its operator for a new one"
+    )]
+    NotInvited,
+}
+
+/// Why a worker gave a lease back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReleaseReason {
+    /// The machine's owner needs it.
+    Owner,
+    /// The worker is stopping.
+    Stopping,
+    /// What the unit needs could not be had.
+    InputsMissing,
+}
+
+/// Why a coordinator withdrew an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WithdrawReason {
+    /// The job was cancelled, has failed or is done.
+    JobEnded,
+    /// The unit is settled without it.
+    Settled,
+    /// The lease was not recognised.
+    UnknownLease,
+}

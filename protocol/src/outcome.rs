@@ -1,0 +1,231 @@
+//! How an attempt ended.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::serde_by_reader;
+use crate::{BlobHash, Payload};
+
+/// How an attempt ended, as the worker saw it. Released and expired attempts send none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Every item gave its output.
+    Completed {
+        /// One entry for each item, in order.
+        outputs: Payload,
+    },
+    /// The task gave up on an item and said why.
+    Failed {
+        /// The item, numbered within its stage.
+        item: u64,
+        /// The task's own words.
+        message: String,
+    },
+    /// The task broke a rule of WebAssembly on an item.
+    Trapped {
+        /// The item, numbered within its stage.
+        item: u64,
+        /// Which rule.
+        kind: TrapKind,
+        /// The panic's words when the task is one that panicked, else empty.
+        message: String,
+    },
+    /// An item asked for more memory than the manifest allows.
+    MemoryExceeded {
+        /// The item, numbered within its stage.
+        item: u64,
+        /// The manifest's limit.
+        limit_bytes: u64,
+    },
+    /// An item wrote more output than the manifest allows.
+    OutputExceeded {
+        /// The item, numbered within its stage.
+        item: u64,
+        /// The manifest's limit.
+        limit_bytes: u64,
+    },
+    /// An item wrote more log than the manifest allows.
+    LogExceeded {
+        /// The item, numbered within its stage.
+        item: u64,
+        /// The manifest's limit.
+        limit_bytes: u64,
+    },
+    /// An item called the host more often than the manifest allows.
+    HostCallsExceeded {
+        /// The item, numbered within its stage.
+        item: u64,
+        /// The manifest's limit.
+        limit: u64,
+    },
+    /// The module cannot be run at all.
+    Refused {
+        /// Which rule it breaks, and where.
+        reason: String,
+    },
+    /// The call stack ran out: how deep it reaches differs between machines.
+    StackOverflow {
+        /// The item, numbered within its stage.
+        item: u64,
+    },
+    /// The unit used more CPU time than the manifest allows.
+    CpuExceeded {
+        /// The manifest's limit.
+        limit_ms: u64,
+    },
+    /// The unit took longer than the manifest allows, suspension not counted.
+    WallExceeded {
+        /// The manifest's limit.
+        limit_ms: u64,
+    },
+    /// The host could not give the memory that the manifest allows.
+    HostMemory,
+    /// The slot's process ended without an answer.
+    SlotCrashed {
+        /// Its exit status or signal in words.
+        status: String,
+    },
+}
+
+/// Which rule of WebAssembly a task broke.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TrapKind {
+    /// `unreachable` was reached: how a panic ends.
+    Unreachable,
+    /// An access outside the linear memory.
+    MemoryOutOfBounds,
+    /// An access outside a table, or a call through an empty or wrong entry.
+    BadIndirectCall,
+    /// A division by zero, an overflowing division, or a float that fits no integer.
+    Arithmetic,
+    /// The task called the host against the interface.
+    HostCall,
+    /// Any other rule.
+    Other,
+}
+
+/// What an outcome is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutcomeClass {
+    /// The unit's answer: every item gave its output. Needs its quorum.
+    Completed,
+    /// The unit's answer: the same failure on every machine. Needs its quorum.
+    Failure,
+    /// No answer: to be tried elsewhere.
+    Inconclusive,
+}
+
+/// A hash over an outcome and its outputs: equal hashes are agreeing opinions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AnswerHash(pub [u8; 32]);
+
+serde_by_reader!(AnswerHash as BlobHash, |answer| BlobHash(answer.0), |hash| AnswerHash(hash.0));
+
+impl std::fmt::Display for AnswerHash {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        BlobHash(self.0).fmt(f)
+    }
+}
+
+impl std::str::FromStr for AnswerHash {
+    type Err = crate::ParseHashError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse::<BlobHash>().map(|hash| Self(hash.0))
+    }
+}
+
+impl Outcome {
+    /// What this outcome is worth.
+    pub fn class(&self) -> OutcomeClass {
+        match self {
+            Self::Completed { .. } => OutcomeClass::Completed,
+            Self::Failed { .. }
+            | Self::Trapped { .. }
+            | Self::MemoryExceeded { .. }
+            | Self::OutputExceeded { .. }
+            | Self::LogExceeded { .. }
+            | Self::HostCallsExceeded { .. }
+            | Self::Refused { .. } => OutcomeClass::Failure,
+            Self::StackOverflow { .. }
+            | Self::CpuExceeded { .. }
+            | Self::WallExceeded { .. }
+            | Self::HostMemory
+            | Self::SlotCrashed { .. } => OutcomeClass::Inconclusive,
+        }
+    }
+
+    /// The hash by which opinions are compared. Outputs count by their own hash, so that it does
+    /// not matter how they travelled.
+    pub fn answer(&self) -> AnswerHash {
+        let mut hasher = blake3::Hasher::new_derive_key("gleaner 2026 answer v1");
+        match self {
+            Self::Completed { outputs } => {
+                hasher.update(b"completed");
+                hasher.update(&outputs.hash().0);
+            }
+            // A failure's words may hold an address or a depth; which item and which kind may not.
+            Self::Trapped { item, kind, .. } => {
+                hasher.update(b"trapped");
+                hasher.update(&item.to_le_bytes());
+                hasher.update(&crate::wire::encode(kind));
+            }
+            other => {
+                hasher.update(b"other");
+                hasher.update(&crate::wire::encode(other));
+            }
+        }
+        AnswerHash(*hasher.finalize().as_bytes())
+    }
+}
+
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Completed { .. } => write!(f, "completed"),
+            Self::Failed { item, message } => write!(f, "item {item} failed: {message}"),
+            Self::Trapped { item, kind, message } if message.is_empty() => {
+                write!(f, "item {item} trapped: {kind}")
+            }
+            Self::Trapped { item, kind, message } => {
+                write!(f, "item {item} trapped: {kind}: {message}")
+            }
+            Self::MemoryExceeded { item, limit_bytes } => {
+                write!(f, "item {item} asked for more than its {limit_bytes} bytes of memory")
+            }
+            Self::OutputExceeded { item, limit_bytes } => {
+                write!(f, "item {item} wrote more than its {limit_bytes} bytes of output")
+            }
+            Self::LogExceeded { item, limit_bytes } => {
+                write!(f, "item {item} wrote more than its {limit_bytes} bytes of log")
+            }
+            Self::HostCallsExceeded { item, limit } => {
+                write!(f, "item {item} called the host more than {limit} times")
+            }
+            Self::Refused { reason } => write!(f, "the module was refused: {reason}"),
+            Self::StackOverflow { item } => write!(f, "item {item} overflowed its call stack"),
+            Self::CpuExceeded { limit_ms } => {
+                write!(f, "the unit used more than its {limit_ms} ms of CPU time")
+            }
+            Self::WallExceeded { limit_ms } => {
+                write!(f, "the unit took longer than its {limit_ms} ms")
+            }
+            Self::HostMemory => write!(f, "the host had no memory for the unit"),
+            Self::SlotCrashed { status } => write!(f, "the slot ended without an answer: {status}"),
+        }
+    }
+}
+
+impl std::fmt::Display for TrapKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Unreachable => "it reached unreachable code (a panic or a failed assertion)",
+            Self::MemoryOutOfBounds => "it accessed memory out of bounds",
+            Self::BadIndirectCall => "it called through a bad function pointer",
+            Self::Arithmetic => "it divided by zero or converted a float that fits no integer",
+            Self::HostCall => "it called the host against the interface",
+            Self::Other => "it broke a rule of WebAssembly",
+        })
+    }
+}
