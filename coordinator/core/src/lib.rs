@@ -1,1 +1,32 @@
-//! Placeholder.
+//! The coordinator's logic: jobs, stages, units, leases, settlement.
+//!
+//! Sans-IO: [`Event`]s and the time go in, [`Action`]s come out. Invariants: everything said
+//! depends on durable records only (see the gate); a settled unit never changes; the attempts of a
+//! unit never meet on one worker; late, repeated and stale input is harmless. Deliberately absent:
+//! input and output, clocks, randomness, threads, and the wire's types beyond `protocol`.
+
+mod assign;
+mod config;
+mod core;
+mod event;
+mod gate;
+mod job;
+mod leases;
+mod record;
+mod session;
+mod settlement;
+mod stage;
+mod unit;
+
+#[cfg(test)]
+mod tests;
+
+pub use config::Config;
+pub use core::Core;
+pub use event::{
+    Action, Event, Grant, JobSnapshot, Question, Reply, RequestId, Sequence, StageSnapshot,
+    StageState, WorkerSnapshot,
+};
+pub use record::{
+    Block, JobEnd, Opinion, Record, Recovered, RecoveredJob, RecoveredStage, StageOutput,
+};

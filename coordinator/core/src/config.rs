@@ -1,0 +1,31 @@
+//! The core's settings.
+
+use std::time::Duration;
+
+use gleaner_protocol::limits::LEASE_DURATION;
+
+/// What an operator may set. The default is the recommendation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// How long a lease lasts unless a heartbeat extends it. Default 60 s: four heartbeats.
+    pub lease_duration: Duration,
+    /// After a restart, how long units that may be in a worker's hands wait for it to come back
+    /// before others get them. Default 15 s: a worker's first few tries to reconnect.
+    pub restart_grace: Duration,
+    /// How long a unit of automatic size should take on one slot. Default 1 s: a thousand times
+    /// what a unit costs the platform, and all that a lost worker loses.
+    pub unit_duration_target: Duration,
+    /// How long a worker that could not get a unit's inputs is given nothing. Default 10 s.
+    pub inputs_missing_pause: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            lease_duration: LEASE_DURATION,
+            restart_grace: Duration::from_secs(15),
+            unit_duration_target: Duration::from_secs(1),
+            inputs_missing_pause: Duration::from_secs(10),
+        }
+    }
+}

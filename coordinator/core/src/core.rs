@@ -1,0 +1,216 @@
+//! The coordinator's core: the five methods, and who handles what.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+
+use gleaner_protocol::{
+    AttemptId, Capacity, Epoch, JobId, JobSpec, LeaseClaims, LeaseKey, StageIndex, SubmissionId,
+    Timestamp, WorkerId,
+};
+
+use crate::gate::Gate;
+use crate::job::Job;
+use crate::session::{Presence, Session};
+use crate::{Action, Config, Event, JobEnd, Question, Record, Recovered, Reply, RequestId};
+
+/// The coordinator's logic as one deterministic machine: events and the time in, actions out.
+///
+/// # Use
+/// Feed [`Core::handle_event`] and [`Core::handle_timeout`], drain [`Core::poll_action`] after
+/// each, and come back at [`Core::poll_timeout`]. After a commit that failed, or whose fate is
+/// unknown, drop the core and build a new one with [`Core::recover`] from what the store holds.
+#[derive(Debug)]
+pub struct Core {
+    pub(crate) config: Config,
+    pub(crate) key: LeaseKey,
+    pub(crate) epoch: Epoch,
+    pub(crate) jobs: BTreeMap<JobId, Job>,
+    pub(crate) running: BTreeSet<JobId>,
+    pub(crate) submissions: BTreeMap<SubmissionId, JobId>,
+    pub(crate) sessions: BTreeMap<WorkerId, Session>,
+    pub(crate) connected: BTreeSet<WorkerId>,
+    /// When leases expire. An entry whose lease was extended or ended is stale and is put right
+    /// when it comes up.
+    pub(crate) expiries: BinaryHeap<Reverse<(Timestamp, AttemptId, StageIndex)>>,
+    /// When the restart's grace ends, while it lasts.
+    pub(crate) grace_until: Option<Timestamp>,
+    pub(crate) gate: Gate,
+}
+
+impl Core {
+    /// A core over what the store holds; empty at first. `epoch` has never been used before and
+    /// is durable already.
+    pub fn recover(
+        config: Config,
+        key: LeaseKey,
+        epoch: Epoch,
+        recovered: Recovered,
+        now: Timestamp,
+    ) -> Self {
+        let jobs: BTreeMap<_, _> =
+            recovered.jobs.into_iter().map(|job| (job.job, Job::recover(job))).collect();
+        let running: BTreeSet<_> =
+            jobs.values().filter(|job| job.is_running()).map(|job| job.id).collect();
+        let submissions = jobs.values().map(|job| (job.submission, job.id)).collect();
+        let grace_until = (!running.is_empty()).then_some(now + config.restart_grace);
+        let mut core = Self {
+            config,
+            key,
+            epoch,
+            jobs,
+            running,
+            submissions,
+            sessions: BTreeMap::new(),
+            connected: BTreeSet::new(),
+            expiries: BinaryHeap::new(),
+            grace_until,
+            gate: Gate::default(),
+        };
+        core.resume_reductions();
+        core
+    }
+
+    /// Takes one event. Late, repeated and stale ones are harmless.
+    pub fn handle_event(&mut self, now: Timestamp, event: Event) {
+        match event {
+            Event::JobSubmitted { request, submission, spec, items } => {
+                self.on_job_submitted(now, request, submission, spec, &items);
+            }
+            Event::CancelRequested { request, job } => self.on_cancel(now, request, job),
+            Event::Asked { request, question } => self.on_question(request, question),
+            Event::WorkerConnected { worker, held } => self.on_connected(now, worker, held),
+            Event::WorkerDisconnected { worker } => self.on_disconnected(worker),
+            Event::CapacityOffered { worker, capacity } => self.on_capacity(worker, capacity),
+            Event::Heartbeat { worker, attempts } => self.on_heartbeat(now, worker, &attempts),
+            Event::ResultReturned { worker, result } => self.on_result(now, worker, result),
+            Event::Released { worker, attempts, reason } => {
+                self.on_released(now, worker, &attempts, reason);
+            }
+            Event::StageReduced { job, stage, outputs } => {
+                self.on_stage_reduced(now, job, stage, outputs);
+            }
+            Event::StageFailed { job, stage, reason } => {
+                self.on_stage_failed(now, job, stage, &reason);
+            }
+            Event::Persisted { through } => self.gate.on_persisted(through),
+        }
+        self.assign(now);
+        self.gate.close_batch();
+    }
+
+    /// Does what is due by `now`.
+    pub fn handle_timeout(&mut self, now: Timestamp) {
+        self.expire_leases(now);
+        if self.grace_until.is_some_and(|until| until <= now) {
+            self.end_grace();
+        }
+        self.assign(now);
+        self.gate.close_batch();
+    }
+
+    /// The next thing to be done, if there is one.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.gate.poll()
+    }
+
+    /// When to call [`Core::handle_timeout`] at the latest.
+    pub fn poll_timeout(&self) -> Option<Timestamp> {
+        let expiry = self.expiries.peek().map(|Reverse((at, _, _))| *at);
+        let waiting = self.sessions.values().filter(|session| session.capacity.units > 0);
+        let pause = waiting
+            .map(|session| session.paused_until)
+            .filter(|until| *until > Timestamp::ZERO)
+            .min();
+        [expiry, self.grace_until, pause].into_iter().flatten().min()
+    }
+
+    /// # Panics
+    /// When the books do not agree with one another: a programmer's error.
+    pub fn check_invariants(&self) {
+        self.gate.check_invariants();
+        for job in self.jobs.values() {
+            assert_eq!(job.is_running(), self.running.contains(&job.id), "{} misfiled", job.id);
+            for stage in &job.stages {
+                stage.check_invariants(job.quorum);
+            }
+        }
+        let held: usize = self.sessions.values().map(|session| session.leases.len()).sum();
+        let leased: u64 = self.jobs.values().map(Job::attempts_leased).sum();
+        assert_eq!(held as u64, leased, "sessions and units disagree about leases");
+        for (worker, session) in &self.sessions {
+            let connected = matches!(session.presence, Presence::Connected { .. });
+            assert_eq!(connected, self.connected.contains(worker), "{worker} misfiled");
+        }
+    }
+
+    fn on_job_submitted(
+        &mut self,
+        now: Timestamp,
+        request: RequestId,
+        submission: SubmissionId,
+        spec: JobSpec,
+        items: &[Option<u64>],
+    ) {
+        if let Some(job) = self.submissions.get(&submission) {
+            let reply = Reply::Submitted(*job);
+            return self.gate.speak(Action::Reply { request, reply });
+        }
+        let id = JobId(self.jobs.last_key_value().map_or(0, |(id, _)| id.0) + 1);
+        let record = Record::JobAccepted { job: id, submission, spec: spec.clone(), at: now };
+        self.gate.record(record);
+        self.jobs.insert(id, Job::new(id, submission, spec, now));
+        self.running.insert(id);
+        self.submissions.insert(submission, id);
+        for (stage, items) in (0..).map(StageIndex).zip(items) {
+            if let Some(items) = items {
+                self.open_stage(id, stage, *items);
+            }
+        }
+        self.gate.speak(Action::Reply { request, reply: Reply::Submitted(id) });
+    }
+
+    fn on_cancel(&mut self, now: Timestamp, request: RequestId, id: JobId) {
+        if self.running.contains(&id) {
+            self.end_job(now, id, JobEnd::Cancelled);
+        }
+        self.on_question(request, Question::Job(id));
+    }
+
+    fn on_question(&mut self, request: RequestId, question: Question) {
+        let reply = match question {
+            Question::Job(id) => match self.jobs.get(&id) {
+                Some(job) => Reply::Job(Box::new(job.snapshot())),
+                None => Reply::UnknownJob(id),
+            },
+            Question::Jobs => Reply::Jobs(self.jobs.values().rev().map(Job::snapshot).collect()),
+            Question::Workers => {
+                let sessions = self.sessions.iter();
+                Reply::Workers(sessions.filter_map(|(id, session)| session.snapshot(*id)).collect())
+            }
+        };
+        self.gate.speak(Action::Reply { request, reply });
+    }
+
+    fn on_capacity(&mut self, worker: WorkerId, capacity: Capacity) {
+        if let Some(session) = self.sessions.get_mut(&worker) {
+            session.capacity = capacity;
+        }
+    }
+
+    /// Whether a result under these claims could still matter: a driver need not fetch the outputs
+    /// of one that does not.
+    pub fn wants_result(&self, claims: &LeaseClaims) -> bool {
+        let unit = claims.attempt.unit;
+        let stage = self.jobs.get(&unit.job).and_then(|job| job.stage(claims.stage));
+        stage.is_some_and(|stage| {
+            stage.unit(unit.number).is_some_and(|unit| !unit.has_opinion_of(claims.worker))
+        })
+    }
+
+    pub(crate) fn touch(&mut self, id: JobId) {
+        if let Some(job) = self.jobs.get_mut(&id) {
+            let version = job.touch();
+            self.gate.speak(Action::JobChanged { job: id, version });
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! What goes into the core and what comes out of it.
+
+use std::time::Duration;
+
+use gleaner_protocol::{
+    AttemptId, Capacity, JobId, JobSpec, LeaseClaims, LeaseToken, ReleaseReason, StageIndex,
+    SubmissionId, Timestamp, UnitResult, WithdrawReason, WorkerId,
+};
+
+use crate::{JobEnd, Record, StageOutput};
+
+/// Names one request of the control API, so that its reply finds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RequestId(pub u64);
+
+/// Numbers the batches of records in the order they are to become durable.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Sequence(pub u64);
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// A submitter sent a job that passed every check, its blobs durable.
+    JobSubmitted {
+        /// Whom to answer.
+        request: RequestId,
+        /// A repeat of one seen before is answered with the same job.
+        submission: SubmissionId,
+        /// The job.
+        spec: JobSpec,
+        /// The items of each stage, where they are known before an earlier stage is done.
+        items: Vec<Option<u64>>,
+    },
+    /// A submitter wants a job ended; harmless when it has ended.
+    CancelRequested {
+        /// Whom to answer.
+        request: RequestId,
+        /// The job.
+        job: JobId,
+    },
+    /// Somebody wants to know.
+    Asked {
+        /// Whom to answer.
+        request: RequestId,
+        /// What about.
+        question: Question,
+    },
+    /// A worker was admitted. Its leases that are not named are lost.
+    WorkerConnected {
+        /// Its key.
+        worker: WorkerId,
+        /// What it says it holds.
+        held: Vec<(LeaseClaims, LeaseToken)>,
+    },
+    /// A worker's stream ended. Its leases stand until they expire.
+    WorkerDisconnected {
+        /// Its key.
+        worker: WorkerId,
+    },
+    /// A worker said what it can take.
+    CapacityOffered {
+        /// Its key.
+        worker: WorkerId,
+        /// Replaces the last one.
+        capacity: Capacity,
+    },
+    /// A worker spoke for its leases.
+    Heartbeat {
+        /// Its key.
+        worker: WorkerId,
+        /// Which.
+        attempts: Vec<AttemptId>,
+    },
+    /// A worker returned a result. Its outputs are one for each item, and durable when they are a
+    /// blob.
+    ResultReturned {
+        /// Its key.
+        worker: WorkerId,
+        /// The result.
+        result: UnitResult,
+    },
+    /// A worker gave leases back.
+    Released {
+        /// Its key.
+        worker: WorkerId,
+        /// Which.
+        attempts: Vec<AttemptId>,
+        /// Why.
+        reason: ReleaseReason,
+    },
+    /// The answer to [`Action::Reduce`]: the output's blobs are durable.
+    StageReduced {
+        /// The job.
+        job: JobId,
+        /// The stage.
+        stage: StageIndex,
+        /// The output.
+        outputs: Vec<StageOutput>,
+    },
+    /// A stage cannot go on: its input cannot be read, or its results cannot be combined.
+    StageFailed {
+        /// The job.
+        job: JobId,
+        /// The stage.
+        stage: StageIndex,
+        /// Why, in a sentence for the submitter.
+        reason: String,
+    },
+    /// Every batch up to this one is durable.
+    Persisted {
+        /// The last batch.
+        through: Sequence,
+    },
+}
+
+/// What somebody may want to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// One job.
+    Job(JobId),
+    /// All jobs, newest first.
+    Jobs,
+    /// All workers connected.
+    Workers,
+}
+
+/// Something to be done. Everything but [`Action::Persist`] comes out only once the records it
+/// may depend on are durable.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Commit these records, all or none, after those of every earlier batch.
+    Persist {
+        /// The batch's number.
+        sequence: Sequence,
+        /// Its records.
+        records: Vec<Record>,
+    },
+    /// Send leases to a worker, with their inputs.
+    Grant {
+        /// The worker.
+        worker: WorkerId,
+        /// The leases.
+        grants: Vec<Grant>,
+    },
+    /// Tell a worker that results need not be sent again.
+    Acknowledge {
+        /// The worker.
+        worker: WorkerId,
+        /// Which.
+        attempts: Vec<AttemptId>,
+    },
+    /// Tell a worker to end attempts.
+    Withdraw {
+        /// The worker.
+        worker: WorkerId,
+        /// Which.
+        attempts: Vec<AttemptId>,
+        /// Why.
+        reason: WithdrawReason,
+    },
+    /// Combine a stage's settled results into its output; answered by [`Event::StageReduced`] or
+    /// [`Event::StageFailed`].
+    Reduce {
+        /// The job.
+        job: JobId,
+        /// The stage.
+        stage: StageIndex,
+    },
+    /// Answer a request.
+    Reply {
+        /// Which.
+        request: RequestId,
+        /// The answer.
+        reply: Reply,
+    },
+    /// A job's snapshot has a new version.
+    JobChanged {
+        /// The job.
+        job: JobId,
+        /// Its version.
+        version: u64,
+    },
+}
+
+/// A lease without its inputs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// What the lease allows.
+    pub claims: LeaseClaims,
+    /// The MAC over the claims.
+    pub token: LeaseToken,
+    /// How long it lasts.
+    pub duration: Duration,
+}
+
+/// An answer to a request.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reply {
+    /// The job was taken, now or before.
+    Submitted(JobId),
+    /// One job.
+    Job(Box<JobSnapshot>),
+    /// There is no such job.
+    UnknownJob(JobId),
+    /// All jobs, newest first.
+    Jobs(Vec<JobSnapshot>),
+    /// All workers connected.
+    Workers(Vec<WorkerSnapshot>),
+}
+
+/// A job at one moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JobSnapshot {
+    /// Its id.
+    pub job: JobId,
+    /// Its submitter's name for it.
+    pub name: String,
+    /// Grows with each change.
+    pub version: u64,
+    /// When it was taken.
+    pub submitted_at: Timestamp,
+    /// How and when it ended, if it has.
+    pub end: Option<(JobEnd, Timestamp)>,
+    /// Its stages in order.
+    pub stages: Vec<StageSnapshot>,
+}
+
+/// Where a stage stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StageState {
+    /// It waits for an earlier stage.
+    Blocked,
+    /// Its units are waiting or running.
+    Open,
+    /// All its units are settled and its output is being put together.
+    Reducing,
+    /// Its output is there.
+    Done,
+}
+
+/// A stage at one moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StageSnapshot {
+    /// Its name.
+    pub name: String,
+    /// Where it stands.
+    pub state: StageState,
+    /// Its items; unknown before it opens.
+    pub items: Option<u64>,
+    /// Items of settled units.
+    pub items_settled: u64,
+    /// Settled units.
+    pub units_settled: u64,
+    /// Attempts leased now.
+    pub attempts_leased: u64,
+    /// Attempts that ended without an answer.
+    pub attempts_inconclusive: u64,
+    /// CPU time of the attempts that settled units.
+    pub cpu: Duration,
+    /// The files of its output, once done.
+    pub outputs: Vec<StageOutput>,
+}
+
+/// A worker at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkerSnapshot {
+    /// Its key.
+    pub worker: WorkerId,
+    /// Slots it offers.
+    pub slots: u32,
+    /// Leases it holds.
+    pub leases: u64,
+    /// Results accepted from it since the coordinator started.
+    pub results: u64,
+    /// When it connected.
+    pub connected_at: Timestamp,
+}

@@ -1,0 +1,104 @@
+//! Commit, then speak.
+//!
+//! ```text
+//! record ──► batch ──close──► Persist n ──► (store) ──► durable = n
+//! speak  ──► spoken ─close──► held until durable ≥ n ──► out
+//! ```
+//! Whatever is said waits until the newest batch it may depend on is durable. That is every batch
+//! up to and including its own event's: a coarse rule, but one that nobody can forget to apply.
+
+use std::collections::VecDeque;
+
+use crate::{Action, Record, Sequence};
+
+#[derive(Debug, Default)]
+pub(crate) struct Gate {
+    batch: Vec<Record>,
+    spoken: Vec<Action>,
+    issued: Sequence,
+    durable: Sequence,
+    persists: VecDeque<Action>,
+    held: VecDeque<(Sequence, Action)>,
+}
+
+impl Gate {
+    /// Adds a record to the batch of the event at hand.
+    pub(crate) fn record(&mut self, record: Record) {
+        self.batch.push(record);
+    }
+
+    /// Says something once all records so far, this event's included, are durable.
+    pub(crate) fn speak(&mut self, action: Action) {
+        self.spoken.push(action);
+    }
+
+    /// Ends the event at hand: its records become one batch.
+    pub(crate) fn close_batch(&mut self) {
+        if !self.batch.is_empty() {
+            self.issued = Sequence(self.issued.0 + 1);
+            let records = std::mem::take(&mut self.batch);
+            self.persists.push_back(Action::Persist { sequence: self.issued, records });
+        }
+        let stamp = self.issued;
+        self.held.extend(self.spoken.drain(..).map(|action| (stamp, action)));
+    }
+
+    /// Batches up to `through` are durable. Late and repeated news are harmless.
+    pub(crate) fn on_persisted(&mut self, through: Sequence) {
+        self.durable = self.durable.max(through.min(self.issued));
+    }
+
+    pub(crate) fn poll(&mut self) -> Option<Action> {
+        if let Some(persist) = self.persists.pop_front() {
+            return Some(persist);
+        }
+        self.held.pop_front_if(|(stamp, _)| *stamp <= self.durable).map(|(_, action)| action)
+    }
+
+    pub(crate) fn check_invariants(&self) {
+        assert!(self.batch.is_empty() && self.spoken.is_empty(), "an event was left open");
+        assert!(self.durable <= self.issued, "more is durable than was ever issued");
+        assert!(self.held.iter().is_sorted_by_key(|(stamp, _)| *stamp), "speech is out of order");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gleaner_protocol::JobId;
+
+    use super::*;
+
+    fn speech(version: u64) -> Action {
+        Action::JobChanged { job: JobId(1), version }
+    }
+
+    fn record() -> Record {
+        Record::StageOpened { job: JobId(1), stage: gleaner_protocol::StageIndex(0), items: 1 }
+    }
+
+    #[test]
+    fn speech_waits_for_its_own_events_records() {
+        let mut gate = Gate::default();
+        gate.speak(speech(1));
+        gate.record(record());
+        gate.close_batch();
+        assert!(matches!(gate.poll(), Some(Action::Persist { sequence: Sequence(1), .. })));
+        assert_eq!(gate.poll(), None);
+        gate.on_persisted(Sequence(1));
+        assert_eq!(gate.poll(), Some(speech(1)));
+    }
+
+    #[test]
+    fn speech_without_records_waits_for_what_came_before() {
+        let mut gate = Gate::default();
+        gate.record(record());
+        gate.close_batch();
+        gate.speak(speech(1));
+        gate.close_batch();
+        assert!(matches!(gate.poll(), Some(Action::Persist { .. })));
+        assert_eq!(gate.poll(), None);
+        gate.on_persisted(Sequence(9));
+        assert_eq!(gate.poll(), Some(speech(1)));
+        gate.check_invariants();
+    }
+}

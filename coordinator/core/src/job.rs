@@ -1,0 +1,111 @@
+//! A job: its stages in order, and how it ends.
+//!
+//! ```text
+//! Running ──every stage done────────────────────────► Done
+//!    ├──a unit settles as a failure, finds no answer,
+//!    │  or an output cannot be put together──────────► Failed
+//!    └──its submitter ends it────────────────────────► Cancelled
+//! ```
+
+use gleaner_protocol::{JobId, JobSpec, Splitter, StageIndex, SubmissionId, Timestamp};
+
+use crate::stage::Stage;
+use crate::{JobEnd, JobSnapshot, RecoveredJob, StageState};
+
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) id: JobId,
+    pub(crate) submission: SubmissionId,
+    pub(crate) quorum: u32,
+    pub(crate) max_attempts: u32,
+    pub(crate) stages: Vec<Stage>,
+    pub(crate) end: Option<(JobEnd, Timestamp)>,
+    /// The number of the next unit to be cut.
+    pub(crate) next_unit: u64,
+    spec: JobSpec,
+    submitted_at: Timestamp,
+    version: u64,
+}
+
+impl Job {
+    pub(crate) fn new(id: JobId, submission: SubmissionId, spec: JobSpec, now: Timestamp) -> Self {
+        let indices = (0..).map(StageIndex);
+        let stages = indices.zip(&spec.stages).map(|(index, stage)| Stage::new(index, stage));
+        Self {
+            id,
+            submission,
+            quorum: spec.quorum.get(),
+            max_attempts: spec.max_attempts.get(),
+            stages: stages.collect(),
+            end: None,
+            next_unit: 0,
+            spec,
+            submitted_at: now,
+            version: 1,
+        }
+    }
+
+    pub(crate) fn recover(recovered: RecoveredJob) -> Self {
+        let RecoveredJob { job, submission, spec, submitted_at, end, stages } = recovered;
+        let mut recovered = Self::new(job, submission, spec, submitted_at);
+        let blocks = stages.iter().flat_map(|stage| &stage.blocks);
+        recovered.next_unit = blocks.map(crate::Block::end_unit).max().unwrap_or(0);
+        for (stage, from) in recovered.stages.iter_mut().zip(stages) {
+            stage.recover(from, recovered.quorum);
+            if end.is_some() {
+                stage.abandon();
+            }
+        }
+        recovered.end = end;
+        recovered
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
+        self.end.is_none()
+    }
+
+    pub(crate) fn stage_mut(&mut self, stage: StageIndex) -> Option<&mut Stage> {
+        self.stages.get_mut(usize::try_from(stage.0).ok()?)
+    }
+
+    pub(crate) fn stage(&self, stage: StageIndex) -> Option<&Stage> {
+        self.stages.get(usize::try_from(stage.0).ok()?)
+    }
+
+    /// Stages that wait for `earlier`.
+    pub(crate) fn stages_after(&self, earlier: StageIndex) -> Vec<StageIndex> {
+        let follows = |splitter: &Splitter| matches!(splitter, Splitter::After { stage, .. } if *stage == earlier);
+        let indices = (0..).map(StageIndex).zip(&self.spec.stages);
+        indices.filter(|(_, spec)| follows(&spec.splitter)).map(|(index, _)| index).collect()
+    }
+
+    pub(crate) fn stage_name(&self, stage: StageIndex) -> &str {
+        &self.spec.stages[stage.0 as usize].name
+    }
+
+    pub(crate) fn all_stages_done(&self) -> bool {
+        self.stages.iter().all(|stage| stage.state() == StageState::Done)
+    }
+
+    pub(crate) fn attempts_leased(&self) -> u64 {
+        self.stages.iter().map(Stage::attempts_leased).sum()
+    }
+
+    /// Counts a change: the new version.
+    pub(crate) fn touch(&mut self) -> u64 {
+        self.version += 1;
+        self.version
+    }
+
+    pub(crate) fn snapshot(&self) -> JobSnapshot {
+        let stages = self.stages.iter().zip(&self.spec.stages);
+        JobSnapshot {
+            job: self.id,
+            name: self.spec.name.clone(),
+            version: self.version,
+            submitted_at: self.submitted_at,
+            end: self.end.clone(),
+            stages: stages.map(|(stage, spec)| stage.snapshot(&spec.name)).collect(),
+        }
+    }
+}

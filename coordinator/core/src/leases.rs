@@ -1,0 +1,240 @@
+//! Leases: granted, extended, given back, expired, adopted after a restart.
+//!
+//! ```text
+//!            grant                 result
+//!   (none) ─────────► Standing ───────────────► Ended
+//!              adopt     │  ▲                     ▲
+//!   (none) ─────────►    │  └─ heartbeat          │
+//!                        └─ release, expiry, ─────┘
+//!                           not named on reconnection
+//! ```
+//! A lease that ended without a result costs its worker nothing here; the result of one that
+//! expired is still taken while its unit is open, as its MAC says whose it is.
+
+use std::cmp::Reverse;
+
+use gleaner_protocol::limits::LEASES_HELD_MAX;
+use gleaner_protocol::{
+    AttemptId, LeaseClaims, LeaseToken, ReleaseReason, StageIndex, Timestamp, WithdrawReason,
+    WorkerId,
+};
+
+use crate::core::Core;
+use crate::session::{Presence, Session};
+use crate::unit::HeldLease;
+use crate::{Action, Grant};
+
+/// What becomes of a lease a worker says it holds.
+enum Held {
+    Stands,
+    Useless(WithdrawReason),
+}
+
+impl Core {
+    pub(crate) fn on_connected(
+        &mut self,
+        now: Timestamp,
+        worker: WorkerId,
+        held: Vec<(LeaseClaims, LeaseToken)>,
+    ) {
+        let session = self.sessions.entry(worker).or_insert_with(|| Session::connected(now));
+        session.presence = Presence::Connected { since: now };
+        session.capacity = gleaner_protocol::Capacity::default();
+        self.connected.insert(worker);
+        let lost: Vec<_> = session
+            .leases
+            .iter()
+            .filter(|(attempt, _)| !held.iter().any(|(claims, _)| claims.attempt == *attempt))
+            .copied()
+            .collect();
+        for (attempt, stage) in lost {
+            self.end_lease(worker, attempt, stage);
+        }
+        for (claims, token) in held.into_iter().take(LEASES_HELD_MAX) {
+            if let Held::Useless(reason) = self.adopt(now, worker, &claims, &token) {
+                self.withdraw(worker, vec![claims.attempt], reason);
+            }
+        }
+    }
+
+    pub(crate) fn on_disconnected(&mut self, worker: WorkerId) {
+        self.connected.remove(&worker);
+        if let Some(session) = self.sessions.get_mut(&worker) {
+            session.presence = Presence::Away;
+            session.capacity.units = 0;
+        }
+        self.forget_if_gone(worker);
+    }
+
+    pub(crate) fn on_heartbeat(
+        &mut self,
+        now: Timestamp,
+        worker: WorkerId,
+        attempts: &[AttemptId],
+    ) {
+        let expires_at = now + self.config.lease_duration;
+        for attempt in attempts.iter().take(LEASES_HELD_MAX) {
+            if let Some(stage) = self.stage_of(worker, *attempt)
+                && let Some(lease) = self.lease_mut(worker, *attempt, stage)
+            {
+                lease.expires_at = expires_at;
+            }
+        }
+    }
+
+    pub(crate) fn on_released(
+        &mut self,
+        now: Timestamp,
+        worker: WorkerId,
+        attempts: &[AttemptId],
+        reason: ReleaseReason,
+    ) {
+        for attempt in attempts.iter().take(LEASES_HELD_MAX) {
+            if let Some(stage) = self.stage_of(worker, *attempt) {
+                self.end_lease(worker, *attempt, stage);
+            }
+        }
+        if let (ReleaseReason::InputsMissing, Some(session)) =
+            (reason, self.sessions.get_mut(&worker))
+        {
+            session.paused_until = now + self.config.inputs_missing_pause;
+        }
+    }
+
+    /// Ends every lease whose time is up, so that its unit wants another attempt.
+    pub(crate) fn expire_leases(&mut self, now: Timestamp) {
+        while let Some(Reverse((at, attempt, stage))) = self.expiries.peek().copied()
+            && at <= now
+        {
+            self.expiries.pop();
+            match self.standing_lease(attempt, stage) {
+                Some(lease) if lease.expires_at > now => {
+                    self.expiries.push(Reverse((lease.expires_at, attempt, stage)));
+                }
+                Some(lease) => self.end_lease(lease.worker, attempt, stage),
+                None => {}
+            }
+        }
+        for session in self.sessions.values_mut() {
+            if session.paused_until <= now {
+                session.paused_until = Timestamp::ZERO;
+            }
+        }
+    }
+
+    /// Enters a lease into the books of unit, stage and session.
+    pub(crate) fn grant(
+        &mut self,
+        now: Timestamp,
+        worker: WorkerId,
+        attempt: AttemptId,
+        stage: StageIndex,
+    ) -> Grant {
+        let expires_at = now + self.config.lease_duration;
+        self.expiries.push(Reverse((expires_at, attempt, stage)));
+        let job = self.jobs.get_mut(&attempt.unit.job).expect("a unit is granted of a known job");
+        let books = job.stage_mut(stage).expect("a unit is granted of a known stage");
+        books.note_leased();
+        let items = books.items_of(attempt.unit.number).expect("a granted unit is of a block");
+        let input = books.input();
+        let session = self.sessions.get_mut(&worker).expect("a worker is granted while connected");
+        session.leases.insert((attempt, stage));
+        let claims = LeaseClaims { worker, attempt, stage, items, input, epoch: self.epoch };
+        let token = self.key.seal(&claims);
+        Grant { claims, token, duration: self.config.lease_duration }
+    }
+
+    /// Takes a lease out of the books; its unit may want another attempt.
+    pub(crate) fn end_lease(&mut self, worker: WorkerId, attempt: AttemptId, stage: StageIndex) {
+        if let Some(session) = self.sessions.get_mut(&worker) {
+            session.leases.remove(&(attempt, stage));
+        }
+        let Some(job) = self.jobs.get_mut(&attempt.unit.job) else { return };
+        let quorum = job.quorum;
+        let Some(books) = job.stage_mut(stage) else { return };
+        let number = attempt.unit.number;
+        if books.unit_mut(number).is_some_and(|unit| unit.end_lease(worker, attempt.number)) {
+            books.note_lease_ended();
+            books.refresh(number, quorum);
+        }
+        self.forget_if_gone(worker);
+    }
+
+    pub(crate) fn withdraw(
+        &mut self,
+        worker: WorkerId,
+        attempts: Vec<AttemptId>,
+        reason: WithdrawReason,
+    ) {
+        self.gate.speak(Action::Withdraw { worker, attempts, reason });
+    }
+
+    fn adopt(
+        &mut self,
+        now: Timestamp,
+        worker: WorkerId,
+        claims: &LeaseClaims,
+        token: &LeaseToken,
+    ) -> Held {
+        if claims.worker != worker || !self.key.verifies(claims, token) {
+            return Held::Useless(WithdrawReason::UnknownLease);
+        }
+        let attempt = claims.attempt;
+        let Some(job) = self.jobs.get_mut(&attempt.unit.job).filter(|job| job.is_running()) else {
+            return Held::Useless(WithdrawReason::JobEnded);
+        };
+        let quorum = job.quorum;
+        let Some(books) = job.stage_mut(claims.stage) else {
+            return Held::Useless(WithdrawReason::UnknownLease);
+        };
+        let Some(unit) = books.unit_mut(attempt.unit.number) else {
+            return Held::Useless(WithdrawReason::Settled);
+        };
+        let expires_at = now + self.config.lease_duration;
+        if let Some(lease) = unit.lease_of(worker, attempt.number) {
+            lease.expires_at = expires_at;
+            return Held::Stands;
+        }
+        if !unit.is_new_to(worker) {
+            return Held::Useless(WithdrawReason::Settled);
+        }
+        unit.adopt(HeldLease { attempt: attempt.number, worker, expires_at });
+        books.note_leased();
+        books.refresh(attempt.unit.number, quorum);
+        self.expiries.push(Reverse((expires_at, attempt, claims.stage)));
+        if let Some(session) = self.sessions.get_mut(&worker) {
+            session.leases.insert((attempt, claims.stage));
+        }
+        Held::Stands
+    }
+
+    fn stage_of(&self, worker: WorkerId, attempt: AttemptId) -> Option<StageIndex> {
+        let leases = &self.sessions.get(&worker)?.leases;
+        let from = (attempt, StageIndex(0));
+        leases.range(from..).next().filter(|(held, _)| *held == attempt).map(|(_, stage)| *stage)
+    }
+
+    fn lease_mut(
+        &mut self,
+        worker: WorkerId,
+        attempt: AttemptId,
+        stage: StageIndex,
+    ) -> Option<&mut HeldLease> {
+        let books = self.jobs.get_mut(&attempt.unit.job)?.stage_mut(stage)?;
+        books.unit_mut(attempt.unit.number)?.lease_of(worker, attempt.number)
+    }
+
+    fn standing_lease(&self, attempt: AttemptId, stage: StageIndex) -> Option<HeldLease> {
+        let books = self.jobs.get(&attempt.unit.job)?.stage(stage)?;
+        let leases = books.unit(attempt.unit.number)?.leases();
+        leases.iter().find(|lease| lease.attempt == attempt.number).copied()
+    }
+
+    fn forget_if_gone(&mut self, worker: WorkerId) {
+        let gone =
+            |session: &Session| session.presence == Presence::Away && session.leases.is_empty();
+        if self.sessions.get(&worker).is_some_and(gone) {
+            self.sessions.remove(&worker);
+        }
+    }
+}

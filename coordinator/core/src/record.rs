@@ -1,0 +1,224 @@
+//! What must survive: written as records, read back as [`Recovered`].
+
+use std::time::Duration;
+
+use gleaner_protocol::{
+    AnswerHash, AttemptId, BlobRef, ItemRange, JobId, JobSpec, Outcome, OutcomeClass, RelativeName,
+    StageIndex, SubmissionId, Timestamp, UnitId, WorkerId,
+};
+
+/// One fact the store keeps. The records of one event are committed together or not at all.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Record {
+    /// A job was taken.
+    JobAccepted {
+        /// Its id.
+        job: JobId,
+        /// The submitter's own name for the submission; unique.
+        submission: SubmissionId,
+        /// The job.
+        spec: JobSpec,
+        /// When.
+        at: Timestamp,
+    },
+    /// A stage's items are known and its units may be cut.
+    StageOpened {
+        /// The job.
+        job: JobId,
+        /// The stage.
+        stage: StageIndex,
+        /// How many items it has.
+        items: u64,
+    },
+    /// Units were cut; any of them may have been handed out with attempt numbers up to the quorum.
+    BlockCut {
+        /// The job.
+        job: JobId,
+        /// The units.
+        block: Block,
+    },
+    /// An attempt beyond the quorum's first ones may have been handed out.
+    AttemptOpened {
+        /// The attempt.
+        attempt: AttemptId,
+    },
+    /// A result was accepted.
+    ResultAccepted {
+        /// Who says what.
+        opinion: Opinion,
+        /// The result itself.
+        outcome: Outcome,
+    },
+    /// An attempt ended without an answer.
+    AttemptInconclusive {
+        /// The attempt.
+        attempt: AttemptId,
+        /// Whose it was.
+        worker: WorkerId,
+        /// How it ended.
+        outcome: Outcome,
+    },
+    /// Enough opinions agree: this is the unit's result, for ever.
+    UnitSettled {
+        /// The unit's stage.
+        stage: StageIndex,
+        /// The unit's items.
+        items: ItemRange,
+        /// One of the agreeing attempts, whose outputs the reducer reads.
+        attempt: AttemptId,
+    },
+    /// A stage's output is there.
+    StageDone {
+        /// The job.
+        job: JobId,
+        /// The stage.
+        stage: StageIndex,
+        /// Its files.
+        outputs: Vec<StageOutput>,
+    },
+    /// Nothing more will happen to a job.
+    JobEnded {
+        /// The job.
+        job: JobId,
+        /// How it ended.
+        end: JobEnd,
+        /// When.
+        at: Timestamp,
+    },
+}
+
+/// Consecutive units of equal size, cut at one time: `units` of `unit_items` items each from
+/// `items.start`, the last one shorter when `items` does not divide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// The stage whose items they hold.
+    pub stage: StageIndex,
+    /// The number of the first unit within the job.
+    pub first_unit: u64,
+    /// How many units.
+    pub units: u32,
+    /// All their items.
+    pub items: ItemRange,
+    /// Items in each unit but perhaps the last.
+    pub unit_items: u32,
+}
+
+/// One worker's answer for one unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Opinion {
+    /// The attempt that gave it.
+    pub attempt: AttemptId,
+    /// Whose it is.
+    pub worker: WorkerId,
+    /// What it says: equal hashes agree.
+    pub answer: AnswerHash,
+    /// Whether it is a completion or a failure.
+    pub class: OutcomeClass,
+    /// CPU time the attempt took.
+    pub cpu: Duration,
+}
+
+/// A file of a stage's output.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StageOutput {
+    /// Its name within the stage.
+    pub name: RelativeName,
+    /// Its bytes.
+    pub blob: BlobRef,
+}
+
+/// How a job ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JobEnd {
+    /// Every stage's output is there.
+    Done,
+    /// It could not be finished.
+    Failed {
+        /// Why, in a sentence for its submitter.
+        reason: String,
+    },
+    /// The submitter ended it.
+    Cancelled,
+}
+
+/// What a store gives back after a restart: the sum of its records.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Recovered {
+    /// In the order of their ids.
+    pub jobs: Vec<RecoveredJob>,
+}
+
+/// A job as its records left it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RecoveredJob {
+    /// From [`Record::JobAccepted`].
+    pub job: JobId,
+    /// From [`Record::JobAccepted`].
+    pub submission: SubmissionId,
+    /// From [`Record::JobAccepted`].
+    pub spec: JobSpec,
+    /// From [`Record::JobAccepted`].
+    pub submitted_at: Timestamp,
+    /// From [`Record::JobEnded`].
+    pub end: Option<(JobEnd, Timestamp)>,
+    /// One for each stage of the specification, in order.
+    pub stages: Vec<RecoveredStage>,
+}
+
+/// A stage as its records left it. Of an ended job only `items`, `outputs` and the sums need be
+/// given.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RecoveredStage {
+    /// From [`Record::StageOpened`].
+    pub items: Option<u64>,
+    /// From [`Record::BlockCut`], in the order of their units.
+    pub blocks: Vec<Block>,
+    /// Numbers of the settled units, from [`Record::UnitSettled`], ascending.
+    pub settled: Vec<u64>,
+    /// Opinions on units not settled.
+    pub opinions: Vec<Opinion>,
+    /// Attempts from [`Record::AttemptOpened`] of units not settled.
+    pub attempts: Vec<AttemptId>,
+    /// Attempts of units not settled that ended without an answer, and whose they were.
+    pub inconclusive: Vec<(AttemptId, WorkerId)>,
+    /// From [`Record::StageDone`].
+    pub outputs: Option<Vec<StageOutput>>,
+    /// Items of settled units.
+    pub items_settled: u64,
+    /// How many units are settled.
+    pub units_settled: u64,
+    /// How many attempts of all its units ended without an answer.
+    pub attempts_inconclusive: u64,
+    /// CPU time of the attempts that settled units.
+    pub cpu: Duration,
+}
+
+impl Block {
+    /// The number after its last unit's.
+    pub const fn end_unit(&self) -> u64 {
+        self.first_unit + self.units as u64
+    }
+
+    /// The items of a unit of this block, by the unit's number within the job.
+    ///
+    /// # Panics
+    /// When the unit is not of this block.
+    pub fn items_of(&self, unit: u64) -> ItemRange {
+        assert!(self.contains(unit), "unit {unit} is not of block {self:?}");
+        let start = self.items.start + (unit - self.first_unit) * u64::from(self.unit_items);
+        let end = (start + u64::from(self.unit_items)).min(self.items.end);
+        ItemRange { start, end }
+    }
+
+    /// Whether a unit, by its number within the job, is of this block.
+    pub const fn contains(&self, unit: u64) -> bool {
+        self.first_unit <= unit && unit < self.end_unit()
+    }
+}
+
+impl Opinion {
+    /// The unit it is about.
+    pub const fn unit(&self) -> UnitId {
+        self.attempt.unit
+    }
+}

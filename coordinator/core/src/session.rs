@@ -1,0 +1,57 @@
+//! A worker as the coordinator knows it.
+
+use std::collections::BTreeSet;
+
+use gleaner_protocol::{AttemptId, Capacity, StageIndex, Timestamp, WorkerId};
+
+use crate::WorkerSnapshot;
+
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) presence: Presence,
+    /// What it offers; `units` counts down as leases are granted.
+    pub(crate) capacity: Capacity,
+    /// Every lease it holds, with its stage.
+    pub(crate) leases: BTreeSet<(AttemptId, StageIndex)>,
+    pub(crate) results: u64,
+    /// It gets nothing before.
+    pub(crate) paused_until: Timestamp,
+}
+
+/// Whether a worker's stream stands. One that is away keeps its leases until they expire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Presence {
+    Connected { since: Timestamp },
+    Away,
+}
+
+impl Session {
+    pub(crate) fn connected(now: Timestamp) -> Self {
+        Self {
+            presence: Presence::Connected { since: now },
+            capacity: Capacity::default(),
+            leases: BTreeSet::new(),
+            results: 0,
+            paused_until: Timestamp::ZERO,
+        }
+    }
+
+    pub(crate) fn may_be_given_work(&self, now: Timestamp) -> bool {
+        self.capacity.units > 0
+            && self.paused_until <= now
+            && matches!(self.presence, Presence::Connected { .. })
+    }
+
+    pub(crate) fn snapshot(&self, worker: WorkerId) -> Option<WorkerSnapshot> {
+        let Presence::Connected { since } = self.presence else {
+            return None;
+        };
+        Some(WorkerSnapshot {
+            worker,
+            slots: self.capacity.slots,
+            leases: self.leases.len() as u64,
+            results: self.results,
+            connected_at: since,
+        })
+    }
+}

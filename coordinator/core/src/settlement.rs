@@ -1,0 +1,231 @@
+//! Where results are accepted and settled, and what follows from it.
+//!
+//! A result is **accepted** when it is recorded, and its unit is **settled** when the quorum's
+//! opinions agree: both in one batch of records where the quorum is one. The last settled unit of
+//! a stage sends the stage to its reducer; the last stage's output ends the job. A unit that
+//! settles as a failure fails its job: the same failure would come back from every machine.
+
+use gleaner_protocol::{
+    AttemptId, ItemRange, JobId, Outcome, OutcomeClass, StageIndex, Timestamp, UnitId, UnitResult,
+    WithdrawReason, WorkerId,
+};
+
+use crate::core::Core;
+use crate::stage::LastUnit;
+use crate::unit::Agreement;
+use crate::{Action, JobEnd, Opinion, Record, StageOutput, StageState};
+
+impl Core {
+    pub(crate) fn on_result(&mut self, now: Timestamp, worker: WorkerId, result: UnitResult) {
+        let claims = &result.claims;
+        let attempt = claims.attempt;
+        if claims.worker != worker || !self.key.verifies(claims, &result.token) {
+            return self.withdraw(worker, vec![attempt], WithdrawReason::UnknownLease);
+        }
+        let stage = claims.stage;
+        if self.wants_result(claims) {
+            match result.outcome.class() {
+                OutcomeClass::Inconclusive => {
+                    self.on_inconclusive(now, worker, attempt, stage, result.outcome);
+                }
+                class => {
+                    let answer = result.outcome.answer();
+                    let opinion = Opinion { attempt, worker, answer, class, cpu: result.cpu };
+                    self.accept(now, stage, claims.items, opinion, result.outcome);
+                }
+            }
+        }
+        self.end_lease(worker, attempt, stage);
+        self.gate.speak(Action::Acknowledge { worker, attempts: vec![attempt] });
+    }
+
+    fn accept(
+        &mut self,
+        now: Timestamp,
+        stage: StageIndex,
+        items: ItemRange,
+        opinion: Opinion,
+        outcome: Outcome,
+    ) {
+        if let Some(session) = self.sessions.get_mut(&opinion.worker) {
+            session.results += 1;
+        }
+        self.end_lease(opinion.worker, opinion.attempt, stage);
+        let words = outcome.to_string();
+        self.gate.record(Record::ResultAccepted { opinion, outcome });
+        let id = opinion.unit();
+        let job = self.jobs.get_mut(&id.job).expect("a wanted result is of a known job");
+        let quorum = job.quorum;
+        let books = job.stage_mut(stage).expect("a wanted result is of a known stage");
+        let unit = books.unit_mut(id.number).expect("a wanted result is of a unit in flight");
+        let agreement = unit.on_opinion(opinion, quorum);
+        let opinions = unit.opinions().len();
+        books.refresh(id.number, quorum);
+        match agreement {
+            Agreement::Settled(class) => {
+                self.settle(stage, items, opinion);
+                if class == OutcomeClass::Failure {
+                    let reason = format!("{id} (items {items}): {words}");
+                    self.end_job(now, id.job, JobEnd::Failed { reason });
+                }
+            }
+            Agreement::Open if opinions >= opinions_max(quorum) => {
+                let reason = format!(
+                    "{id} (items {items}): {opinions} workers gave answers, no {quorum} of them \
+                     the same; the task may depend on something other than its input"
+                );
+                self.end_job(now, id.job, JobEnd::Failed { reason });
+            }
+            Agreement::Open => {}
+        }
+        self.touch(id.job);
+    }
+
+    /// Makes an opinion the unit's result, for ever.
+    fn settle(&mut self, stage: StageIndex, items: ItemRange, opinion: Opinion) {
+        let id = opinion.unit();
+        let attempt = opinion.attempt;
+        self.gate.record(Record::UnitSettled { stage, items, attempt });
+        self.withdraw_unit(id, stage, WithdrawReason::Settled);
+        let job = self.jobs.get_mut(&id.job).expect("a settling unit is of a known job");
+        let books = job.stage_mut(stage).expect("a settling unit is of a known stage");
+        if books.settle(id.number, opinion.cpu) == LastUnit::Yes
+            && opinion.class == OutcomeClass::Completed
+        {
+            self.gate.speak(Action::Reduce { job: id.job, stage });
+        }
+    }
+
+    fn on_inconclusive(
+        &mut self,
+        now: Timestamp,
+        worker: WorkerId,
+        attempt: AttemptId,
+        stage: StageIndex,
+        outcome: Outcome,
+    ) {
+        self.end_lease(worker, attempt, stage);
+        let words = outcome.to_string();
+        self.gate.record(Record::AttemptInconclusive { attempt, worker, outcome });
+        let id = attempt.unit;
+        let job = self.jobs.get_mut(&id.job).expect("a wanted result is of a known job");
+        let max_attempts = job.max_attempts;
+        let books = job.stage_mut(stage).expect("a wanted result is of a known stage");
+        books.note_inconclusive();
+        let unit = books.unit_mut(id.number).expect("a wanted result is of a unit in flight");
+        let attempts = unit.on_inconclusive(worker);
+        if attempts >= max_attempts as usize {
+            let reason =
+                format!("{id}: {attempts} attempts ended without an answer, the last one: {words}");
+            self.end_job(now, id.job, JobEnd::Failed { reason });
+        }
+        self.touch(id.job);
+    }
+
+    pub(crate) fn on_stage_reduced(
+        &mut self,
+        now: Timestamp,
+        id: JobId,
+        stage: StageIndex,
+        outputs: Vec<StageOutput>,
+    ) {
+        let Some(job) = self.jobs.get_mut(&id).filter(|job| job.is_running()) else { return };
+        let Some(books) = job.stage_mut(stage) else { return };
+        if books.state() != StageState::Reducing {
+            return;
+        }
+        books.finish(outputs.clone());
+        let next = job.stages_after(stage);
+        let done = job.all_stages_done();
+        self.gate.record(Record::StageDone { job: id, stage, outputs });
+        for stage in next {
+            self.open_stage(id, stage, 1);
+        }
+        if done {
+            self.end_job(now, id, JobEnd::Done);
+        }
+        self.touch(id);
+    }
+
+    pub(crate) fn on_stage_failed(
+        &mut self,
+        now: Timestamp,
+        id: JobId,
+        stage: StageIndex,
+        reason: &str,
+    ) {
+        let Some(job) = self.jobs.get(&id).filter(|job| job.is_running()) else { return };
+        if job.stage(stage).is_none() {
+            return;
+        }
+        let reason = format!("stage `{}`: {reason}", job.stage_name(stage));
+        self.end_job(now, id, JobEnd::Failed { reason });
+    }
+
+    pub(crate) fn open_stage(&mut self, id: JobId, stage: StageIndex, items: u64) {
+        let job = self.jobs.get_mut(&id).expect("a stage is opened of a known job");
+        job.stage_mut(stage).expect("a known stage is opened").open(items);
+        self.gate.record(Record::StageOpened { job: id, stage, items });
+    }
+
+    /// Ends a job that runs: nothing more is handed out, and what runs is withdrawn.
+    pub(crate) fn end_job(&mut self, now: Timestamp, id: JobId, end: JobEnd) {
+        if !self.running.remove(&id) {
+            return;
+        }
+        let job = self.jobs.get(&id).expect("a running job is known");
+        let open: Vec<_> = (0..)
+            .map(StageIndex)
+            .zip(&job.stages)
+            .flat_map(|(index, stage)| stage.units().map(move |(number, _)| (index, number)))
+            .collect();
+        for (stage, number) in open {
+            self.withdraw_unit(UnitId { job: id, number }, stage, WithdrawReason::JobEnded);
+        }
+        let job = self.jobs.get_mut(&id).expect("a running job is known");
+        for stage in &mut job.stages {
+            stage.abandon();
+        }
+        job.end = Some((end.clone(), now));
+        self.gate.record(Record::JobEnded { job: id, end, at: now });
+        self.touch(id);
+    }
+
+    /// After a restart: stages whose units were all settled go to their reducers again.
+    pub(crate) fn resume_reductions(&mut self) {
+        for id in &self.running {
+            let stages = (0..).map(StageIndex).zip(&self.jobs[id].stages);
+            for (stage, _) in stages.filter(|(_, books)| books.state() == StageState::Reducing) {
+                self.gate.speak(Action::Reduce { job: *id, stage });
+            }
+        }
+        self.gate.close_batch();
+    }
+
+    /// After a restart's grace: what nobody came back with is handed out again.
+    pub(crate) fn end_grace(&mut self) {
+        self.grace_until = None;
+        for id in &self.running {
+            let job = self.jobs.get_mut(id).expect("a running job is known");
+            for stage in &mut job.stages {
+                stage.end_grace(job.quorum);
+            }
+        }
+    }
+
+    fn withdraw_unit(&mut self, id: UnitId, stage: StageIndex, reason: WithdrawReason) {
+        let unit = self.jobs.get(&id.job).and_then(|job| job.stage(stage)?.unit(id.number));
+        let leases = unit.map(|unit| unit.leases().to_vec()).unwrap_or_default();
+        for lease in leases {
+            let attempt = AttemptId { unit: id, number: lease.attempt };
+            self.end_lease(lease.worker, attempt, stage);
+            self.withdraw(lease.worker, vec![attempt], reason);
+        }
+    }
+}
+
+/// How many differing opinions are asked for before a job is given up: enough for a few broken
+/// machines beside a full quorum.
+fn opinions_max(quorum: u32) -> usize {
+    quorum as usize * 2 + 3
+}

@@ -1,0 +1,449 @@
+//! A stage: its items are cut into units as units are asked for, and its units are handed out.
+//!
+//! ```text
+//! Blocked ──items known──► Open ──last unit settled──► Reducing ──output durable──► Done
+//! ```
+//! Waiting units cost nothing: they are the items after the last block cut. Units in flight have
+//! an entry; a settled one is a bit of its block.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use gleaner_protocol::limits::ITEMS_PER_UNIT_MAX;
+use gleaner_protocol::{BlobHash, ItemRange, StageIndex, StageSpec, UnitSize, WorkerId};
+
+use crate::unit::Unit;
+use crate::{Block, RecoveredStage, StageOutput, StageSnapshot, StageState};
+
+/// How many units a block of fixed-size units has: the store gets one record for so many.
+const BLOCK_UNITS_FIXED: u64 = 1024;
+
+/// The most units a block of automatic size has, so that sizes follow what is learned.
+const BLOCK_UNITS_AUTO: u64 = 64;
+
+/// How many waiting units are looked at to find one a worker may take.
+const WANTING_SEARCH_MAX: usize = 256;
+
+#[derive(Debug)]
+pub(crate) struct Stage {
+    index: StageIndex,
+    input: BlobHash,
+    unit_size: UnitSize,
+    memory_bytes: u64,
+    state: StageState,
+    items: Option<u64>,
+    next_item: u64,
+    blocks: Vec<CutBlock>,
+    units: BTreeMap<u64, Unit>,
+    wanting: BTreeSet<u64>,
+    cost: ItemCost,
+    items_settled: u64,
+    units_settled: u64,
+    attempts_leased: u64,
+    attempts_inconclusive: u64,
+    cpu: Duration,
+    outputs: Vec<StageOutput>,
+}
+
+#[derive(Debug)]
+struct CutBlock {
+    block: Block,
+    /// The next unit never handed out.
+    next_unit: u64,
+    settled: Bits,
+}
+
+/// One bit for each unit of a block.
+#[derive(Debug)]
+struct Bits(Vec<u64>);
+
+/// What an item costs, learned from results.
+#[derive(Debug, Default)]
+struct ItemCost {
+    cpu_per_item: Option<Duration>,
+}
+
+/// What a worker is offered to take next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Offer {
+    /// A unit, by its number, that is in the books.
+    Unit(u64),
+    /// Nothing until a block is cut: its proposed size.
+    Cut {
+        /// Its items.
+        items: ItemRange,
+        /// Items in each unit.
+        unit_items: u32,
+        /// How many units that makes.
+        units: u32,
+    },
+}
+
+/// What the scheduler knows when it cuts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CutAdvice {
+    /// All slots connected, at least 1.
+    pub(crate) slots: u64,
+    /// How long a unit should take.
+    pub(crate) unit_duration: Duration,
+}
+
+impl Stage {
+    pub(crate) fn new(index: StageIndex, spec: &StageSpec) -> Self {
+        Self {
+            index,
+            input: spec.input_hash(),
+            unit_size: spec.unit_size,
+            memory_bytes: spec.task.limits.memory_bytes,
+            state: StageState::Blocked,
+            items: None,
+            next_item: 0,
+            blocks: Vec::new(),
+            units: BTreeMap::new(),
+            wanting: BTreeSet::new(),
+            cost: ItemCost::default(),
+            items_settled: 0,
+            units_settled: 0,
+            attempts_leased: 0,
+            attempts_inconclusive: 0,
+            cpu: Duration::ZERO,
+            outputs: Vec::new(),
+        }
+    }
+
+    /// A stage as a restart finds it. Units cut and not settled are in flight, waiting for nobody
+    /// until [`Stage::end_grace`].
+    pub(crate) fn recover(&mut self, recovered: RecoveredStage, quorum: u32) {
+        self.items = recovered.items;
+        self.items_settled = recovered.items_settled;
+        self.units_settled = recovered.units_settled;
+        self.attempts_inconclusive = recovered.attempts_inconclusive;
+        self.cpu = recovered.cpu;
+        self.state = match (&recovered.items, &recovered.outputs) {
+            (_, Some(_)) => StageState::Done,
+            (Some(items), None) if *items == recovered.items_settled => StageState::Reducing,
+            (Some(_), None) => StageState::Open,
+            (None, None) => StageState::Blocked,
+        };
+        self.outputs = recovered.outputs.unwrap_or_default();
+        if self.state != StageState::Open {
+            return;
+        }
+        for block in recovered.blocks {
+            self.next_item = self.next_item.max(block.items.end);
+            self.blocks.push(CutBlock::handed_out(block));
+        }
+        for unit in recovered.settled {
+            if let Some(block) = self.block_mut(unit) {
+                block.mark_settled(unit);
+            }
+        }
+        let open: Vec<u64> = self.blocks.iter().flat_map(CutBlock::unsettled).collect();
+        self.units.extend(open.into_iter().map(|unit| (unit, Unit::recovered(quorum))));
+        self.recover_attempts(&recovered.attempts, &recovered.opinions, quorum);
+        for (attempt, worker) in recovered.inconclusive {
+            if let Some(unit) = self.units.get_mut(&attempt.unit.number) {
+                unit.on_inconclusive(worker);
+            }
+        }
+    }
+
+    fn recover_attempts(
+        &mut self,
+        attempts: &[gleaner_protocol::AttemptId],
+        opinions: &[crate::Opinion],
+        quorum: u32,
+    ) {
+        for attempt in attempts {
+            if let Some(unit) = self.units.get_mut(&attempt.unit.number) {
+                unit.raise_attempts_issued(attempt.number);
+            }
+        }
+        for opinion in opinions {
+            if let Some(unit) = self.units.get_mut(&opinion.unit().number) {
+                unit.on_opinion(*opinion, quorum);
+            }
+        }
+    }
+
+    /// Opens the stage: its items are known.
+    pub(crate) fn open(&mut self, items: u64) {
+        self.items = Some(items);
+        self.state = StageState::Open;
+    }
+
+    /// The grace after a restart is over: units that nobody came back with want attempts.
+    pub(crate) fn end_grace(&mut self, quorum: u32) {
+        let wanting = self.units.iter().filter(|(_, unit)| unit.attempts_wanted(quorum) > 0);
+        self.wanting = wanting.map(|(number, _)| *number).collect();
+    }
+
+    /// What `worker` could take next: units that want another attempt first, then units never
+    /// handed out, then a new block.
+    ///
+    /// A unit that ended without an answer on a worker goes to others, as long as one of those
+    /// connected has not tried it.
+    pub(crate) fn offer(
+        &self,
+        worker: WorkerId,
+        connected: &BTreeSet<WorkerId>,
+        advice: CutAdvice,
+    ) -> Option<Offer> {
+        if self.state != StageState::Open {
+            return None;
+        }
+        let again = self.wanting.iter().take(WANTING_SEARCH_MAX).find(|number| {
+            let unit = &self.units[*number];
+            let untried =
+                |other: &WorkerId| unit.is_new_to(*other) && !unit.was_inconclusive_on(*other);
+            unit.is_new_to(worker) && (untried(&worker) || !connected.iter().any(untried))
+        });
+        if let Some(unit) = again {
+            return Some(Offer::Unit(*unit));
+        }
+        match self.blocks.last() {
+            Some(cut) if cut.next_unit < cut.block.end_unit() => Some(Offer::Unit(cut.next_unit)),
+            _ => self.propose_cut(advice),
+        }
+    }
+
+    fn propose_cut(&self, advice: CutAdvice) -> Option<Offer> {
+        let items = self.items?;
+        let left = items - self.next_item;
+        if left == 0 {
+            return None;
+        }
+        let (unit_items, units) = match self.unit_size {
+            UnitSize::Fixed(size) => (u64::from(size.get()), BLOCK_UNITS_FIXED),
+            UnitSize::Auto => self.auto_size(left, advice),
+        };
+        let units = units.min(left.div_ceil(unit_items));
+        let end = self.next_item + (units * unit_items).min(left);
+        Some(Offer::Cut {
+            items: ItemRange { start: self.next_item, end },
+            unit_items: u32::try_from(unit_items).expect("a unit has at most 4,096 items"),
+            units: u32::try_from(units).expect("a block has at most 1,024 units"),
+        })
+    }
+
+    /// Items in a unit, and units in a block: as many items as take the target duration; one while
+    /// nothing is known. A block takes at most half of what is left, so that units shrink towards
+    /// the end and no slot is left with a long last one (guided self-scheduling, Polychronopoulos
+    /// & Kuck 1987, IEEE Trans. Comput. C-36, 1425).
+    fn auto_size(&self, left: u64, advice: CutAdvice) -> (u64, u64) {
+        let Some(cost) = self.cost.cpu_per_item else {
+            return (1, advice.slots * 2);
+        };
+        let wanted = advice.unit_duration.as_nanos() / cost.as_nanos().max(1);
+        let share = left.div_ceil(advice.slots * 2).max(1);
+        let wanted = u64::try_from(wanted).unwrap_or(u64::MAX);
+        let unit_items = wanted.clamp(1, ITEMS_PER_UNIT_MAX).min(share);
+        (unit_items, advice.slots.clamp(1, BLOCK_UNITS_AUTO))
+    }
+
+    /// Enters a block into the books.
+    pub(crate) fn cut(&mut self, block: Block) {
+        assert_eq!(block.items.start, self.next_item, "blocks follow one another");
+        self.next_item = block.items.end;
+        self.blocks.push(CutBlock::fresh(block));
+    }
+
+    /// The unit in flight with this number; a unit never handed out becomes one in flight.
+    pub(crate) fn take(&mut self, number: u64) -> &mut Unit {
+        if let Some(cut) = self.blocks.last_mut()
+            && cut.next_unit == number
+            && cut.block.contains(number)
+        {
+            cut.next_unit += 1;
+            self.units.insert(number, Unit::default());
+        }
+        self.units.get_mut(&number).expect("an offered unit is in flight or the next of its block")
+    }
+
+    /// Brings the books in line with what a unit wants after any change to it.
+    pub(crate) fn refresh(&mut self, number: u64, quorum: u32) {
+        match self.units.get(&number) {
+            Some(unit) if unit.attempts_wanted(quorum) > 0 => self.wanting.insert(number),
+            _ => self.wanting.remove(&number),
+        };
+    }
+
+    /// Closes a unit: its opinions are dropped, a bit is kept. Whether the stage's last item is
+    /// settled with it.
+    pub(crate) fn settle(&mut self, number: u64, cpu: Duration) -> LastUnit {
+        let unit = self.units.remove(&number).expect("only a unit in flight settles");
+        self.wanting.remove(&number);
+        self.attempts_leased -= unit.leases().len() as u64;
+        let block = self.block_mut(number).expect("a unit in flight is of a block");
+        block.mark_settled(number);
+        let items = block.block.items_of(number).len();
+        self.cpu += cpu;
+        self.items_settled += items;
+        self.units_settled += 1;
+        self.cost.learn(cpu, items);
+        if self.items != Some(self.items_settled) {
+            return LastUnit::No;
+        }
+        self.state = StageState::Reducing;
+        self.blocks = Vec::new();
+        LastUnit::Yes
+    }
+
+    /// The output is durable.
+    pub(crate) fn finish(&mut self, outputs: Vec<StageOutput>) {
+        self.state = StageState::Done;
+        self.outputs = outputs;
+    }
+
+    /// Nothing more will be handed out.
+    pub(crate) fn abandon(&mut self) {
+        self.units.clear();
+        self.wanting.clear();
+        self.blocks.clear();
+        self.attempts_leased = 0;
+    }
+
+    pub(crate) fn items_of(&self, number: u64) -> Option<ItemRange> {
+        let cut = self.block(number)?;
+        Some(cut.block.items_of(number))
+    }
+
+    pub(crate) fn unit_mut(&mut self, number: u64) -> Option<&mut Unit> {
+        self.units.get_mut(&number)
+    }
+
+    pub(crate) fn unit(&self, number: u64) -> Option<&Unit> {
+        self.units.get(&number)
+    }
+
+    pub(crate) fn units(&self) -> impl Iterator<Item = (u64, &Unit)> {
+        self.units.iter().map(|(number, unit)| (*number, unit))
+    }
+
+    pub(crate) fn note_leased(&mut self) {
+        self.attempts_leased += 1;
+    }
+
+    pub(crate) fn note_lease_ended(&mut self) {
+        self.attempts_leased -= 1;
+    }
+
+    pub(crate) fn note_inconclusive(&mut self) {
+        self.attempts_inconclusive += 1;
+    }
+
+    pub(crate) fn state(&self) -> StageState {
+        self.state
+    }
+
+    pub(crate) fn input(&self) -> BlobHash {
+        self.input
+    }
+
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        self.memory_bytes
+    }
+
+    pub(crate) fn attempts_leased(&self) -> u64 {
+        self.attempts_leased
+    }
+
+    pub(crate) fn snapshot(&self, name: &str) -> StageSnapshot {
+        StageSnapshot {
+            name: name.to_owned(),
+            state: self.state,
+            items: self.items,
+            items_settled: self.items_settled,
+            units_settled: self.units_settled,
+            attempts_leased: self.attempts_leased,
+            attempts_inconclusive: self.attempts_inconclusive,
+            cpu: self.cpu,
+            outputs: self.outputs.clone(),
+        }
+    }
+
+    fn block(&self, unit: u64) -> Option<&CutBlock> {
+        let after = self.blocks.partition_point(|cut| cut.block.first_unit <= unit);
+        self.blocks[..after].last().filter(|cut| cut.block.contains(unit))
+    }
+
+    fn block_mut(&mut self, unit: u64) -> Option<&mut CutBlock> {
+        let after = self.blocks.partition_point(|cut| cut.block.first_unit <= unit);
+        self.blocks[..after].last_mut().filter(|cut| cut.block.contains(unit))
+    }
+
+    pub(crate) fn check_invariants(&self, quorum: u32) {
+        let leases: usize = self.units.values().map(|unit| unit.leases().len()).sum();
+        assert_eq!(leases as u64, self.attempts_leased, "{}: leases miscounted", self.index);
+        for (number, unit) in &self.units {
+            unit.check_invariants(quorum);
+            let cut = self.block(*number).expect("a unit in flight is of a block");
+            assert!(!cut.is_settled(*number), "a settled unit is in flight");
+        }
+        for number in &self.wanting {
+            let unit = self.units.get(number).expect("a wanting unit is in flight");
+            assert!(unit.attempts_wanted(quorum) > 0, "unit {number} wants nothing");
+        }
+        if self.state == StageState::Open && !self.blocks.is_empty() {
+            let settled: u64 = self.blocks.iter().map(CutBlock::settled_items).sum();
+            assert_eq!(settled, self.items_settled, "{}: settled items miscounted", self.index);
+        }
+    }
+}
+
+/// Whether a settled unit was the last of its stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LastUnit {
+    Yes,
+    No,
+}
+
+impl CutBlock {
+    fn fresh(block: Block) -> Self {
+        let words = (block.units as usize).div_ceil(64);
+        Self { block, next_unit: block.first_unit, settled: Bits(vec![0; words]) }
+    }
+
+    fn handed_out(block: Block) -> Self {
+        Self { next_unit: block.end_unit(), ..Self::fresh(block) }
+    }
+
+    fn mark_settled(&mut self, unit: u64) {
+        let (word, bit) = self.position(unit);
+        self.settled.0[word] |= 1 << bit;
+    }
+
+    fn is_settled(&self, unit: u64) -> bool {
+        let (word, bit) = self.position(unit);
+        self.settled.0[word] >> bit & 1 == 1
+    }
+
+    fn unsettled(&self) -> impl Iterator<Item = u64> {
+        let units = self.block.first_unit..self.block.end_unit();
+        units.filter(|unit| !self.is_settled(*unit))
+    }
+
+    fn settled_items(&self) -> u64 {
+        let units = self.block.first_unit..self.block.end_unit();
+        let settled = units.filter(|unit| self.is_settled(*unit));
+        settled.map(|unit| self.block.items_of(unit).len()).sum()
+    }
+
+    fn position(&self, unit: u64) -> (usize, u64) {
+        let offset = unit - self.block.first_unit;
+        ((offset / 64) as usize, offset % 64)
+    }
+}
+
+impl ItemCost {
+    /// An exponentially weighted mean: one result in eight's weight, so that a change of cost
+    /// along the items is followed and one outlier is not.
+    fn learn(&mut self, cpu: Duration, items: u64) {
+        let items = u32::try_from(items.max(1)).unwrap_or(u32::MAX);
+        let seen = cpu / items;
+        self.cpu_per_item = Some(match self.cpu_per_item {
+            None => seen,
+            Some(known) => (known * 7 + seen) / 8,
+        });
+    }
+}

@@ -1,0 +1,270 @@
+//! Event in, all actions out: the machine against tables, scenarios and random traffic.
+
+mod recovery;
+mod scenarios;
+mod states;
+mod traffic;
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use gleaner_protocol::{
+    AttemptId, BlobHash, BlobRef, Capacity, Epoch, JobId, JobSpec, LeaseKey, Limits, Outcome,
+    Payload, Reducer, Splitter, StageIndex, StageSpec, StageTask, SubmissionId, Timestamp,
+    UnitResult, UnitSize, ValueMap, WorkerId,
+};
+
+use crate::{
+    Action, Config, Core, Event, Grant, JobEnd, JobSnapshot, Question, Record, Recovered, Reply,
+    RequestId, Sequence,
+};
+
+pub(crate) const SEARCH: StageIndex = StageIndex(0);
+
+/// A core with a store that commits when told, and workers that remember what they were given.
+pub(crate) struct Lab {
+    pub(crate) core: Core,
+    pub(crate) now: Timestamp,
+    pub(crate) durable: Vec<Record>,
+    pub(crate) pending: Vec<(Sequence, Vec<Record>)>,
+    pub(crate) held: BTreeMap<WorkerId, Vec<Grant>>,
+    pub(crate) replies: BTreeMap<u64, Reply>,
+    pub(crate) reductions: Vec<(JobId, StageIndex)>,
+    pub(crate) said: String,
+    requests: u64,
+}
+
+impl Lab {
+    pub(crate) fn new() -> Self {
+        Self::recovered(Recovered::default(), Epoch(1), Timestamp::from_millis(1_000))
+    }
+
+    pub(crate) fn recovered(recovered: Recovered, epoch: Epoch, now: Timestamp) -> Self {
+        let key = LeaseKey::new([7; 32]);
+        Self {
+            core: Core::recover(Config::default(), key, epoch, recovered, now),
+            now,
+            durable: Vec::new(),
+            pending: Vec::new(),
+            held: BTreeMap::new(),
+            replies: BTreeMap::new(),
+            reductions: Vec::new(),
+            said: String::new(),
+            requests: 0,
+        }
+    }
+
+    /// Feeds one event, commits what it asks for and does what it says.
+    pub(crate) fn feed(&mut self, event: Event) {
+        self.core.handle_event(self.now, event);
+        self.settle_down();
+    }
+
+    pub(crate) fn advance(&mut self, duration: Duration) {
+        self.now = self.now + duration;
+        self.core.handle_timeout(self.now);
+        self.settle_down();
+    }
+
+    fn settle_down(&mut self) {
+        self.drain();
+        while let Some((through, _)) = self.pending.last() {
+            let through = *through;
+            self.commit(through);
+        }
+        self.core.check_invariants();
+    }
+
+    /// Makes pending batches durable and tells the core.
+    pub(crate) fn commit(&mut self, through: Sequence) {
+        for (_, records) in self.pending.extract_if(.., |(sequence, _)| *sequence <= through) {
+            self.durable.extend(records);
+        }
+        self.core.handle_event(self.now, Event::Persisted { through });
+        self.drain();
+    }
+
+    pub(crate) fn drain(&mut self) {
+        while let Some(action) = self.core.poll_action() {
+            self.do_action(action);
+        }
+    }
+
+    fn do_action(&mut self, action: Action) {
+        let said = describe(&action);
+        writeln!(self.said, "{said}").expect("a string can be written to");
+        match action {
+            Action::Persist { sequence, records } => self.pending.push((sequence, records)),
+            Action::Grant { worker, grants } => self.held.entry(worker).or_default().extend(grants),
+            Action::Acknowledge { worker, attempts }
+            | Action::Withdraw { worker, attempts, .. } => {
+                let held = self.held.entry(worker).or_default();
+                held.retain(|grant| !attempts.contains(&grant.claims.attempt));
+            }
+            Action::Reduce { job, stage } => self.reductions.push((job, stage)),
+            Action::Reply { request, reply } => {
+                self.replies.insert(request.0, reply);
+            }
+            Action::JobChanged { .. } => {}
+        }
+    }
+
+    /// What was said since the last call, a line for each action.
+    pub(crate) fn said(&mut self) -> String {
+        std::mem::take(&mut self.said)
+    }
+
+    pub(crate) fn request(&mut self) -> RequestId {
+        self.requests += 1;
+        RequestId(self.requests)
+    }
+
+    pub(crate) fn submit(&mut self, spec: JobSpec) -> JobId {
+        let request = self.request();
+        let submission = SubmissionId(u128::from(request.0));
+        let items = spec.stages.iter().map(|stage| match &stage.splitter {
+            Splitter::After { .. } => None,
+            _ => stage.item_count(),
+        });
+        let items = items.collect();
+        self.feed(Event::JobSubmitted { request, submission, spec, items });
+        match self.replies.remove(&request.0) {
+            Some(Reply::Submitted(job)) => job,
+            other => panic!("a submission is answered with its job, not {other:?}"),
+        }
+    }
+
+    pub(crate) fn connect(&mut self, number: u8, units: u32) -> WorkerId {
+        let worker = worker(number);
+        let held = self.held.entry(worker).or_default();
+        let held = held.iter().map(|grant| (grant.claims.clone(), grant.token)).collect();
+        self.feed(Event::WorkerConnected { worker, held });
+        self.offer(worker, units);
+        worker
+    }
+
+    pub(crate) fn offer(&mut self, worker: WorkerId, units: u32) {
+        let capacity = Capacity { slots: 1, units, slot_memory_bytes: u64::MAX };
+        self.feed(Event::CapacityOffered { worker, capacity });
+    }
+
+    /// The worker's oldest lease.
+    pub(crate) fn lease(&self, worker: WorkerId) -> Grant {
+        self.held[&worker].first().expect("the worker holds a lease").clone()
+    }
+
+    pub(crate) fn answer(&mut self, worker: WorkerId, grant: &Grant, outcome: Outcome) {
+        let result = UnitResult {
+            claims: grant.claims.clone(),
+            token: grant.token,
+            outcome,
+            cpu: Duration::from_millis(100) * grant.claims.items.len() as u32,
+            log: String::new(),
+        };
+        self.feed(Event::ResultReturned { worker, result });
+    }
+
+    pub(crate) fn job(&mut self, job: JobId) -> JobSnapshot {
+        let request = self.request();
+        self.feed(Event::Asked { request, question: Question::Job(job) });
+        match self.replies.remove(&request.0) {
+            Some(Reply::Job(snapshot)) => *snapshot,
+            other => panic!("a known job is answered with its snapshot, not {other:?}"),
+        }
+    }
+
+    pub(crate) fn end(&mut self, job: JobId) -> Option<JobEnd> {
+        self.job(job).end.map(|(end, _)| end)
+    }
+}
+
+pub(crate) fn worker(number: u8) -> WorkerId {
+    WorkerId([number; 32])
+}
+
+/// One stage of `items` items, `unit_items` in a unit.
+pub(crate) fn job_spec(items: i64, unit_items: u32, quorum: u32) -> JobSpec {
+    let blob = BlobRef { hash: BlobHash([0; 32]), bytes: 1 };
+    let task = StageTask {
+        module: blob,
+        function: "run".into(),
+        parameters: ValueMap::new(),
+        files: Vec::new(),
+        limits: Limits::default(),
+        seed: 0,
+    };
+    let stage = StageSpec {
+        name: "search".into(),
+        task,
+        splitter: Splitter::Range { field: "index".into(), start: 0, end: items },
+        unit_size: NonZeroU32::new(unit_items).map_or(UnitSize::Auto, UnitSize::Fixed),
+        reducer: Reducer::Files,
+    };
+    JobSpec {
+        name: "test".into(),
+        seed: 0,
+        quorum: NonZeroU32::new(quorum).expect("a quorum is at least one"),
+        max_attempts: NonZeroU32::new(2).expect("two is not zero"),
+        stages: vec![stage],
+    }
+}
+
+/// The right outcome of a grant: one byte for each item.
+pub(crate) fn right(grant: &Grant) -> Outcome {
+    let items = (0..grant.claims.items.len()).map(|_| vec![1].into());
+    Outcome::Completed { outputs: Payload::Inline(items.collect()) }
+}
+
+pub(crate) fn wrong(grant: &Grant) -> Outcome {
+    let items = (0..grant.claims.items.len()).map(|_| vec![2].into());
+    Outcome::Completed { outputs: Payload::Inline(items.collect()) }
+}
+
+fn describe(action: &Action) -> String {
+    let list = |attempts: &[AttemptId]| {
+        attempts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    };
+    match action {
+        Action::Persist { records, .. } => {
+            let records: Vec<_> = records.iter().map(describe_record).collect();
+            format!("persist {}", records.join(", "))
+        }
+        Action::Grant { worker, grants } => {
+            let grants = grants
+                .iter()
+                .map(|grant| format!("{} items {}", grant.claims.attempt, grant.claims.items));
+            format!("grant w{}: {}", worker.0[0], grants.collect::<Vec<_>>().join(", "))
+        }
+        Action::Acknowledge { worker, attempts } => {
+            format!("acknowledge w{}: {}", worker.0[0], list(attempts))
+        }
+        Action::Withdraw { worker, attempts, reason } => {
+            format!("withdraw w{}: {} ({reason:?})", worker.0[0], list(attempts))
+        }
+        Action::Reduce { job, stage } => format!("reduce {job} {stage}"),
+        Action::Reply { reply: Reply::Submitted(job), .. } => format!("reply submitted {job}"),
+        Action::Reply { .. } => "reply".into(),
+        Action::JobChanged { job, .. } => format!("changed {job}"),
+    }
+}
+
+fn describe_record(record: &Record) -> String {
+    match record {
+        Record::JobAccepted { job, .. } => format!("accepted {job}"),
+        Record::StageOpened { stage, items, .. } => format!("opened {stage} ({items} items)"),
+        Record::BlockCut { block, .. } => {
+            format!("cut {} units from {}", block.units, block.first_unit)
+        }
+        Record::AttemptOpened { attempt } => format!("opened {attempt}"),
+        Record::ResultAccepted { opinion, .. } => format!("result {}", opinion.attempt),
+        Record::AttemptInconclusive { attempt, .. } => format!("inconclusive {attempt}"),
+        Record::UnitSettled { attempt, .. } => format!("settled by {attempt}"),
+        Record::StageDone { stage, .. } => format!("done {stage}"),
+        Record::JobEnded { end, .. } => match end {
+            JobEnd::Failed { reason } => format!("failed: {reason}"),
+            other => format!("ended: {other:?}"),
+        },
+    }
+}

@@ -1,0 +1,158 @@
+//! Restarts: what the records say, and what workers come back with.
+
+use std::time::Duration;
+
+use super::*;
+use crate::{Block, RecoveredJob, RecoveredStage};
+
+/// Sums records up as a store does.
+pub(crate) fn recover(records: &[Record]) -> Recovered {
+    let mut jobs: BTreeMap<JobId, RecoveredJob> = BTreeMap::new();
+    let mut items_of = BTreeMap::new();
+    let mut opinions = Vec::new();
+    let mut cpu = BTreeMap::new();
+    for record in records.iter().cloned() {
+        match record {
+            Record::JobAccepted { job, submission, spec, at } => {
+                let stages = vec![RecoveredStage::default(); spec.stages.len()];
+                let recovered =
+                    RecoveredJob { job, submission, spec, submitted_at: at, end: None, stages };
+                assert!(jobs.insert(job, recovered).is_none(), "{job} was taken twice");
+            }
+            Record::StageOpened { job, stage, items } => {
+                stage_of(&mut jobs, job, stage).items = Some(items);
+            }
+            Record::BlockCut { job, block } => {
+                stage_of(&mut jobs, job, block.stage).blocks.push(block);
+            }
+            Record::AttemptOpened { attempt } => {
+                let stage = stage_of_unit(&jobs, attempt);
+                stage_of(&mut jobs, attempt.unit.job, stage).attempts.push(attempt);
+            }
+            Record::ResultAccepted { opinion, .. } => {
+                cpu.insert(opinion.attempt, opinion.cpu);
+                opinions.push(opinion);
+            }
+            Record::AttemptInconclusive { attempt, worker, .. } => {
+                let stage = stage_of_unit(&jobs, attempt);
+                let stage = stage_of(&mut jobs, attempt.unit.job, stage);
+                stage.inconclusive.push((attempt, worker));
+                stage.attempts_inconclusive += 1;
+            }
+            Record::UnitSettled { stage, items, attempt } => {
+                let twice = items_of.insert(attempt.unit, items);
+                assert!(twice.is_none(), "{} settled twice", attempt.unit);
+                let stage = stage_of(&mut jobs, attempt.unit.job, stage);
+                stage.settled.push(attempt.unit.number);
+                stage.items_settled += items.len();
+                stage.units_settled += 1;
+                stage.cpu += cpu[&attempt];
+            }
+            Record::StageDone { job, stage, outputs } => {
+                stage_of(&mut jobs, job, stage).outputs = Some(outputs);
+            }
+            Record::JobEnded { job, end, at } => {
+                let job = jobs.get_mut(&job).expect("only a known job ends");
+                assert!(job.end.is_none(), "{} ended twice", job.job);
+                job.end = Some((end, at));
+            }
+        }
+    }
+    for opinion in opinions {
+        if !items_of.contains_key(&opinion.unit()) {
+            let stage = stage_of_unit(&jobs, opinion.attempt);
+            stage_of(&mut jobs, opinion.unit().job, stage).opinions.push(opinion);
+        }
+    }
+    for stage in jobs.values_mut().flat_map(|job| &mut job.stages) {
+        stage.settled.sort_unstable();
+    }
+    Recovered { jobs: jobs.into_values().collect() }
+}
+
+fn stage_of(
+    jobs: &mut BTreeMap<JobId, RecoveredJob>,
+    job: JobId,
+    stage: StageIndex,
+) -> &mut RecoveredStage {
+    &mut jobs.get_mut(&job).expect("a known job").stages[stage.0 as usize]
+}
+
+fn stage_of_unit(jobs: &BTreeMap<JobId, RecoveredJob>, attempt: AttemptId) -> StageIndex {
+    let stages = jobs[&attempt.unit.job].stages.iter();
+    let mut blocks = stages.flat_map(|stage| &stage.blocks);
+    let contains = |block: &&Block| block.contains(attempt.unit.number);
+    blocks.find(contains).expect("a unit is cut before it is spoken of").stage
+}
+
+/// The lab after a crash: what was durable, and the workers with what they hold.
+fn restart(lab: Lab) -> Lab {
+    let now = lab.now + Duration::from_secs(1);
+    let mut after = Lab::recovered(recover(&lab.durable), Epoch(2), now);
+    after.durable = lab.durable;
+    after.held = lab.held;
+    after.requests = 1000;
+    after
+}
+
+#[test]
+fn a_crash_of_the_coordinator_loses_no_computing() {
+    let mut lab = Lab::new();
+    let job = lab.submit(job_spec(2, 1, 1));
+    let worker = lab.connect(1, 2);
+    let grants = lab.held[&worker].clone();
+    lab.answer(worker, &grants[0], right(&grants[0]));
+
+    let mut lab = restart(lab);
+    let other = lab.connect(2, 4);
+    assert!(lab.held.get(&other).is_none_or(Vec::is_empty), "units wait for their holders");
+    lab.connect(1, 0);
+    lab.advance(Duration::from_secs(20));
+    assert!(lab.held[&other].is_empty(), "an adopted lease stands after the grace");
+    lab.answer(worker, &grants[1], right(&grants[1]));
+    assert_eq!(lab.reductions, [(job, SEARCH)]);
+}
+
+#[test]
+fn what_nobody_comes_back_with_is_handed_out_after_the_grace() {
+    let mut lab = Lab::new();
+    lab.submit(job_spec(1, 1, 1));
+    let lost = lab.connect(1, 1);
+    let old = lab.lease(lost);
+
+    let mut lab = restart(lab);
+    let other = lab.connect(2, 1);
+    let grace_end = lab.core.poll_timeout().expect("the grace has an end");
+    lab.advance(grace_end.saturating_since(lab.now));
+    let new = lab.lease(other);
+    assert_eq!(new.claims.attempt.number, old.claims.attempt.number + 1, "numbers never recur");
+    assert_eq!(new.claims.epoch, Epoch(2));
+}
+
+#[test]
+fn a_forged_lease_is_not_adopted() {
+    let mut lab = Lab::new();
+    lab.submit(job_spec(1, 1, 1));
+    let worker = lab.connect(1, 1);
+    let thief = super::worker(3);
+    let stolen = lab.lease(worker);
+    let mut lab = restart(lab);
+    let held = vec![(stolen.claims.clone(), stolen.token)];
+    lab.feed(Event::WorkerConnected { worker: thief, held });
+    let claims = gleaner_protocol::LeaseClaims { worker: thief, ..stolen.claims };
+    lab.feed(Event::WorkerConnected { worker: thief, held: vec![(claims, stolen.token)] });
+    let said = lab.said();
+    assert_eq!(said.matches("withdraw w3: attempt-1.0.1 (UnknownLease)").count(), 2, "{said}");
+}
+
+#[test]
+fn a_reduction_under_way_begins_again() {
+    let mut lab = Lab::new();
+    let job = lab.submit(job_spec(1, 1, 1));
+    let worker = lab.connect(1, 1);
+    let grant = lab.lease(worker);
+    lab.answer(worker, &grant, right(&grant));
+    let mut lab = restart(lab);
+    lab.drain();
+    assert_eq!(lab.reductions, [(job, SEARCH)]);
+}

@@ -1,0 +1,208 @@
+//! What users rely on, a scenario each.
+
+use std::time::Duration;
+
+use gleaner_protocol::{Outcome, ReleaseReason, TrapKind};
+
+use super::*;
+use crate::StageOutput;
+
+fn two_stages(items: i64) -> JobSpec {
+    let mut spec = job_spec(items, 1, 1);
+    let mut report = spec.stages[0].clone();
+    report.name = "report".into();
+    report.splitter = Splitter::After { stage: SEARCH, field: "search".into() };
+    spec.stages.push(report);
+    spec
+}
+
+fn output() -> Vec<StageOutput> {
+    let blob = BlobRef { hash: BlobHash([1; 32]), bytes: 3 };
+    vec![StageOutput { name: "out.csv".parse().expect("a plain name"), blob }]
+}
+
+#[test]
+fn a_job_of_two_stages_runs_to_its_end() {
+    let mut lab = Lab::new();
+    let job = lab.submit(two_stages(3));
+    let first = lab.connect(1, 2);
+    let second = lab.connect(2, 2);
+    assert_eq!((lab.held[&first].len(), lab.held[&second].len()), (2, 1));
+    for worker in [first, second, first] {
+        let grant = lab.lease(worker);
+        lab.answer(worker, &grant, right(&grant));
+    }
+    assert_eq!(lab.reductions, [(job, SEARCH)]);
+    assert_eq!(lab.job(job).stages[1].state, crate::StageState::Blocked);
+
+    lab.feed(Event::StageReduced { job, stage: SEARCH, outputs: output() });
+    let report = lab.lease(second);
+    assert_eq!(report.claims.stage, StageIndex(1));
+    lab.answer(second, &report, right(&report));
+    lab.feed(Event::StageReduced { job, stage: StageIndex(1), outputs: output() });
+    assert_eq!(lab.end(job), Some(JobEnd::Done));
+    let said = lab.said();
+    assert!(said.contains("persist done stage-0, opened stage-1 (1 items)"), "{said}");
+    assert!(said.contains("persist done stage-1, ended: Done"), "{said}");
+}
+
+#[test]
+fn nothing_is_said_before_its_records_are_durable() {
+    let mut lab = Lab::new();
+    lab.connect(1, 1);
+    let request = lab.request();
+    let spec = job_spec(1, 1, 1);
+    let event =
+        Event::JobSubmitted { request, submission: SubmissionId(9), spec, items: vec![Some(1)] };
+    lab.core.handle_event(lab.now, event);
+    lab.drain();
+    assert!(lab.replies.is_empty() && lab.held[&worker(1)].is_empty());
+    let (through, records) = lab.pending[0].clone();
+    assert_eq!(records.len(), 3, "the job, its open stage and its first block, all in one batch");
+    lab.commit(through);
+    assert!(matches!(lab.replies[&request.0], Reply::Submitted(JobId(1))));
+    assert_eq!(lab.held[&worker(1)].len(), 1);
+}
+
+#[test]
+fn a_repeated_submission_is_the_same_job() {
+    let mut lab = Lab::new();
+    let job = lab.submit(job_spec(1, 1, 1));
+    let request = lab.request();
+    let submission = SubmissionId(1);
+    let spec = job_spec(7, 1, 1);
+    lab.feed(Event::JobSubmitted { request, submission, spec, items: vec![Some(7)] });
+    assert_eq!(lab.replies[&request.0], Reply::Submitted(job));
+    assert_eq!(lab.core.jobs.len(), 1);
+}
+
+#[test]
+fn an_expired_unit_goes_to_another_worker_and_the_first_answer_counts() {
+    let mut lab = Lab::new();
+    let job = lab.submit(job_spec(1, 1, 1));
+    let slow = lab.connect(1, 1);
+    let late = lab.lease(slow);
+    let quick = lab.connect(2, 1);
+    assert!(lab.held[&quick].is_empty());
+    lab.advance(Duration::from_secs(30));
+    lab.feed(Event::Heartbeat { worker: slow, attempts: vec![late.claims.attempt] });
+    lab.advance(Duration::from_secs(31));
+    assert!(lab.held[&quick].is_empty(), "a heartbeat extends the lease");
+    lab.advance(Duration::from_secs(30));
+    let second = lab.lease(quick);
+    assert_eq!(second.claims.attempt.number, 2);
+    lab.answer(slow, &late, right(&late));
+    assert_eq!(lab.job(job).stages[0].units_settled, 1, "a late answer is still an answer");
+    assert!(lab.held[&quick].is_empty(), "and the other attempt is withdrawn");
+    lab.answer(quick, &second, wrong(&second));
+    assert_eq!(lab.job(job).stages[0].units_settled, 1);
+}
+
+#[test]
+fn a_quorum_of_two_needs_two_workers_that_agree() {
+    let mut lab = Lab::new();
+    let job = lab.submit(job_spec(1, 1, 2));
+    let workers = [lab.connect(1, 4), lab.connect(2, 4), lab.connect(3, 4)];
+    assert!(lab.held[&workers[2]].is_empty(), "two attempts are enough at first");
+    let first = lab.lease(workers[0]);
+    lab.answer(workers[0], &first, right(&first));
+    let second = lab.lease(workers[1]);
+    lab.answer(workers[1], &second, wrong(&second));
+    let third = lab.lease(workers[2]);
+    assert_eq!(third.claims.attempt.number, 3);
+    assert_eq!(lab.job(job).stages[0].units_settled, 0);
+    lab.answer(workers[2], &third, right(&third));
+    assert_eq!(lab.job(job).stages[0].units_settled, 1);
+    let settled = lab.durable.iter().find_map(|record| match record {
+        Record::UnitSettled { attempt, .. } => Some(attempt.number),
+        _ => None,
+    });
+    assert_eq!(settled, Some(3), "the reducer reads an attempt that agrees");
+}
+
+#[test]
+fn a_trap_that_settles_fails_the_job_in_words() {
+    let mut lab = Lab::new();
+    let job = lab.submit(job_spec(4, 2, 1));
+    let worker = lab.connect(1, 2);
+    let grant = lab.lease(worker);
+    let kind = TrapKind::Arithmetic;
+    lab.answer(worker, &grant, Outcome::Trapped { item: 1, kind, message: String::new() });
+    let Some(JobEnd::Failed { reason }) = lab.end(job) else { panic!("the job failed") };
+    assert_eq!(
+        reason,
+        "unit-1.0 (items 0..2): item 1 trapped: it divided by zero or converted a float that fits \
+         no integer"
+    );
+    assert!(lab.held[&worker].is_empty(), "what ran is withdrawn");
+}
+
+#[test]
+fn an_inconclusive_attempt_is_tried_elsewhere_and_then_given_up() {
+    let mut lab = Lab::new();
+    let job = lab.submit(job_spec(1, 1, 1));
+    let first = lab.connect(1, 1);
+    let second = lab.connect(2, 1);
+    let grant = lab.lease(first);
+    lab.offer(first, 1);
+    lab.answer(first, &grant, Outcome::HostMemory);
+    assert!(lab.held[&first].is_empty(), "not the same worker again while another is there");
+    let retry = lab.lease(second);
+    lab.answer(second, &retry, Outcome::HostMemory);
+    let Some(JobEnd::Failed { reason }) = lab.end(job) else { panic!("the job failed") };
+    assert!(reason.contains("2 attempts ended without an answer"), "{reason}");
+}
+
+#[test]
+fn an_inconclusive_attempt_is_tried_again_by_a_worker_alone() {
+    let mut lab = Lab::new();
+    lab.submit(job_spec(1, 1, 1));
+    let only = lab.connect(1, 2);
+    let grant = lab.lease(only);
+    lab.answer(only, &grant, Outcome::HostMemory);
+    assert_eq!(lab.lease(only).claims.attempt.number, 2);
+}
+
+#[test]
+fn a_worker_that_lacks_inputs_pauses() {
+    let mut lab = Lab::new();
+    lab.submit(job_spec(1, 1, 1));
+    let worker = lab.connect(1, 5);
+    let attempts = vec![lab.lease(worker).claims.attempt];
+    lab.held.clear();
+    lab.held.insert(worker, Vec::new());
+    let reason = ReleaseReason::InputsMissing;
+    lab.feed(Event::Released { worker, attempts, reason });
+    assert!(lab.held[&worker].is_empty());
+    let due = lab.core.poll_timeout().expect("the pause has an end");
+    lab.advance(due.saturating_since(lab.now));
+    assert_eq!(lab.lease(worker).claims.attempt.number, 2);
+}
+
+#[test]
+fn units_of_automatic_size_grow_with_what_is_learned_and_shrink_at_the_end() {
+    let mut lab = Lab::new();
+    lab.submit(job_spec(400, 0, 1));
+    let worker = lab.connect(1, 1);
+    let mut sizes = Vec::new();
+    while let Some(grant) = lab.held[&worker].first().cloned() {
+        sizes.push(grant.claims.items.len());
+        lab.answer(worker, &grant, right(&grant));
+        lab.offer(worker, 1);
+    }
+    assert_eq!(sizes[0], 1, "nothing is known at first");
+    assert_eq!(sizes.iter().max(), Some(&10), "ten items of 100 ms take the second aimed at");
+    assert_eq!(sizes.last(), Some(&1), "the last units are small");
+    assert_eq!(sizes.iter().sum::<u64>(), 400);
+}
+
+#[test]
+fn a_stage_that_needs_more_memory_than_is_offered_waits() {
+    let mut lab = Lab::new();
+    lab.submit(job_spec(1, 1, 1));
+    let worker = worker(1);
+    lab.feed(Event::WorkerConnected { worker, held: Vec::new() });
+    let capacity = Capacity { slots: 1, units: 1, slot_memory_bytes: 1024 };
+    lab.feed(Event::CapacityOffered { worker, capacity });
+    assert!(!lab.said().contains("grant"));
+}

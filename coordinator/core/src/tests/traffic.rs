@@ -1,0 +1,164 @@
+//! Random traffic from one seed: workers that lie, lose, repeat and reconnect; a coordinator that
+//! crashes with a store that has committed only some of its batches.
+
+use std::time::Duration;
+
+use gleaner_protocol::{Outcome, ReleaseReason};
+use proptest::prelude::*;
+
+use super::recovery::recover;
+use super::*;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Submit { items: i64, unit_items: u32, quorum: u32 },
+    Connect { worker: u8, units: u32 },
+    Disconnect { worker: u8 },
+    Forget { worker: u8 },
+    Answer { worker: u8, nth: usize, honest: bool, repeat: bool },
+    Inconclusive { worker: u8 },
+    Release { worker: u8 },
+    Heartbeat { worker: u8 },
+    Reduced,
+    Wait { seconds: u64 },
+    Crash { committed: bool },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let worker = 1_u8..5;
+    prop_oneof![
+        1 => (1_i64..30, 0_u32..4, 1_u32..3)
+            .prop_map(|(items, unit_items, quorum)| Step::Submit { items, unit_items, quorum }),
+        4 => (worker.clone(), 1_u32..6).prop_map(|(worker, units)| Step::Connect { worker, units }),
+        1 => worker.clone().prop_map(|worker| Step::Disconnect { worker }),
+        1 => worker.clone().prop_map(|worker| Step::Forget { worker }),
+        12 => (worker.clone(), 0_usize..4, prop::bool::weighted(0.9), any::<bool>())
+            .prop_map(|(worker, nth, honest, repeat)| Step::Answer { worker, nth, honest, repeat }),
+        1 => worker.clone().prop_map(|worker| Step::Inconclusive { worker }),
+        1 => worker.clone().prop_map(|worker| Step::Release { worker }),
+        1 => worker.prop_map(|worker| Step::Heartbeat { worker }),
+        3 => Just(Step::Reduced),
+        2 => (1_u64..90).prop_map(|seconds| Step::Wait { seconds }),
+        1 => any::<bool>().prop_map(|committed| Step::Crash { committed }),
+    ]
+}
+
+impl Lab {
+    fn take(&mut self, step: Step) {
+        match step {
+            Step::Submit { items, unit_items, quorum } => {
+                self.submit(job_spec(items, unit_items, quorum));
+            }
+            Step::Connect { worker, units } => {
+                self.connect(worker, units);
+            }
+            Step::Disconnect { worker } => {
+                self.feed(Event::WorkerDisconnected { worker: super::worker(worker) });
+            }
+            Step::Forget { worker } => {
+                self.held.remove(&super::worker(worker));
+            }
+            Step::Answer { worker, nth, honest, repeat } => {
+                let Some(grant) = self.nth_lease(worker, nth) else { return };
+                let outcome = if honest { right(&grant) } else { wrong(&grant) };
+                for _ in 0..=usize::from(repeat) {
+                    self.answer(super::worker(worker), &grant, outcome.clone());
+                }
+            }
+            Step::Inconclusive { worker } => {
+                let Some(grant) = self.nth_lease(worker, 0) else { return };
+                self.answer(super::worker(worker), &grant, Outcome::HostMemory);
+            }
+            Step::Release { worker } => {
+                let Some(grant) = self.nth_lease(worker, 0) else { return };
+                let attempts = vec![grant.claims.attempt];
+                let reason = ReleaseReason::Owner;
+                self.feed(Event::Released { worker: super::worker(worker), attempts, reason });
+            }
+            Step::Heartbeat { worker } => {
+                let held = self.held.get(&super::worker(worker)).cloned().unwrap_or_default();
+                let attempts = held.iter().map(|grant| grant.claims.attempt).collect();
+                self.feed(Event::Heartbeat { worker: super::worker(worker), attempts });
+            }
+            Step::Reduced => {
+                for (job, stage) in std::mem::take(&mut self.reductions) {
+                    self.feed(Event::StageReduced { job, stage, outputs: Vec::new() });
+                }
+            }
+            Step::Wait { seconds } => self.advance(Duration::from_secs(seconds)),
+            Step::Crash { committed } => self.crash(committed),
+        }
+    }
+
+    fn nth_lease(&self, worker: u8, nth: usize) -> Option<Grant> {
+        let held = self.held.get(&super::worker(worker))?;
+        held.get(nth.checked_rem(held.len())?).cloned()
+    }
+
+    /// An event meets a crash: its batch is committed or lost, and nothing it said gets out.
+    fn crash(&mut self, committed: bool) {
+        let worker = super::worker(9);
+        self.core.handle_event(self.now, Event::WorkerConnected { worker, held: Vec::new() });
+        let capacity = Capacity { slots: 1, units: 3, slot_memory_bytes: u64::MAX };
+        self.core.handle_event(self.now, Event::CapacityOffered { worker, capacity });
+        while let Some(action) = self.core.poll_action() {
+            if let (Action::Persist { records, .. }, true) = (action, committed) {
+                self.durable.extend(records);
+            }
+        }
+        let epoch = Epoch(self.core.epoch.0 + 1);
+        let mut after = Self::recovered(recover(&self.durable), epoch, self.now);
+        after.durable = std::mem::take(&mut self.durable);
+        after.held = std::mem::take(&mut self.held);
+        after.requests = self.requests;
+        *self = after;
+        self.drain();
+    }
+
+    /// Faults have stopped: honest workers finish every job.
+    fn finish(&mut self) {
+        for _ in 0..2000 {
+            for worker in 11..16 {
+                self.connect(worker, 8);
+                while let Some(grant) = self.nth_lease(worker, 0) {
+                    self.answer(super::worker(worker), &grant, right(&grant));
+                }
+            }
+            self.take(Step::Reduced);
+            if self.core.running.is_empty() {
+                return;
+            }
+            self.advance(Duration::from_secs(30));
+        }
+        panic!("jobs still run long after faults stopped: {:?}", self.core.running);
+    }
+}
+
+proptest! {
+    #[test]
+    fn the_books_agree_and_every_job_ends(steps in prop::collection::vec(step(), 1..120)) {
+        let mut lab = Lab::new();
+        for step in steps {
+            lab.take(step);
+            lab.core.check_invariants();
+        }
+        lab.finish();
+        // Summing up checks that no unit settles twice and no job ends twice.
+        let recovered = recover(&lab.durable);
+        for job in &recovered.jobs {
+            let done = matches!(job.end, Some((JobEnd::Done, _)));
+            for stage in &job.stages {
+                prop_assert!(!done || stage.items == Some(stage.items_settled));
+            }
+        }
+        // What a restart would see is what the running core believes.
+        for job in &recovered.jobs {
+            let snapshot = lab.job(job.job);
+            for (seen, kept) in snapshot.stages.iter().zip(&job.stages) {
+                prop_assert_eq!(seen.items_settled, kept.items_settled);
+                prop_assert_eq!(seen.units_settled, kept.units_settled);
+                prop_assert_eq!(seen.attempts_inconclusive, kept.attempts_inconclusive);
+            }
+        }
+    }
+}

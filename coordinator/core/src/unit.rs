@@ -1,0 +1,145 @@
+//! A unit in flight: who runs it, what they said, and when that is enough.
+//!
+//! ```text
+//!              lease                  result
+//! Waiting ────────────────► Leased ────────────────► Accepted
+//!    ▲                         │                        │  │
+//!    │ release, expiry,        │        too few agree   │  │ quorum of equal answers
+//!    │ inconclusive outcome    │ ◄──────────────────────┘  ▼
+//!    └─────────────────────────┘                        Settled
+//! ```
+//! The states follow from the facts kept: a unit is Waiting while [`Unit::attempts_wanted`] is
+//! over zero, Leased while it has leases, Accepted while it has opinions. A settled unit is
+//! dropped from memory but for one bit of its stage.
+
+use gleaner_protocol::{OutcomeClass, Timestamp, WorkerId};
+
+use crate::Opinion;
+
+#[derive(Debug, Default)]
+pub(crate) struct Unit {
+    attempts_issued: u32,
+    leases: Vec<HeldLease>,
+    opinions: Vec<Opinion>,
+    inconclusive: Vec<WorkerId>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct HeldLease {
+    pub(crate) attempt: u32,
+    pub(crate) worker: WorkerId,
+    pub(crate) expires_at: Timestamp,
+}
+
+/// What a new opinion led to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Agreement {
+    /// Too few agree so far.
+    Open,
+    /// The quorum agrees with this opinion.
+    Settled(OutcomeClass),
+}
+
+impl Unit {
+    /// A unit as a restart finds it: attempts up to `attempts_issued` may be in workers' hands.
+    pub(crate) fn recovered(attempts_issued: u32) -> Self {
+        Self { attempts_issued, ..Self::default() }
+    }
+
+    /// Attempts up to this number may be in workers' hands.
+    pub(crate) fn raise_attempts_issued(&mut self, attempt: u32) {
+        self.attempts_issued = self.attempts_issued.max(attempt);
+    }
+
+    /// How many attempts should be started now for the quorum to be reached, if all that run
+    /// agree with the largest group so far.
+    pub(crate) fn attempts_wanted(&self, quorum: u32) -> u32 {
+        let agreeing = self.opinions.iter().map(|opinion| self.agreeing_with(opinion)).max();
+        let expected = agreeing.unwrap_or(0) + self.leases.len();
+        quorum.saturating_sub(u32::try_from(expected).unwrap_or(u32::MAX))
+    }
+
+    /// Whether `worker` takes no part in the unit yet: attempts of a unit never meet.
+    pub(crate) fn is_new_to(&self, worker: WorkerId) -> bool {
+        !self.leases.iter().any(|lease| lease.worker == worker)
+            && !self.opinions.iter().any(|opinion| opinion.worker == worker)
+    }
+
+    /// Whether an attempt by `worker` ended without an answer before.
+    pub(crate) fn was_inconclusive_on(&self, worker: WorkerId) -> bool {
+        self.inconclusive.contains(&worker)
+    }
+
+    /// Starts the next attempt.
+    pub(crate) fn lease(&mut self, worker: WorkerId, expires_at: Timestamp) -> u32 {
+        self.attempts_issued += 1;
+        let attempt = self.attempts_issued;
+        self.leases.push(HeldLease { attempt, worker, expires_at });
+        attempt
+    }
+
+    /// Takes back a lease granted before a restart; harmless when it is known.
+    pub(crate) fn adopt(&mut self, lease: HeldLease) {
+        self.raise_attempts_issued(lease.attempt);
+        if self.is_new_to(lease.worker) {
+            self.leases.push(lease);
+        }
+    }
+
+    /// The lease of an attempt, if it stands and is `worker`'s.
+    pub(crate) fn lease_of(&mut self, worker: WorkerId, attempt: u32) -> Option<&mut HeldLease> {
+        self.leases.iter_mut().find(|lease| lease.worker == worker && lease.attempt == attempt)
+    }
+
+    /// Ends the lease of an attempt: whether it stood.
+    pub(crate) fn end_lease(&mut self, worker: WorkerId, attempt: u32) -> bool {
+        let before = self.leases.len();
+        self.leases.retain(|lease| lease.worker != worker || lease.attempt != attempt);
+        self.leases.len() < before
+    }
+
+    /// Takes an opinion; a worker has one for each unit, and the first counts.
+    pub(crate) fn on_opinion(&mut self, opinion: Opinion, quorum: u32) -> Agreement {
+        if !self.opinions.iter().any(|known| known.worker == opinion.worker) {
+            self.opinions.push(opinion);
+        }
+        if self.agreeing_with(&opinion) >= quorum as usize {
+            return Agreement::Settled(opinion.class);
+        }
+        Agreement::Open
+    }
+
+    /// Notes an attempt that ended without an answer: how many there are now.
+    pub(crate) fn on_inconclusive(&mut self, worker: WorkerId) -> usize {
+        self.inconclusive.push(worker);
+        self.inconclusive.len()
+    }
+
+    pub(crate) fn has_opinion_of(&self, worker: WorkerId) -> bool {
+        self.opinions.iter().any(|opinion| opinion.worker == worker)
+    }
+
+    pub(crate) fn leases(&self) -> &[HeldLease] {
+        &self.leases
+    }
+
+    pub(crate) fn opinions(&self) -> &[Opinion] {
+        &self.opinions
+    }
+
+    fn agreeing_with(&self, opinion: &Opinion) -> usize {
+        self.opinions.iter().filter(|known| known.answer == opinion.answer).count()
+    }
+
+    pub(crate) fn check_invariants(&self, quorum: u32) {
+        for lease in &self.leases {
+            assert!(lease.attempt <= self.attempts_issued, "{lease:?} was never issued");
+            let held = self.leases.iter().filter(|other| other.worker == lease.worker).count();
+            assert_eq!(held, 1, "one worker holds one unit twice");
+        }
+        for opinion in &self.opinions {
+            let agreeing = self.agreeing_with(opinion);
+            assert!(agreeing < quorum as usize, "a settled unit is still in flight");
+        }
+    }
+}
