@@ -185,12 +185,18 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// The least memory an item can have: one page of WebAssembly.
+    pub const MEMORY_BYTES_MIN: u64 = 64 * 1024;
     /// The most memory an item may ask for: all that 32-bit WebAssembly can address.
     pub const MEMORY_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
     /// The most output an item may ask for.
     pub const OUTPUT_BYTES_MAX: u64 = 1024 * 1024 * 1024;
     /// The most log an item may ask for.
     pub const LOG_BYTES_MAX: u64 = 64 * 1024;
+    /// The least CPU time or time a unit can be given.
+    pub const TIME_MIN: Duration = Duration::from_secs(1);
+    /// The most CPU time or time a unit may ask for: nobody lends a machine for longer.
+    pub const TIME_MAX: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 }
 
 /// Why a job cannot be taken.
@@ -317,14 +323,14 @@ impl Splitter {
 
 impl Limits {
     fn check(&self) -> Result<(), JobSpecError> {
-        const PAGE: u64 = 64 * 1024;
-        check_bounds("limits.memory", self.memory_bytes, PAGE, Self::MEMORY_BYTES_MAX)?;
+        let memory = (Self::MEMORY_BYTES_MIN, Self::MEMORY_BYTES_MAX);
+        check_bounds("limits.memory", self.memory_bytes, memory.0, memory.1)?;
         check_bounds("limits.output", self.output_bytes, 0, Self::OUTPUT_BYTES_MAX)?;
         check_bounds("limits.log", self.log_bytes, 0, Self::LOG_BYTES_MAX)?;
         check_bounds("limits.host_calls", self.host_calls, 1, u64::MAX)?;
-        let seconds_max = 30 * 24 * 60 * 60;
-        check_bounds("limits.cpu (seconds)", self.cpu.as_secs(), 1, seconds_max)?;
-        check_bounds("limits.wall (seconds)", self.wall.as_secs(), 1, seconds_max)
+        let seconds = (Self::TIME_MIN.as_secs(), Self::TIME_MAX.as_secs());
+        check_bounds("limits.cpu (seconds)", self.cpu.as_secs(), seconds.0, seconds.1)?;
+        check_bounds("limits.wall (seconds)", self.wall.as_secs(), seconds.0, seconds.1)
     }
 }
 
@@ -336,11 +342,16 @@ fn check_bounds(what: &str, value: u64, min: u64, max: u64) -> Result<(), JobSpe
 }
 
 fn check_name(what: &str, name: &str) -> Result<(), JobSpecError> {
-    let allowed = |c: char| c.is_alphanumeric() || "-_.".contains(c);
-    if (1..=NAME_BYTES_MAX).contains(&name.len()) && name.chars().all(allowed) {
+    if is_name(name) {
         return Ok(());
     }
     Err(JobSpecError::Name { what: what.to_owned(), name: name.to_owned() })
+}
+
+/// Whether `name` can name a job, a stage, a function, a field or a shared file.
+pub(crate) fn is_name(name: &str) -> bool {
+    let allowed = |c: char| c.is_alphanumeric() || "-_.".contains(c);
+    (1..=NAME_BYTES_MAX).contains(&name.len()) && name.chars().all(allowed)
 }
 
 fn check_unique<'a>(what: &str, names: impl Iterator<Item = &'a str>) -> Result<(), JobSpecError> {

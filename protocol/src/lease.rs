@@ -112,7 +112,7 @@ mod tests {
         let token = key.seal(&claims);
         assert!(key.verifies(&claims, &token));
         assert!(!LeaseKey::new([9; 32]).verifies(&claims, &token));
-        let other_worker = LeaseClaims { worker: WorkerId([7; 32]), ..claims.clone() };
+        let other_worker = LeaseClaims { worker: WorkerId([7; 32]), ..claims };
         let more_items = LeaseClaims { items: ItemRange { start: 0, end: 5 }, ..claims };
         assert!(!key.verifies(&other_worker, &token));
         assert!(!key.verifies(&more_items, &token));

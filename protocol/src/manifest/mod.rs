@@ -1,1 +1,291 @@
-//! The manifest: `job.toml`.
+//! The manifest, `job.toml`: what a submitter writes about a job.
+//!
+//! Parsing is strict and pure: text in, [`Manifest`] or the first error out. An error names its
+//! line, column and key, the value and the limit, and what to do. Reading and hashing the files
+//! that a manifest names is the caller's: [`Manifest::files`] lists them, and
+//! [`Manifest::into_job_spec`] takes their hashes. What it returns passes [`JobSpec::check`].
+//! Deliberately absent: defaults that depend on the machine, includes, variables, and any other
+//! way for one text to mean two jobs.
+//!
+//! ```toml
+//! [job]
+//! name = "planets"
+//! seed = 164922                # default 0
+//! quorum = 1                   # default 1
+//! max_attempts = 5             # default 5
+//!
+//! [[stage]]
+//! name = "search"
+//! module = "planets.wasm"      # paths are relative to the manifest
+//! function = "search"          # default "run"
+//! range = { field = "resampling", start = 0, end = 2001 }
+//! # or: lines = { field = "line", file = "words.txt" }
+//! # or: grid = { a = [1, 2], b = ["x", "y"] }
+//! # or: after = "earlier-stage"
+//! unit_items = "auto"          # or a number
+//! reduce = "csv"               # concat, lines, csv, files or merge
+//! output = "search.csv"        # default: the stage's name and .bin, .txt, .csv or .json
+//! # merge = "combine"          # with `reduce = "merge"`: the function that combines two values
+//!
+//! [stage.parameters]           # fields that every item shares
+//! period_min_days = 1.1
+//!
+//! [stage.files]                # files that every item may open, by name
+//! star = "data/hd164922.csv"
+//!
+//! [stage.limits]
+//! memory = "256 MiB"           # also output, log, host_calls, cpu = "10 min", wall = "1 h"
+//! ```
+
+mod error;
+mod nearest;
+mod quantity;
+mod section;
+mod stage;
+#[cfg(test)]
+mod tests;
+mod values;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+
+use toml::de::DeTable;
+
+pub use self::error::{ManifestError, ManifestProblem, QuantityKind};
+use self::section::{Entry, Section};
+use self::stage::StagePlan;
+use crate::limits::{ATTEMPTS_MAX, QUORUM_MAX, STAGES_MAX};
+use crate::{BlobRef, JobSpec};
+
+/// The longest manifest in bytes: room for grids and parameters written out, and far below the
+/// frame that a stage's parameters travel in.
+pub const MANIFEST_BYTES_MAX: usize = 1024 * 1024;
+
+const _: () = assert!(MANIFEST_BYTES_MAX * 4 < crate::limits::FRAME_BYTES_MAX);
+
+const QUORUM_DEFAULT: NonZeroU32 = NonZeroU32::new(1).expect("not zero");
+const MAX_ATTEMPTS_DEFAULT: NonZeroU32 = NonZeroU32::new(5).expect("not zero");
+
+/// A manifest that was read without fault; only its files are not looked at yet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Manifest {
+    name: String,
+    seed: u64,
+    quorum: NonZeroU32,
+    max_attempts: NonZeroU32,
+    stages: Vec<StagePlan>,
+}
+
+/// A file of the submitter's that a manifest names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalFile {
+    path: PathBuf,
+    bytes_max: u64,
+    place: Place,
+}
+
+/// A function of a module that a manifest names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FunctionUse<'a> {
+    /// The module's path, as the manifest has it.
+    pub module: &'a Path,
+    /// The function.
+    pub function: &'a str,
+    /// What it must be.
+    pub kind: FunctionKind,
+    place: &'a Place,
+}
+
+/// What a function of a module is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FunctionKind {
+    /// It computes an item.
+    Task,
+    /// It combines two values.
+    Merge,
+}
+
+/// Where a key stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Place {
+    key: String,
+    line: usize,
+    column: usize,
+}
+
+impl Manifest {
+    /// Reads a manifest.
+    ///
+    /// # Errors
+    /// The first thing wrong; nothing is guessed and nothing is ignored.
+    pub fn parse(text: &str) -> Result<Self, ManifestError> {
+        if text.len() > MANIFEST_BYTES_MAX {
+            let problem = ManifestProblem::TooLong { bytes: text.len(), max: MANIFEST_BYTES_MAX };
+            return Err(ManifestError { line: 1, column: 1, problem: Box::new(problem) });
+        }
+        let document = DeTable::parse(text).map_err(|error| syntax_error(text, &error))?;
+        let root = Section::root(text, &document, &["job", "stage"])?;
+        let job = Section::open(
+            &root.require("job", "[job]")?,
+            &["name", "seed", "quorum", "max_attempts"],
+        )?;
+        Ok(Self {
+            name: job.require("name", "name = \"planets\"")?.identifier()?,
+            seed: number_or(job.find("seed"), 0, 0, u64::MAX)?,
+            quorum: count_or(job.find("quorum"), QUORUM_DEFAULT, QUORUM_MAX)?,
+            max_attempts: count_or(job.find("max_attempts"), MAX_ATTEMPTS_DEFAULT, ATTEMPTS_MAX)?,
+            stages: stages(&root)?,
+        })
+    }
+
+    /// The submitter's name for the job.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The files it names: modules, shared files and texts of lines. A path recurs when it is
+    /// named more than once.
+    pub fn files(&self) -> impl Iterator<Item = &LocalFile> {
+        self.stages.iter().flat_map(StagePlan::files)
+    }
+
+    /// The functions it names, so that they can be looked for in their modules.
+    pub fn functions(&self) -> impl Iterator<Item = FunctionUse<'_>> {
+        self.stages.iter().flat_map(StagePlan::functions)
+    }
+
+    /// The job, with each file replaced by the blob of its bytes.
+    ///
+    /// # Errors
+    /// [`ManifestProblem::FileTooLarge`].
+    ///
+    /// # Panics
+    /// When `blobs` lacks the path of one of [`Self::files`].
+    pub fn into_job_spec(
+        self,
+        blobs: &BTreeMap<PathBuf, BlobRef>,
+    ) -> Result<JobSpec, ManifestError> {
+        let seed = self.seed;
+        let stages = self.stages.into_iter().map(|stage| stage.into_spec(seed, blobs));
+        Ok(JobSpec {
+            name: self.name,
+            seed,
+            quorum: self.quorum,
+            max_attempts: self.max_attempts,
+            stages: stages.collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+impl LocalFile {
+    /// Its path, as the manifest has it: relative to the manifest's folder unless it is absolute.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where the manifest names it: line and column, from 1.
+    pub fn line_and_column(&self) -> (usize, usize) {
+        (self.place.line, self.place.column)
+    }
+
+    /// The key that names it.
+    pub fn key(&self) -> &str {
+        &self.place.key
+    }
+
+    fn resolve(&self, blobs: &BTreeMap<PathBuf, BlobRef>) -> Result<BlobRef, ManifestError> {
+        let blob = *blobs.get(&self.path).expect("the caller has hashed all files");
+        if blob.bytes <= self.bytes_max {
+            return Ok(blob);
+        }
+        Err(self.place.error(ManifestProblem::FileTooLarge {
+            key: self.place.key.clone(),
+            bytes: blob.bytes,
+            max: self.bytes_max,
+        }))
+    }
+}
+
+impl FunctionUse<'_> {
+    /// The error that the module has no such function; `offered` are those it has of this kind.
+    pub fn not_found(&self, offered: &[String]) -> ManifestError {
+        self.place.error(ManifestProblem::NoFunction {
+            key: self.place.key.clone(),
+            function: self.function.to_owned(),
+            module: self.module.to_owned(),
+            kind: self.kind,
+            offered: offered.to_vec(),
+        })
+    }
+}
+
+impl FunctionKind {
+    fn mark(self) -> &'static str {
+        match self {
+            Self::Task => "#[task]",
+            Self::Merge => "#[merge]",
+        }
+    }
+}
+
+impl fmt::Display for FunctionKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Task => "task",
+            Self::Merge => "merge",
+        })
+    }
+}
+
+impl Place {
+    fn error(&self, problem: ManifestProblem) -> ManifestError {
+        ManifestError { line: self.line, column: self.column, problem: Box::new(problem) }
+    }
+}
+
+fn syntax_error(text: &str, error: &toml::de::Error) -> ManifestError {
+    let message = error.message().lines().collect::<Vec<_>>().join("; ");
+    let span = error.span().unwrap_or(0..0);
+    ManifestError::at(text, &span, ManifestProblem::Syntax { message })
+}
+
+fn stages(root: &Section<'_>) -> Result<Vec<StagePlan>, ManifestError> {
+    let list = root.require("stage", "[[stage]]")?;
+    let entries = list.elements("[[stage]], in two pairs of brackets")?;
+    if entries.is_empty() || entries.len() > STAGES_MAX {
+        return Err(list.key_error(ManifestProblem::Count {
+            key: "stage".into(),
+            count: entries.len() as u128,
+            what: "stages",
+            min: 1,
+            max: STAGES_MAX as u64,
+        }));
+    }
+    let mut stages: Vec<StagePlan> = Vec::new();
+    for (index, entry) in entries.into_iter().enumerate() {
+        let stage = StagePlan::read(entry.renamed(format!("stage#{}", index + 1)), &stages)?;
+        stages.push(stage);
+    }
+    Ok(stages)
+}
+
+fn number_or(
+    entry: Option<Entry<'_>>,
+    default: u64,
+    min: u64,
+    max: u64,
+) -> Result<u64, ManifestError> {
+    entry.map_or(Ok(default), |entry| entry.whole_number(min, max))
+}
+
+fn count_or(
+    entry: Option<Entry<'_>>,
+    default: NonZeroU32,
+    max: u32,
+) -> Result<NonZeroU32, ManifestError> {
+    let Some(entry) = entry else { return Ok(default) };
+    let count = entry.whole_number(1, max)?;
+    Ok(NonZeroU32::new(count).expect("the least allowed is 1"))
+}

@@ -1,0 +1,352 @@
+//! What can be wrong with a manifest, said with its place.
+
+use std::ops::Range;
+use std::path::PathBuf;
+
+use super::FunctionKind;
+use super::nearest::nearest;
+use crate::RelativeNameError;
+use crate::limits::NAME_BYTES_MAX;
+
+/// A manifest that cannot be used: what is wrong, and where.
+///
+/// Prints as one line that names the place, the key, the value and the limit; [`Self::hint`] says
+/// what to do. Both may hold the manifest's own text, which is a stranger's to whoever prints it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}, column {column}: {problem}")]
+pub struct ManifestError {
+    /// The line, from 1.
+    pub line: usize,
+    /// The column in characters, from 1.
+    pub column: usize,
+    /// What is wrong there.
+    pub problem: Box<ManifestProblem>,
+}
+
+/// What is wrong with a manifest. `key` is the key's path, such as `stage.search.limits.memory`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ManifestProblem {
+    /// The text is over [`super::MANIFEST_BYTES_MAX`].
+    #[error("the manifest has {bytes} bytes; the most is {max}")]
+    TooLong {
+        /// Its length.
+        bytes: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// The text is not TOML.
+    #[error("this is not TOML: {message}")]
+    Syntax {
+        /// The parser's words.
+        message: String,
+    },
+    /// A key that means nothing.
+    #[error("`{key}` is no key of a manifest")]
+    UnknownKey {
+        /// The key.
+        key: String,
+        /// Its last part.
+        name: String,
+        /// The keys that could stand there.
+        known: &'static [&'static str],
+    },
+    /// A key that must be there is not.
+    #[error("`{key}` is missing")]
+    Missing {
+        /// The key.
+        key: String,
+        /// How it could look.
+        example: &'static str,
+    },
+    /// A value of another type.
+    #[error("`{key}` is {found}; it must be {expected}")]
+    Type {
+        /// The key.
+        key: String,
+        /// What stands there.
+        found: &'static str,
+        /// What may.
+        expected: &'static str,
+    },
+    /// A number outside its bounds.
+    #[error("`{key}` is {value}; it must be {min} to {max}")]
+    OutOfBounds {
+        /// The key.
+        key: String,
+        /// The value as written.
+        value: String,
+        /// The least allowed.
+        min: String,
+        /// The most allowed.
+        max: String,
+    },
+    /// A size or duration that cannot be read.
+    #[error("`{key}` is {text:?}, which is no {kind}")]
+    Quantity {
+        /// The key.
+        key: String,
+        /// The text.
+        text: String,
+        /// What it should be.
+        kind: QuantityKind,
+    },
+    /// A name that cannot be one.
+    #[error("`{key}` is {name:?}, which cannot be a name")]
+    Name {
+        /// The key.
+        key: String,
+        /// The name.
+        name: String,
+    },
+    /// A file name that cannot be used on every system.
+    #[error("`{key}`: {reason}")]
+    FileName {
+        /// The key.
+        key: String,
+        /// Why.
+        reason: RelativeNameError,
+    },
+    /// A path that names no file.
+    #[error("`{key}` is empty; it must be the path of a file")]
+    EmptyPath {
+        /// The key.
+        key: String,
+    },
+    /// A word that is none of those allowed.
+    #[error("`{key}` is {found:?}; it must be {}", list(allowed, "or"))]
+    Choice {
+        /// The key.
+        key: String,
+        /// The word.
+        found: String,
+        /// The words allowed.
+        allowed: &'static [&'static str],
+    },
+    /// A stage without a splitter, or with several.
+    #[error("`{key}` has {}; it must have one", splitters(found))]
+    Splitters {
+        /// The stage.
+        key: String,
+        /// The splitters it has.
+        found: Vec<&'static str>,
+    },
+    /// A field that comes from the parameters and from the splitter.
+    #[error("`{key}`: the splitter gives each item the field `{field}` too")]
+    FieldTwice {
+        /// The parameter.
+        key: String,
+        /// The field.
+        field: String,
+    },
+    /// Two stages of one name.
+    #[error("`{key}` is {name:?}, as is that of an earlier stage")]
+    StageTwice {
+        /// The key.
+        key: String,
+        /// The name.
+        name: String,
+    },
+    /// A stage that takes its input from one that does not come before it.
+    #[error("`{key}` is {stage:?}, which is no earlier stage")]
+    NotEarlier {
+        /// The key.
+        key: String,
+        /// The stage named.
+        stage: String,
+        /// The stages it could name.
+        earlier: Vec<String>,
+    },
+    /// A stage that takes its input from one whose output is not one file.
+    #[error("`{key}` is {stage:?}, whose output is any number of files")]
+    AfterFiles {
+        /// The key.
+        key: String,
+        /// The stage named.
+        stage: String,
+    },
+    /// A key that says nothing beside this reducer.
+    #[error("`{key}` says nothing with `reduce = {reduce:?}`")]
+    Useless {
+        /// The key.
+        key: String,
+        /// Its last part.
+        name: &'static str,
+        /// The stage's reducer.
+        reduce: &'static str,
+    },
+    /// A parameter that no task can be given.
+    #[error("`{key}` is {what}; a task cannot be given one")]
+    Value {
+        /// The key.
+        key: String,
+        /// What it is.
+        what: &'static str,
+    },
+    /// A list or count that is too long or too short.
+    #[error("`{key}` has {count} {what}; it must have {min} to {max}")]
+    Count {
+        /// The key.
+        key: String,
+        /// How many there are.
+        count: u128,
+        /// Of what.
+        what: &'static str,
+        /// The least allowed.
+        min: u64,
+        /// The most allowed.
+        max: u64,
+    },
+    /// A function that the module does not offer.
+    #[error("`{key}` is {function:?}, but {module:?} has no {kind} of that name")]
+    NoFunction {
+        /// The key.
+        key: String,
+        /// The function.
+        function: String,
+        /// The module's path, as the manifest has it.
+        module: PathBuf,
+        /// What it should be.
+        kind: FunctionKind,
+        /// The functions of that kind that the module offers.
+        offered: Vec<String>,
+    },
+    /// A file that is too large.
+    #[error("`{key}` is a file of {bytes} bytes; the most is {max}")]
+    FileTooLarge {
+        /// The key.
+        key: String,
+        /// Its length.
+        bytes: u64,
+        /// The limit.
+        max: u64,
+    },
+}
+
+/// What a text with a unit should have been.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QuantityKind {
+    /// An amount of bytes.
+    Size,
+    /// A length of time.
+    Duration,
+}
+
+impl std::fmt::Display for QuantityKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Size => "size",
+            Self::Duration => "duration",
+        })
+    }
+}
+
+impl ManifestError {
+    /// `problem` at the start of `span` in `text`.
+    pub(super) fn at(text: &str, span: &Range<usize>, problem: ManifestProblem) -> Self {
+        let (line, column) = line_and_column(text, span.start);
+        Self { line, column, problem: Box::new(problem) }
+    }
+
+    /// What to do about it, in one line.
+    pub fn hint(&self) -> String {
+        self.problem.hint()
+    }
+}
+
+impl ManifestProblem {
+    fn hint(&self) -> String {
+        match self {
+            Self::TooLong { .. } => "put long lists into a file and use `lines`".into(),
+            Self::Syntax { .. } => "see https://toml.io for how TOML is written".into(),
+            Self::UnknownKey { name, known, .. } => unknown_key_hint(name, known),
+            Self::Missing { example, .. } => format!("add `{example}`"),
+            Self::Type { expected, .. } => format!("write {expected}"),
+            Self::OutOfBounds { min, max, .. } => format!("choose a value from {min} to {max}"),
+            Self::Quantity { kind: QuantityKind::Size, .. } => {
+                "write a whole number and one of B, kB, MB, GB, KiB, MiB, GiB, such as \"256 MiB\""
+                    .into()
+            }
+            Self::Quantity { kind: QuantityKind::Duration, .. } => {
+                "write a whole number and one of s, min, h, d, such as \"10 min\"".into()
+            }
+            Self::Name { .. } => {
+                format!("use 1 to {NAME_BYTES_MAX} letters, digits, `-`, `_` or `.`")
+            }
+            Self::FileName { .. } => "use a plain name such as \"result.csv\"".into(),
+            Self::EmptyPath { .. } => "paths are relative to the manifest's folder".into(),
+            Self::Choice { found, allowed, .. } => match nearest(found, allowed) {
+                Some(near) => format!("did you mean \"{near}\"?"),
+                None => format!("choose one of {}", list(allowed, "or")),
+            },
+            Self::Splitters { .. } => {
+                "keep one of `range`, `lines`, `grid` and `after` for each stage".into()
+            }
+            Self::FieldTwice { field, .. } => {
+                format!("rename the parameter `{field}`, or the splitter's field")
+            }
+            Self::StageTwice { .. } => "give each stage a name of its own".into(),
+            Self::NotEarlier { earlier, .. } if earlier.is_empty() => {
+                "the first stage needs `range`, `lines` or `grid`".into()
+            }
+            Self::NotEarlier { earlier, .. } => {
+                format!("name a stage that stands above this one: {}", list(earlier, "or"))
+            }
+            Self::AfterFiles { .. } => {
+                "give the earlier stage another reducer, such as \"concat\"".into()
+            }
+            Self::Useless { name: "output", .. } => {
+                "remove it: the task names its files itself".into()
+            }
+            Self::Useless { .. } => "remove it, or write `reduce = \"merge\"`".into(),
+            Self::Value { .. } => {
+                "use a text, a finite number, a truth value, a list or a table".into()
+            }
+            Self::Count { count, min, what, .. } if *count < u128::from(*min) => {
+                format!("give it {min} or more {what}")
+            }
+            Self::Count { .. } => "put less into one job, or split it into several jobs".into(),
+            Self::NoFunction { kind, offered, .. } if offered.is_empty() => {
+                format!("mark a function of the task crate with `{}`, and build it", kind.mark())
+            }
+            Self::NoFunction { function, kind, offered, .. } => {
+                let offered: Vec<_> = offered.iter().map(String::as_str).collect();
+                match nearest(function, &offered) {
+                    Some(near) => format!("did you mean \"{near}\"?"),
+                    None => format!("its {kind} functions are {}", list(&offered, "and")),
+                }
+            }
+            Self::FileTooLarge { .. } => "make the file smaller, or split it among stages".into(),
+        }
+    }
+}
+
+fn unknown_key_hint(name: &str, known: &[&str]) -> String {
+    match nearest(name, known) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("the keys here are {}", list(known, "and")),
+    }
+}
+
+fn splitters(found: &[&str]) -> String {
+    match found {
+        [] => "no splitter".into(),
+        several => format!("the splitters {}", list(several, "and")),
+    }
+}
+
+/// `` `a`, `b` or `c` ``.
+fn list(words: &[impl AsRef<str>], joint: &str) -> String {
+    let quoted: Vec<_> = words.iter().map(|word| format!("`{}`", word.as_ref())).collect();
+    match quoted.split_last() {
+        None => String::new(),
+        Some((only, [])) => only.clone(),
+        Some((last, others)) => format!("{} {joint} {last}", others.join(", ")),
+    }
+}
+
+/// The line and the column in characters, both from 1, of the byte at `offset`.
+pub(super) fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
+    let before = text.get(..offset).unwrap_or(text);
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+}

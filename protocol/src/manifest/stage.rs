@@ -1,0 +1,399 @@
+//! One `[[stage]]` of a manifest.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::error::{ManifestError, ManifestProblem, QuantityKind};
+use super::quantity::{parse_duration, parse_size, print_duration, print_size};
+use super::section::{Entry, Section};
+use super::{FunctionKind, FunctionUse, LocalFile, Place, values};
+use crate::limits::{
+    BLOB_BYTES_MAX, ITEMS_MAX, ITEMS_PER_UNIT_MAX, MODULE_BYTES_MAX, STAGE_FILES_MAX,
+};
+use crate::{
+    BlobRef, FileRef, Limits, Reducer, RelativeName, Splitter, StageIndex, StageSpec, StageTask,
+    UnitSize, ValueMap,
+};
+
+const KEYS: &[&str] = &[
+    "name",
+    "module",
+    "function",
+    "range",
+    "lines",
+    "grid",
+    "after",
+    "unit_items",
+    "reduce",
+    "merge",
+    "output",
+    "parameters",
+    "files",
+    "limits",
+];
+const SPLITTERS: [&str; 4] = ["range", "lines", "grid", "after"];
+const REDUCERS: &[&str] = &["concat", "lines", "csv", "files", "merge"];
+
+/// A stage, its files not yet hashed.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct StagePlan {
+    name: String,
+    module: LocalFile,
+    function: String,
+    function_place: Place,
+    splitter: SplitterPlan,
+    unit_size: UnitSize,
+    reducer: Reducer,
+    merge_place: Option<Place>,
+    parameters: ValueMap,
+    files: Vec<(String, LocalFile)>,
+    limits: Limits,
+}
+
+/// A splitter, its text not yet hashed.
+#[derive(Clone, Debug, PartialEq)]
+enum SplitterPlan {
+    /// One that needs no file.
+    Whole(Splitter),
+    Lines {
+        field: String,
+        source: LocalFile,
+    },
+}
+
+impl StagePlan {
+    /// Reads the stage that follows those of `earlier`.
+    pub(super) fn read(entry: Entry<'_>, earlier: &[Self]) -> Result<Self, ManifestError> {
+        let section = open(entry)?;
+        let name = name(&section, earlier)?;
+        let (reducer, merge_place) = reducer(&section, &name)?;
+        let stage = Self {
+            module: local_file(
+                &section.require("module", "module = \"planets.wasm\"")?,
+                MODULE_BYTES_MAX,
+            )?,
+            function: section.find("function").map_or(Ok("run".into()), |f| f.identifier())?,
+            function_place: function_place(&section),
+            splitter: splitter(&section, earlier)?,
+            unit_size: section.find("unit_items").map_or(Ok(UnitSize::Auto), |e| unit_size(&e))?,
+            reducer,
+            merge_place,
+            parameters: section
+                .find("parameters")
+                .map_or(Ok(ValueMap::new()), |e| values::parameters(&e))?,
+            files: section.find("files").map_or(Ok(Vec::new()), |e| files(&e))?,
+            limits: section.find("limits").map_or(Ok(Limits::default()), |e| limits(&e))?,
+            name,
+        };
+        stage.refuse_repeated_fields(&section)?;
+        Ok(stage)
+    }
+
+    pub(super) fn files(&self) -> impl Iterator<Item = &LocalFile> {
+        let lines = match &self.splitter {
+            SplitterPlan::Lines { source, .. } => Some(source),
+            SplitterPlan::Whole(_) => None,
+        };
+        [&self.module].into_iter().chain(lines).chain(self.files.iter().map(|(_, file)| file))
+    }
+
+    pub(super) fn functions(&self) -> impl Iterator<Item = FunctionUse<'_>> {
+        let function_use = |function, kind, place| FunctionUse {
+            module: self.module.path(),
+            function,
+            kind,
+            place,
+        };
+        let merge = match (&self.reducer, &self.merge_place) {
+            (Reducer::Merge { function, .. }, Some(place)) => {
+                Some(function_use(function, FunctionKind::Merge, place))
+            }
+            _ => None,
+        };
+        [function_use(&self.function, FunctionKind::Task, &self.function_place)]
+            .into_iter()
+            .chain(merge)
+    }
+
+    pub(super) fn into_spec(
+        self,
+        seed: u64,
+        blobs: &BTreeMap<PathBuf, BlobRef>,
+    ) -> Result<StageSpec, ManifestError> {
+        let files = self
+            .files
+            .into_iter()
+            .map(|(name, file)| Ok(FileRef { name, blob: file.resolve(blobs)? }));
+        let task = StageTask {
+            module: self.module.resolve(blobs)?,
+            function: self.function,
+            parameters: self.parameters,
+            files: files.collect::<Result<_, _>>()?,
+            limits: self.limits,
+            seed,
+        };
+        let splitter = match self.splitter {
+            SplitterPlan::Whole(splitter) => splitter,
+            SplitterPlan::Lines { field, source } => {
+                Splitter::Lines { field, source: source.resolve(blobs)? }
+            }
+        };
+        let (name, unit_size, reducer) = (self.name, self.unit_size, self.reducer);
+        Ok(StageSpec { name, task, splitter, unit_size, reducer })
+    }
+
+    fn refuse_repeated_fields(&self, section: &Section<'_>) -> Result<(), ManifestError> {
+        let fields = match &self.splitter {
+            SplitterPlan::Whole(splitter) => splitter.fields(),
+            SplitterPlan::Lines { field, .. } => vec![field.as_str()],
+        };
+        let Some(entry) = section.find("parameters") else { return Ok(()) };
+        let parameters = Section::open_free(&entry)?.entries();
+        let Some(twice) = parameters.iter().find(|entry| fields.contains(&entry.name)) else {
+            return Ok(());
+        };
+        Err(twice.key_error(ManifestProblem::FieldTwice {
+            key: twice.path.clone(),
+            field: twice.name.to_owned(),
+        }))
+    }
+}
+
+/// The stage's table, under the stage's name where it has one.
+fn open(entry: Entry<'_>) -> Result<Section<'_>, ManifestError> {
+    let named = Section::open_free(&entry)?.find("name").and_then(|name| name.identifier().ok());
+    match named {
+        Some(name) => Section::open(&entry.renamed(format!("stage.{name}")), KEYS),
+        None => Section::open(&entry, KEYS),
+    }
+}
+
+fn name(section: &Section<'_>, earlier: &[StagePlan]) -> Result<String, ManifestError> {
+    let entry = section.require("name", "name = \"search\"")?;
+    let name = entry.identifier()?;
+    // Results are put into a folder of the stage's name.
+    relative_name(&entry, &name)?;
+    if earlier.iter().any(|stage| stage.name == name) {
+        return Err(entry.error(ManifestProblem::StageTwice { key: entry.path.clone(), name }));
+    }
+    Ok(name)
+}
+
+fn function_place(section: &Section<'_>) -> Place {
+    let key = format!("{}.function", section.path);
+    match section.find("function").or_else(|| section.find("name")) {
+        Some(entry) => Place { key, ..entry.place() },
+        None => Place { key, line: 1, column: 1 },
+    }
+}
+
+fn splitter(section: &Section<'_>, earlier: &[StagePlan]) -> Result<SplitterPlan, ManifestError> {
+    let found: Vec<_> =
+        SPLITTERS.into_iter().filter(|splitter| section.find(splitter).is_some()).collect();
+    let entry = match found.as_slice() {
+        [only] => section.require(only, "range = { field = \"i\", start = 0, end = 10 }")?,
+        _ => {
+            let key = section.path.clone();
+            return Err(section.error(ManifestProblem::Splitters { key, found }));
+        }
+    };
+    match entry.name {
+        "range" => range(&entry).map(SplitterPlan::Whole),
+        "grid" => grid(&entry).map(SplitterPlan::Whole),
+        "after" => after(&entry, earlier).map(SplitterPlan::Whole),
+        _ => lines(&entry),
+    }
+}
+
+fn range(entry: &Entry<'_>) -> Result<Splitter, ManifestError> {
+    let section = Section::open(entry, &["field", "start", "end"])?;
+    let field = section.require("field", "field = \"i\"")?.identifier()?;
+    let start =
+        section.find("start").map_or(Ok(0), |start| start.whole_number(i64::MIN, i64::MAX - 1))?;
+    // The number of items must fit where a signed 64-bit integer is all there is.
+    let end_max = i64::try_from(i128::from(start) + i128::from(ITEMS_MAX)).unwrap_or(i64::MAX);
+    let end = section.require("end", "end = 100")?.whole_number(start + 1, end_max)?;
+    Ok(Splitter::Range { field, start, end })
+}
+
+fn lines(entry: &Entry<'_>) -> Result<SplitterPlan, ManifestError> {
+    let section = Section::open(entry, &["field", "file"])?;
+    let field = section.require("field", "field = \"line\"")?.identifier()?;
+    let file = section.require("file", "file = \"words.txt\"")?;
+    Ok(SplitterPlan::Lines { field, source: local_file(&file, BLOB_BYTES_MAX)? })
+}
+
+fn grid(entry: &Entry<'_>) -> Result<Splitter, ManifestError> {
+    let axes = values::axes(entry)?;
+    let combinations =
+        |count: u128, axis: &crate::Axis| count.saturating_mul(axis.values.len() as u128);
+    let items = if axes.is_empty() { 0 } else { axes.iter().fold(1, combinations) };
+    if (1..=u128::from(ITEMS_MAX)).contains(&items) {
+        return Ok(Splitter::Grid { axes });
+    }
+    Err(entry.key_error(ManifestProblem::Count {
+        key: entry.path.clone(),
+        count: items,
+        what: "combinations",
+        min: 1,
+        max: ITEMS_MAX,
+    }))
+}
+
+fn after(entry: &Entry<'_>, earlier: &[StagePlan]) -> Result<Splitter, ManifestError> {
+    let name = entry.text()?;
+    let (key, stage) = (entry.path.clone(), name.to_owned());
+    let Some(index) = earlier.iter().position(|stage| stage.name == name) else {
+        let earlier = earlier.iter().map(|stage| stage.name.clone()).collect();
+        return Err(entry.error(ManifestProblem::NotEarlier { key, stage, earlier }));
+    };
+    if earlier[index].reducer == Reducer::Files {
+        return Err(entry.error(ManifestProblem::AfterFiles { key, stage }));
+    }
+    let index = u32::try_from(index).expect("a job has few stages");
+    Ok(Splitter::After { stage: StageIndex(index), field: stage })
+}
+
+fn unit_size(entry: &Entry<'_>) -> Result<UnitSize, ManifestError> {
+    if entry.value().is_integer() {
+        let max = u32::try_from(ITEMS_PER_UNIT_MAX).expect("a unit has few items");
+        let items = NonZeroU32::new(entry.whole_number(1, max)?).expect("the least allowed is 1");
+        return Ok(UnitSize::Fixed(items));
+    }
+    match entry.value().as_str() {
+        Some("auto") => Ok(UnitSize::Auto),
+        _ => Err(entry.wrong_type("\"auto\" or a whole number")),
+    }
+}
+
+/// The reducer, and where its merge function is named.
+fn reducer(section: &Section<'_>, stage: &str) -> Result<(Reducer, Option<Place>), ManifestError> {
+    let entry = section.require("reduce", "reduce = \"csv\"")?;
+    let word = entry.text()?;
+    let Some(reduce) = REDUCERS.iter().copied().find(|known| *known == word) else {
+        let (key, found) = (entry.path.clone(), word.to_owned());
+        return Err(entry.error(ManifestProblem::Choice { key, found, allowed: REDUCERS }));
+    };
+    if reduce != "merge" {
+        refuse_useless(section, "merge", reduce)?;
+    }
+    if reduce == "files" {
+        refuse_useless(section, "output", reduce)?;
+        return Ok((Reducer::Files, None));
+    }
+    let file = |extension: &str| output_name(section, stage, extension);
+    Ok(match reduce {
+        "concat" => (Reducer::Concat { file: file("bin")? }, None),
+        "lines" => (Reducer::Lines { file: file("txt")? }, None),
+        "csv" => (Reducer::Csv { file: file("csv")? }, None),
+        _ => {
+            let merge = section.require("merge", "merge = \"combine\"")?;
+            let function = merge.identifier()?;
+            (Reducer::Merge { file: file("json")?, function }, Some(merge.place()))
+        }
+    })
+}
+
+fn refuse_useless(
+    section: &Section<'_>,
+    name: &'static str,
+    reduce: &'static str,
+) -> Result<(), ManifestError> {
+    let Some(entry) = section.find(name) else { return Ok(()) };
+    Err(entry.key_error(ManifestProblem::Useless { key: entry.path.clone(), name, reduce }))
+}
+
+fn output_name(
+    section: &Section<'_>,
+    stage: &str,
+    extension: &str,
+) -> Result<RelativeName, ManifestError> {
+    match section.find("output") {
+        Some(entry) => relative_name(&entry, entry.text()?),
+        None => {
+            let entry = section.require("name", "name = \"search\"")?;
+            relative_name(&entry, &format!("{stage}.{extension}"))
+        }
+    }
+}
+
+fn relative_name(entry: &Entry<'_>, name: &str) -> Result<RelativeName, ManifestError> {
+    name.parse().map_err(|reason| {
+        entry.error(ManifestProblem::FileName { key: entry.path.clone(), reason })
+    })
+}
+
+fn files(entry: &Entry<'_>) -> Result<Vec<(String, LocalFile)>, ManifestError> {
+    let entries = Section::open_free(entry)?.entries();
+    if entries.len() > STAGE_FILES_MAX {
+        return Err(entry.key_error(ManifestProblem::Count {
+            key: entry.path.clone(),
+            count: entries.len() as u128,
+            what: "files",
+            min: 0,
+            max: STAGE_FILES_MAX as u64,
+        }));
+    }
+    let file = |file: &Entry<'_>| Ok((file.key_identifier()?, local_file(file, BLOB_BYTES_MAX)?));
+    entries.iter().map(file).collect()
+}
+
+fn local_file(entry: &Entry<'_>, bytes_max: u64) -> Result<LocalFile, ManifestError> {
+    Ok(LocalFile { path: entry.file_path()?, bytes_max, place: entry.place() })
+}
+
+fn limits(entry: &Entry<'_>) -> Result<Limits, ManifestError> {
+    let keys = &["memory", "output", "log", "host_calls", "cpu", "wall"];
+    let section = Section::open(entry, keys)?;
+    let mut limits = Limits::default();
+    if let Some(entry) = section.find("memory") {
+        limits.memory_bytes = size(&entry, Limits::MEMORY_BYTES_MIN, Limits::MEMORY_BYTES_MAX)?;
+    }
+    if let Some(entry) = section.find("output") {
+        limits.output_bytes = size(&entry, 0, Limits::OUTPUT_BYTES_MAX)?;
+    }
+    if let Some(entry) = section.find("log") {
+        limits.log_bytes = size(&entry, 0, Limits::LOG_BYTES_MAX)?;
+    }
+    if let Some(entry) = section.find("host_calls") {
+        limits.host_calls = entry.whole_number(1, u64::MAX)?;
+    }
+    if let Some(entry) = section.find("cpu") {
+        limits.cpu = duration(&entry)?;
+    }
+    if let Some(entry) = section.find("wall") {
+        limits.wall = duration(&entry)?;
+    }
+    Ok(limits)
+}
+
+fn size(entry: &Entry<'_>, min: u64, max: u64) -> Result<u64, ManifestError> {
+    let text = quantity_text(entry, "a size in quotes, such as \"256 MiB\"")?;
+    let bytes = parse_size(text).ok_or_else(|| no_quantity(entry, text, QuantityKind::Size))?;
+    if (min..=max).contains(&bytes) {
+        return Ok(bytes);
+    }
+    Err(entry.out_of_bounds(text, &print_size(min), &print_size(max)))
+}
+
+fn duration(entry: &Entry<'_>) -> Result<Duration, ManifestError> {
+    let text = quantity_text(entry, "a duration in quotes, such as \"10 min\"")?;
+    let duration =
+        parse_duration(text).ok_or_else(|| no_quantity(entry, text, QuantityKind::Duration))?;
+    if (Limits::TIME_MIN..=Limits::TIME_MAX).contains(&duration) {
+        return Ok(duration);
+    }
+    let (min, max) = (print_duration(Limits::TIME_MIN), print_duration(Limits::TIME_MAX));
+    Err(entry.out_of_bounds(text, &min, &max))
+}
+
+fn quantity_text<'a>(entry: &Entry<'a>, expected: &'static str) -> Result<&'a str, ManifestError> {
+    entry.value().as_str().ok_or_else(|| entry.wrong_type(expected))
+}
+
+fn no_quantity(entry: &Entry<'_>, text: &str, kind: QuantityKind) -> ManifestError {
+    let key = entry.path.clone();
+    entry.error(ManifestProblem::Quantity { key, text: text.to_owned(), kind })
+}

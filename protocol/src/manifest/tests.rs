@@ -1,0 +1,586 @@
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use expect_test::{Expect, expect};
+use proptest::prelude::*;
+
+use super::*;
+use crate::{Axis, BlobHash, Limits, Reducer, Splitter, StageIndex, UnitSize, Value, ValueMap};
+
+const WHOLE: &str = r#"
+[job]
+name = "planets"
+seed = 164922
+quorum = 2
+max_attempts = 7
+
+[[stage]]
+name = "search"
+module = "planets.wasm"
+function = "search"
+range = { field = "resampling", start = 0, end = 2001 }
+unit_items = 16
+reduce = "csv"
+output = "search.csv"
+[stage.parameters]
+period_min_days = 1.1
+[stage.files]
+star = "data/hd164922.csv"
+[stage.limits]
+memory = "256 MiB"
+cpu = "10 min"
+
+[[stage]]
+name = "report"
+module = "planets.wasm"
+function = "report"
+after = "search"
+reduce = "files"
+"#;
+
+/// The least manifest, with `lines` in its only stage.
+fn stage(lines: &str) -> String {
+    format!(
+        "[job]\nname = \"j\"\n[[stage]]\nname = \"s\"\nmodule = \"m.wasm\"\nreduce = \"csv\"\n{lines}"
+    )
+}
+
+fn hashed(manifest: &Manifest) -> BTreeMap<PathBuf, BlobRef> {
+    manifest
+        .files()
+        .map(|file| {
+            let bytes = file.path().to_string_lossy().into_owned();
+            (file.path().to_owned(), BlobRef::of(bytes.as_bytes()))
+        })
+        .collect()
+}
+
+fn job(text: &str) -> JobSpec {
+    let manifest = Manifest::parse(text).expect("the manifest is sound");
+    let blobs = hashed(&manifest);
+    let job = manifest.into_job_spec(&blobs).expect("the files are small");
+    assert_eq!(job.check(), Ok(()));
+    job
+}
+
+fn check(text: &str, expected: Expect) {
+    let error = Manifest::parse(text).expect_err("the manifest is unsound");
+    expected.assert_eq(&format!("{error}\n{}", error.hint()));
+}
+
+#[test]
+fn a_whole_manifest_becomes_a_job() {
+    let job = job(WHOLE);
+    assert_eq!((job.name.as_str(), job.seed), ("planets", 164_922));
+    assert_eq!((job.quorum.get(), job.max_attempts.get()), (2, 7));
+    let [search, report] = job.stages.as_slice() else { panic!("two stages") };
+    assert_eq!(search.task.function, "search");
+    assert_eq!(search.task.seed, 164_922);
+    assert_eq!(search.task.module, BlobRef::of(b"planets.wasm"));
+    assert_eq!(search.task.files[0].name, "star");
+    assert_eq!(search.task.parameters["period_min_days"], Value::Float(1.1));
+    assert_eq!(search.unit_size, UnitSize::Fixed(16.try_into().expect("not zero")));
+    assert_eq!(search.task.limits.memory_bytes, 256 << 20);
+    assert_eq!(search.task.limits.cpu, Duration::from_secs(600));
+    assert_eq!(search.task.limits.wall, Limits::default().wall);
+    assert_eq!(report.splitter, Splitter::After { stage: StageIndex(0), field: "search".into() });
+    assert_eq!(report.reducer, Reducer::Files);
+}
+
+#[test]
+fn what_is_not_said_has_its_default() {
+    let job = job(&stage("range = { field = \"i\", end = 3 }"));
+    assert_eq!((job.seed, job.quorum.get(), job.max_attempts.get()), (0, 1, 5));
+    let [stage] = job.stages.as_slice() else { panic!("one stage") };
+    assert_eq!(stage.task.function, "run");
+    assert_eq!(stage.unit_size, UnitSize::Auto);
+    assert_eq!(stage.task.limits, Limits::default());
+    assert_eq!(stage.reducer, Reducer::Csv { file: "s.csv".parse().expect("a name") });
+    assert_eq!(stage.splitter, Splitter::Range { field: "i".into(), start: 0, end: 3 });
+}
+
+#[test]
+fn a_grid_keeps_the_order_of_the_text() {
+    let job = job(&stage("grid = { z = [1, 2.5], a = [\"x\", true, [1, 2], { k = 1 }] }"));
+    let axis = |field: &str, values| Axis { field: field.into(), values };
+    let table = ValueMap::from([("k".to_owned(), Value::Integer(1))]);
+    let list = Value::List(vec![Value::Integer(1), Value::Integer(2)]);
+    assert_eq!(
+        job.stages[0].splitter,
+        Splitter::Grid {
+            axes: vec![
+                axis("z", vec![Value::Integer(1), Value::Float(2.5)]),
+                axis(
+                    "a",
+                    vec![Value::Text("x".into()), Value::Bool(true), list, Value::Table(table)]
+                ),
+            ]
+        }
+    );
+}
+
+#[test]
+fn its_files_and_functions_are_listed_for_the_caller() {
+    let text = WHOLE.replace("after = \"search\"", "lines = { field = \"l\", file = \"w.txt\" }");
+    let text = text.replace("reduce = \"files\"", "reduce = \"merge\"\nmerge = \"add\"");
+    let manifest = Manifest::parse(&text).expect("the manifest is sound");
+    let files: Vec<_> = manifest.files().map(|file| (file.key(), file.path())).collect();
+    assert_eq!(
+        files,
+        [
+            ("stage.search.module", Path::new("planets.wasm")),
+            ("stage.search.files.star", Path::new("data/hd164922.csv")),
+            ("stage.report.module", Path::new("planets.wasm")),
+            ("stage.report.lines.file", Path::new("w.txt")),
+        ]
+    );
+    let functions: Vec<_> = manifest.functions().map(|used| (used.function, used.kind)).collect();
+    let (task, merge) = (FunctionKind::Task, FunctionKind::Merge);
+    assert_eq!(functions, [("search", task), ("report", task), ("add", merge)]);
+}
+
+#[test]
+fn a_function_that_a_module_lacks_is_named_with_the_nearest() {
+    let manifest = Manifest::parse(WHOLE).expect("the manifest is sound");
+    let first = manifest.functions().next().expect("a stage has a function");
+    let near = first.not_found(&["serach".into(), "report".into()]);
+    expect![[r#"
+        line 11, column 12: `stage.search.function` is "search", but "planets.wasm" has no task of that name
+        did you mean "serach"?"#]]
+    .assert_eq(&format!("{near}\n{}", near.hint()));
+    expect!["its task functions are `a` and `b`"]
+        .assert_eq(&first.not_found(&["a".into(), "b".into()]).hint());
+    expect!["mark a function of the task crate with `#[task]`, and build it"]
+        .assert_eq(&first.not_found(&[]).hint());
+}
+
+#[test]
+fn a_file_that_is_too_large_is_refused_where_it_is_named() {
+    let manifest = Manifest::parse(WHOLE).expect("the manifest is sound");
+    let mut blobs = hashed(&manifest);
+    let huge = BlobRef { hash: BlobHash([0; 32]), bytes: 65 << 20 };
+    blobs.insert("planets.wasm".into(), huge);
+    let error = manifest.into_job_spec(&blobs).expect_err("the module is too large");
+    expect!["line 10, column 10: `stage.search.module` is a file of 68157440 bytes; the most is 67108864"]
+        .assert_eq(&error.to_string());
+}
+
+#[test]
+fn what_is_not_toml_is_refused_at_its_place() {
+    check(
+        "[job\nname = 1",
+        expect![[r#"
+        line 1, column 5: this is not TOML: unclosed table, expected `]`
+        see https://toml.io for how TOML is written"#]],
+    );
+    check(
+        "[job]\nname = \"a\"\nname = \"b\"",
+        expect![[r#"
+        line 3, column 1: this is not TOML: duplicate key
+        see https://toml.io for how TOML is written"#]],
+    );
+    check(
+        &"x".repeat(MANIFEST_BYTES_MAX + 1),
+        expect![[r#"
+        line 1, column 1: the manifest has 1048577 bytes; the most is 1048576
+        put long lists into a file and use `lines`"#]],
+    );
+    check(
+        &format!("[job]\nx = {}", "[".repeat(5000)),
+        expect![[r#"
+        line 2, column 85: this is not TOML: cannot recurse further; max recursion depth met
+        see https://toml.io for how TOML is written"#]],
+    );
+}
+
+#[test]
+fn unknown_and_missing_keys_are_refused() {
+    check(
+        "",
+        expect![[r#"
+        line 1, column 1: `job` is missing
+        add `[job]`"#]],
+    );
+    check(
+        "[job]\n",
+        expect![[r#"
+        line 1, column 1: `job.name` is missing
+        add `name = "planets"`"#]],
+    );
+    check(
+        "[job]\nname = \"a\"\nquorm = 2\n",
+        expect![[r#"
+        line 3, column 1: `job.quorm` is no key of a manifest
+        did you mean `quorum`?"#]],
+    );
+    check(
+        "[job]\nname = \"a\"\npriority = 2\n",
+        expect![[r#"
+        line 3, column 1: `job.priority` is no key of a manifest
+        the keys here are `name`, `seed`, `quorum` and `max_attempts`"#]],
+    );
+    check(
+        "[job]\nname = \"a\"\n",
+        expect![[r#"
+        line 1, column 1: `stage` is missing
+        add `[[stage]]`"#]],
+    );
+    check(
+        "[jobs]\nname = \"a\"\n",
+        expect![[r#"
+        line 1, column 2: `jobs` is no key of a manifest
+        did you mean `job`?"#]],
+    );
+    check(
+        "[job]\nname = \"a\"\n[stage]\nname = \"x\"\n",
+        expect![[r#"
+            line 3, column 1: `stage` is a table; it must be [[stage]], in two pairs of brackets
+            write [[stage]], in two pairs of brackets"#]],
+    );
+    check(
+        "stage = []\n[job]\nname = \"a\"\n",
+        expect![[r#"
+            line 1, column 1: `stage` has 0 stages; it must have 1 to 64
+            give it 1 or more stages"#]],
+    );
+    check(
+        "[job]\nname = \"a\"\n[[stage]]\nmodul = \"m\"\n",
+        expect![[r#"
+        line 4, column 1: `stage#1.modul` is no key of a manifest
+        did you mean `module`?"#]],
+    );
+    check(
+        "[job]\nname = \"a\"\n[[stage]]\nname = \"s\"\n",
+        expect![[r#"
+        line 3, column 1: `stage.s.reduce` is missing
+        add `reduce = "csv"`"#]],
+    );
+    check(
+        &stage("range = { field = \"i\", end = 3, step = 2 }"),
+        expect![[r#"
+        line 7, column 33: `stage.s.range.step` is no key of a manifest
+        the keys here are `field`, `start` and `end`"#]],
+    );
+    check(
+        &stage("range = { field = \"i\" }"),
+        expect![[r#"
+        line 7, column 9: `stage.s.range.end` is missing
+        add `end = 100`"#]],
+    );
+    check(
+        &stage("grid = { a = [1] }\n[stage.limits]\nmem = \"1 GiB\""),
+        expect![[r#"
+        line 9, column 1: `stage.s.limits.mem` is no key of a manifest
+        the keys here are `memory`, `output`, `log`, `host_calls`, `cpu` and `wall`"#]],
+    );
+}
+
+#[test]
+fn values_of_another_type_or_out_of_bounds_are_refused() {
+    check(
+        "[job]\nname = 7\n",
+        expect![[r#"
+        line 2, column 8: `job.name` is a whole number; it must be a text in quotes
+        write a text in quotes"#]],
+    );
+    check(
+        "[job]\nname = \"a b\"\n",
+        expect![[r#"
+        line 2, column 8: `job.name` is "a b", which cannot be a name
+        use 1 to 128 letters, digits, `-`, `_` or `.`"#]],
+    );
+    check(
+        "[job]\nname = \"a\"\nquorum = 17\n",
+        expect![[r#"
+        line 3, column 10: `job.quorum` is 17; it must be 1 to 16
+        choose a value from 1 to 16"#]],
+    );
+    check(
+        "[job]\nname = \"a\"\nseed = -1\n",
+        expect![[r#"
+        line 3, column 8: `job.seed` is -1; it must be 0 to 18446744073709551615
+        choose a value from 0 to 18446744073709551615"#]],
+    );
+    check(
+        "[job]\nname = \"a\"\nmax_attempts = 1.5\n",
+        expect![[r#"
+        line 3, column 16: `job.max_attempts` is a number with a fraction; it must be a whole number
+        write a whole number"#]],
+    );
+    check(
+        &stage("range = { field = \"i\", start = 5, end = 5 }"),
+        expect![[r#"
+        line 7, column 41: `stage.s.range.end` is 5; it must be 6 to 9223372036854775807
+        choose a value from 6 to 9223372036854775807"#]],
+    );
+    check(
+        &stage("range = { field = \"i\", start = -2, end = 9223372036854775807 }"),
+        expect![[r#"
+        line 7, column 42: `stage.s.range.end` is 9223372036854775807; it must be -1 to 9223372036854775805
+        choose a value from -1 to 9223372036854775805"#]],
+    );
+    check(
+        &stage("grid = { a = [1] }\nunit_items = 0"),
+        expect![[r#"
+        line 8, column 14: `stage.s.unit_items` is 0; it must be 1 to 4096
+        choose a value from 1 to 4096"#]],
+    );
+    check(
+        &stage("grid = { a = [1] }\nunit_items = \"some\""),
+        expect![[r#"
+            line 8, column 14: `stage.s.unit_items` is a text; it must be "auto" or a whole number
+            write "auto" or a whole number"#]],
+    );
+    check(
+        &stage("grid = { a = [1] }\nunit_items = true"),
+        expect![[r#"
+        line 8, column 14: `stage.s.unit_items` is a truth value; it must be "auto" or a whole number
+        write "auto" or a whole number"#]],
+    );
+    check(
+        &stage("grid = {}"),
+        expect![[r#"
+            line 7, column 1: `stage.s.grid` has 0 combinations; it must have 1 to 9223372036854775807
+            give it 1 or more combinations"#]],
+    );
+    check(
+        &stage("grid = { a = [] }"),
+        expect![[r#"
+            line 7, column 1: `stage.s.grid` has 0 combinations; it must have 1 to 9223372036854775807
+            give it 1 or more combinations"#]],
+    );
+    check(
+        &stage("grid = { a = 1 }"),
+        expect![[r#"
+        line 7, column 14: `stage.s.grid.a` is a whole number; it must be a list of values
+        write a list of values"#]],
+    );
+    check(
+        &stage("grid = { a = [1] }\n[stage.files]\nx = \"\""),
+        expect![[r#"
+        line 9, column 5: `stage.s.files.x` is empty; it must be the path of a file
+        paths are relative to the manifest's folder"#]],
+    );
+    check(
+        &stage("grid = { a = [1] }\n[stage.files]\n\"x y\" = \"f\""),
+        expect![[r#"
+        line 9, column 1: `stage.s.files.x y` is "x y", which cannot be a name
+        use 1 to 128 letters, digits, `-`, `_` or `.`"#]],
+    );
+}
+
+#[test]
+fn sizes_and_durations_are_refused_with_their_bounds() {
+    let limit = |line: &str| stage(&format!("grid = {{ a = [1] }}\n[stage.limits]\n{line}"));
+    check(
+        &limit("memory = \"8 GiB\""),
+        expect![[r#"
+        line 9, column 10: `stage.s.limits.memory` is 8 GiB; it must be 64 KiB to 4 GiB
+        choose a value from 64 KiB to 4 GiB"#]],
+    );
+    check(
+        &limit("memory = \"256 Mb\""),
+        expect![[r#"
+        line 9, column 10: `stage.s.limits.memory` is "256 Mb", which is no size
+        write a whole number and one of B, kB, MB, GB, KiB, MiB, GiB, such as "256 MiB""#]],
+    );
+    check(
+        &limit("memory = 256"),
+        expect![[r#"
+        line 9, column 10: `stage.s.limits.memory` is a whole number; it must be a size in quotes, such as "256 MiB"
+        write a size in quotes, such as "256 MiB""#]],
+    );
+    check(
+        &limit("log = \"1 MiB\""),
+        expect![[r#"
+        line 9, column 7: `stage.s.limits.log` is 1 MiB; it must be 0 B to 64 KiB
+        choose a value from 0 B to 64 KiB"#]],
+    );
+    check(
+        &limit("host_calls = 0"),
+        expect![[r#"
+        line 9, column 14: `stage.s.limits.host_calls` is 0; it must be 1 to 18446744073709551615
+        choose a value from 1 to 18446744073709551615"#]],
+    );
+    check(
+        &limit("cpu = \"10m\""),
+        expect![[r#"
+        line 9, column 7: `stage.s.limits.cpu` is "10m", which is no duration
+        write a whole number and one of s, min, h, d, such as "10 min""#]],
+    );
+    check(
+        &limit("wall = \"31 d\""),
+        expect![[r#"
+        line 9, column 8: `stage.s.limits.wall` is 31 d; it must be 1 s to 30 d
+        choose a value from 1 s to 30 d"#]],
+    );
+}
+
+#[test]
+fn stages_that_do_not_fit_together_are_refused() {
+    check(
+        &stage(""),
+        expect![[r#"
+        line 3, column 1: `stage.s` has no splitter; it must have one
+        keep one of `range`, `lines`, `grid` and `after` for each stage"#]],
+    );
+    check(
+        &stage("range = { field = \"i\", end = 3 }\nlines = { field = \"l\", file = \"f\" }"),
+        expect![[r#"
+            line 3, column 1: `stage.s` has the splitters `range` and `lines`; it must have one
+            keep one of `range`, `lines`, `grid` and `after` for each stage"#]],
+    );
+    check(
+        &stage("after = \"earlier\""),
+        expect![[r#"
+        line 7, column 9: `stage.s.after` is "earlier", which is no earlier stage
+        the first stage needs `range`, `lines` or `grid`"#]],
+    );
+    check(
+        &WHOLE.replace("after = \"search\"", "after = \"report\""),
+        expect![[r#"
+        line 28, column 9: `stage.report.after` is "report", which is no earlier stage
+        name a stage that stands above this one: `search`"#]],
+    );
+    check(
+        &WHOLE.replace("reduce = \"csv\"\noutput = \"search.csv\"", "reduce = \"files\""),
+        expect![[r#"
+            line 27, column 9: `stage.report.after` is "search", whose output is any number of files
+            give the earlier stage another reducer, such as "concat""#]],
+    );
+    check(
+        &WHOLE.replace("name = \"report\"", "name = \"search\""),
+        expect![[r#"
+        line 25, column 8: `stage.search.name` is "search", as is that of an earlier stage
+        give each stage a name of its own"#]],
+    );
+    check(
+        &WHOLE.replace("name = \"report\"", "name = \"nul\""),
+        expect![[r#"
+        line 25, column 8: `stage.nul.name`: the file name "nul" has a part that cannot be used: "nul"
+        use a plain name such as "result.csv""#]],
+    );
+    check(
+        &WHOLE.replace("period_min_days", "resampling"),
+        expect![[r#"
+        line 17, column 1: `stage.search.parameters.resampling`: the splitter gives each item the field `resampling` too
+        rename the parameter `resampling`, or the splitter's field"#]],
+    );
+    check(
+        &WHOLE.replace("reduce = \"csv\"", "reduce = \"cvs\""),
+        expect![[r#"
+        line 14, column 10: `stage.search.reduce` is "cvs"; it must be `concat`, `lines`, `csv`, `files` or `merge`
+        did you mean "csv"?"#]],
+    );
+    check(
+        &WHOLE.replace("reduce = \"csv\"", "reduce = \"sum\""),
+        expect![[r#"
+        line 14, column 10: `stage.search.reduce` is "sum"; it must be `concat`, `lines`, `csv`, `files` or `merge`
+        choose one of `concat`, `lines`, `csv`, `files` or `merge`"#]],
+    );
+    check(
+        &WHOLE.replace("reduce = \"files\"", "reduce = \"files\"\noutput = \"x\""),
+        expect![[r#"
+        line 30, column 1: `stage.report.output` says nothing with `reduce = "files"`
+        remove it: the task names its files itself"#]],
+    );
+    check(
+        &WHOLE.replace("reduce = \"files\"", "reduce = \"files\"\nmerge = \"x\""),
+        expect![[r#"
+        line 30, column 1: `stage.report.merge` says nothing with `reduce = "files"`
+        remove it, or write `reduce = "merge"`"#]],
+    );
+    check(
+        &WHOLE.replace("reduce = \"files\"", "reduce = \"merge\""),
+        expect![[r#"
+        line 24, column 1: `stage.report.merge` is missing
+        add `merge = "combine"`"#]],
+    );
+    check(
+        &WHOLE.replace("\"search.csv\"", "\"../search.csv\""),
+        expect![[r#"
+        line 15, column 10: `stage.search.output`: the file name "../search.csv" has a part that cannot be used: ".."
+        use a plain name such as "result.csv""#]],
+    );
+}
+
+#[test]
+fn parameters_that_no_task_can_be_given_are_refused() {
+    let parameter =
+        |line: &str| stage(&format!("grid = {{ a = [1] }}\n[stage.parameters]\n{line}"));
+    check(
+        &parameter("x = nan"),
+        expect![[r#"
+        line 9, column 5: `stage.s.parameters.x` is no finite number; a task cannot be given one
+        use a text, a finite number, a truth value, a list or a table"#]],
+    );
+    check(
+        &parameter("x = 1e999"),
+        expect![[r#"
+        line 9, column 5: `stage.s.parameters.x` is no finite number; a task cannot be given one
+        use a text, a finite number, a truth value, a list or a table"#]],
+    );
+    check(
+        &parameter("x = 1979-05-27"),
+        expect![[r#"
+        line 9, column 5: `stage.s.parameters.x` is a date or time; a task cannot be given one
+        use a text, a finite number, a truth value, a list or a table"#]],
+    );
+    check(
+        &parameter("x = 9223372036854775808"),
+        expect![[r#"
+        line 9, column 5: `stage.s.parameters.x` is 9223372036854775808; it must be -9223372036854775808 to 9223372036854775807
+        choose a value from -9223372036854775808 to 9223372036854775807"#]],
+    );
+    check(
+        &parameter(&format!("x = {}{}", "[".repeat(20), "]".repeat(20))),
+        expect![[r#"
+        line 9, column 21: `stage.s.parameters.x` has 17 levels of lists and tables; it must have 1 to 16
+        put less into one job, or split it into several jobs"#]],
+    );
+    check(
+        &parameter("\"é è\" = 1"),
+        expect![[r#"
+        line 9, column 1: `stage.s.parameters.é è` is "é è", which cannot be a name
+        use 1 to 128 letters, digits, `-`, `_` or `.`"#]],
+    );
+}
+
+#[test]
+fn a_job_survives_json_to_the_last_bit() {
+    let text = stage("grid = { a = [0.1, 1e-320, 123456789.123456789, 5e-324, 1.0] }");
+    let job = job(&text);
+    let json = serde_json::to_string(&job).expect("serializes");
+    assert_eq!(serde_json::from_str::<JobSpec>(&json).expect("parses"), job);
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_parsed_or_refused_at_a_place_that_exists(text in "[a-z\\[\\]{}=\"',.#0-9é\n ]{0,200}") {
+        if let Err(error) = Manifest::parse(&text) {
+            prop_assert!(error.line >= 1 && error.line <= text.matches('\n').count() + 1);
+            prop_assert!(error.column >= 1 && !error.hint().is_empty());
+        }
+    }
+
+    #[test]
+    fn whatever_is_accepted_passes_the_check_of_jobs(
+        start in prop_oneof![any::<i64>(), -3_i64..3],
+        end in prop_oneof![any::<i64>(), 0_i64..9],
+        amount in prop_oneof![any::<u64>(), 0_u64..5000],
+        unit in prop_oneof!["B", "KiB", "MiB", "GiB", "s", "min", "h", "d"],
+        key in prop_oneof!["memory", "output", "log", "cpu", "wall"],
+        name in "[a-zA-Zé._ -]{0,12}",
+    ) {
+        let text = stage(&format!(
+            "range = {{ field = \"{name}\", start = {start}, end = {end} }}\n\
+             [stage.limits]\n{key} = \"{amount} {unit}\"",
+        ));
+        if let Ok(manifest) = Manifest::parse(&text) {
+            let blobs = hashed(&manifest);
+            let job = manifest.into_job_spec(&blobs).expect("the files are small");
+            prop_assert_eq!(job.check(), Ok(()));
+        }
+    }
+}
