@@ -1,1 +1,37 @@
-//! Placeholder.
+//! Gleaner's network: who a host is, how it finds and reaches others, and the two things that
+//! travel between them, messages and blobs. The only user of libp2p.
+//!
+//! Invariants: a peer's key is proven before anything is exchanged with it; everything that a
+//! stranger sends, opens or delays has a cap in `limits`; what a peer does wrong is a
+//! [`Violation`], never a panic; no byte of a blob reaches its place unverified.
+//!
+//! Deliberately absent for now: discovery beyond the local network, traversal of NATs, fetching
+//! one blob from several peers.
+
+mod address;
+mod backoff;
+mod blob;
+mod frame;
+mod identity;
+mod interfaces;
+mod key_file;
+mod limits;
+mod listen;
+mod muxer;
+mod node;
+mod permits;
+mod record;
+mod streams;
+mod swarm;
+mod work_stream;
+
+pub use address::{Attempt, AttemptFailure, Attempts, peer_of_address};
+pub use backoff::Backoff;
+pub use blob::{BlobSource, FetchError, PARTIAL_PREFIX};
+pub use frame::{ReceiveError, SendError, Violation};
+pub use identity::{HostKey, ProjectKey};
+pub use key_file::{KeyError, KeyKind};
+pub use limits::{CONNECTIONS_MAX_DEFAULT, PORT_DEFAULT};
+pub use node::{IncomingStreams, Node, NodeConfig, OpenError, StartError};
+pub use record::{RecordError, verify_record};
+pub use work_stream::{WorkReceiver, WorkSender, WorkStream};

@@ -1,0 +1,355 @@
+//! A node: this program's presence among its peers.
+//!
+//! One task owns the libp2p swarm; a [`Node`] is a handle that sends it requests. Streams, once
+//! open, go around the task. A peer that is silent for 25 s at most is found dead and its streams
+//! break; a connection that carries a stream is never closed for being idle.
+//!
+//! Deliberately absent: reconnection (the caller holds a [`crate::Backoff`]) and any judgement on
+//! who may do what beyond [`BlobSource`] and the caps of `limits`.
+
+mod book;
+mod task;
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use gleaner_protocol::{BlobRef, WorkerId};
+use libp2p::{Multiaddr, PeerId, Stream, StreamProtocol};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tracing::info;
+
+use crate::address::{Attempts, peer_of, resolve};
+use crate::blob::{BlobServer, BlobSource, FetchError, fetch};
+use crate::identity::HostKey;
+use crate::interfaces::{self, Reach};
+use crate::limits::{
+    BLOBS_FETCHED_MAX, COMMANDS_WAITING_MAX, CONNECTIONS_MAX_DEFAULT, PORT_DEFAULT,
+    WORK_STREAMS_WAITING_MAX,
+};
+use crate::streams::{StreamFailure, StreamReply};
+use crate::work_stream::{WORK, WorkStream};
+use crate::{listen, swarm};
+
+/// How a node presents itself. The default is the recommendation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeConfig {
+    /// The port of QUIC (UDP) and of TCP; 0 for any that is free for both. Default 4747, so that a
+    /// firewall needs one rule.
+    pub port: u16,
+    /// Whether to listen on the loopback interface alone. Default no.
+    pub loopback_only: bool,
+    /// Whether to find peers on the local network by multicast DNS, and be found. Default yes;
+    /// without effect when `loopback_only`.
+    pub mdns: bool,
+    /// The most connections at a time, either way. Default 4,096; an idle one costs up to 75 KB.
+    pub connections_max: u32,
+}
+
+/// A handle to a running node; clones are handles to the same one. The node stops when all are
+/// gone, or with [`Node::stop`].
+#[derive(Clone)]
+pub struct Node {
+    shared: Arc<Shared>,
+}
+
+/// The work streams that peers open to this node.
+#[derive(Debug)]
+pub struct IncomingStreams {
+    streams: mpsc::Receiver<WorkStream>,
+}
+
+/// Why a node could not start. Nothing was left behind.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Another program has the port. A retry helps once that has ended.
+    #[error(
+        "port {port} ({transport}) is in use, perhaps by another Gleaner; choose another one \
+         with `--port`, or any free one with `--port 0`"
+    )]
+    PortTaken {
+        /// The port.
+        port: u16,
+        /// `UDP` or `TCP`.
+        transport: &'static str,
+    },
+    /// No port was free for both transports.
+    #[error("none of {tried} free TCP ports was free for UDP too; choose one with `--port`")]
+    NoFreePort {
+        /// How many were tried.
+        tried: u32,
+    },
+    /// The system does not let this program listen.
+    #[error("cannot listen on port {port}: {source}")]
+    Listen {
+        /// The port; 0 for any.
+        port: u16,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The keys for encryption could not be made.
+    #[error("cannot set up encryption: {source}")]
+    Cryptography {
+        /// What was wrong.
+        source: libp2p::noise::Error,
+    },
+}
+
+/// Why no stream to a peer could be opened. A retry may help for all but
+/// [`OpenError::Unsupported`] and [`OpenError::Stopped`]; the peer saw no message.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum OpenError {
+    /// There was no address to try.
+    #[error(
+        "no address of {peer} is known: none was given, and it was not found on the local network"
+    )]
+    NoAddress {
+        /// The peer.
+        peer: WorkerId,
+    },
+    /// No address led to the peer.
+    #[error("cannot reach {peer}: {attempts}")]
+    Unreachable {
+        /// The peer.
+        peer: WorkerId,
+        /// Each address, and why it failed.
+        attempts: Attempts,
+    },
+    /// The peer is there and does not speak the protocol.
+    #[error("{peer} does not speak `{protocol}`: one of the two programs must be updated")]
+    Unsupported {
+        /// The peer.
+        peer: WorkerId,
+        /// The protocol.
+        protocol: &'static str,
+    },
+    /// The connection broke before the stream was open.
+    #[error("the connection to {peer} was lost: {reason}")]
+    Lost {
+        /// The peer.
+        peer: WorkerId,
+        /// How.
+        reason: String,
+    },
+    /// This node has stopped.
+    #[error("the node has stopped")]
+    Stopped,
+}
+
+/// What all handles to a node share.
+struct Shared {
+    id: WorkerId,
+    port: u16,
+    reach: Reach,
+    commands: mpsc::Sender<Command>,
+    blobs: Arc<BlobServer>,
+    fetches: Semaphore,
+}
+
+/// What a handle asks the swarm's task to do.
+enum Command {
+    /// Make a new connection, whether or not there is one.
+    Connect { peer: PeerId, addresses: Vec<Multiaddr>, reply: oneshot::Sender<Connected> },
+    /// Open a stream on a connection there is.
+    Open { peer: PeerId, protocol: StreamProtocol, reply: StreamReply },
+    /// Close all connections and end.
+    Stop,
+}
+
+/// A new connection, or what was tried.
+type Connected = Result<(), Attempts>;
+
+impl Default for NodeConfig {
+    fn default() -> Self {
+        Self {
+            port: PORT_DEFAULT,
+            loopback_only: false,
+            mdns: true,
+            connections_max: CONNECTIONS_MAX_DEFAULT,
+        }
+    }
+}
+
+impl NodeConfig {
+    const fn reach(&self) -> Reach {
+        if self.loopback_only { Reach::Loopback } else { Reach::Everywhere }
+    }
+}
+
+impl Node {
+    /// Starts a node under `key`: it listens when this returns. Must run inside a tokio runtime.
+    ///
+    /// # Errors
+    /// Any [`StartError`].
+    pub async fn start(
+        key: &HostKey,
+        config: NodeConfig,
+    ) -> Result<(Self, IncomingStreams), StartError> {
+        let mut swarm = swarm::build(key, &config)?;
+        let port = listen::listen(&mut swarm, config.reach(), config.port)?;
+        let (commands, requests) = mpsc::channel(COMMANDS_WAITING_MAX);
+        let (work, streams) = mpsc::channel(WORK_STREAMS_WAITING_MAX);
+        let blobs = Arc::new(BlobServer::new());
+        let task = task::Task::new(swarm, requests, work, Arc::clone(&blobs));
+        tokio::spawn(task.run());
+        info!(id = %key.id(), port, "node started");
+        let (id, reach) = (key.id(), config.reach());
+        let fetches = Semaphore::new(BLOBS_FETCHED_MAX);
+        let shared = Arc::new(Shared { id, port, reach, commands, blobs, fetches });
+        Ok((Self { shared }, IncomingStreams { streams }))
+    }
+
+    /// The key under which the peers know this node.
+    pub fn id(&self) -> WorkerId {
+        self.shared.id
+    }
+
+    /// The port of QUIC (UDP) and TCP.
+    pub fn port(&self) -> u16 {
+        self.shared.port
+    }
+
+    /// Where others can reach this node now: full multiaddresses, each ending in `/p2p/…`, QUIC
+    /// first. No loopback addresses, unless that is all the node listens on, and none of bridges
+    /// to containers and virtual machines. Empty on a machine that is on no network.
+    pub fn addresses(&self) -> Vec<String> {
+        let Shared { id, port, reach, .. } = *self.shared;
+        let addresses = interfaces::addresses(reach, port, peer_of(id));
+        addresses.iter().map(Multiaddr::to_string).collect()
+    }
+
+    /// Opens a work stream to `peer`, over the connection there is or else a new one to any of
+    /// `addresses`, to where it was reached last, or to where it was found on the local network.
+    ///
+    /// Each address must end in `/p2p/` and the peer's key; whoever answers must prove to hold it.
+    /// The peer sees the stream with the first message.
+    ///
+    /// # Errors
+    /// Any [`OpenError`].
+    pub async fn open_work_stream(
+        &self,
+        peer: WorkerId,
+        addresses: &[String],
+    ) -> Result<WorkStream, OpenError> {
+        let stream = self.open(peer, WORK, addresses).await?;
+        Ok(WorkStream::new(peer, stream, None))
+    }
+
+    /// Serves the blobs of `source` to whom it allows. A second call replaces the source for
+    /// requests from then on; without any call every request is refused.
+    pub fn serve_blobs(&self, source: Arc<dyn BlobSource>) {
+        self.shared.blobs.set_source(source);
+    }
+
+    /// Fetches `blob` from `peer` into the file `destination`, which is replaced if it exists.
+    ///
+    /// Every byte is checked against the hash as it arrives. The bytes go to a temporary file
+    /// beside `destination` (its name starts with [`crate::PARTIAL_PREFIX`]), which takes the name
+    /// once it is whole and durable; it is removed on an error, and a crash may leave it. A stream
+    /// that breaks is resumed a few times where it broke. Beyond 8 fetches at a time, others wait.
+    ///
+    /// # Errors
+    /// Any [`FetchError`]; `destination` is then as it was.
+    pub async fn fetch_blob(
+        &self,
+        peer: WorkerId,
+        blob: BlobRef,
+        destination: &Path,
+    ) -> Result<(), FetchError> {
+        let turn = self.shared.fetches.acquire().await;
+        let _turn = turn.expect("this semaphore is never closed");
+        fetch::fetch(self, peer, blob, destination).await
+    }
+
+    /// Closes all connections, so that peers notice at once, and stops the node. All streams
+    /// break; other handles find the node stopped. Harmless on a node that has stopped.
+    pub async fn stop(self) {
+        let _ = self.shared.commands.send(Command::Stop).await;
+        self.shared.commands.closed().await;
+    }
+
+    /// A stream to `peer`. A connection that turns out to be dead is replaced once.
+    pub(crate) async fn open(
+        &self,
+        peer: WorkerId,
+        protocol: StreamProtocol,
+        hints: &[String],
+    ) -> Result<Stream, OpenError> {
+        match self.open_connected(peer, protocol.clone()).await? {
+            Ok(stream) => return Ok(stream),
+            Err(StreamFailure::Unsupported) => return Err(unsupported(peer, &protocol)),
+            Err(StreamFailure::NotConnected | StreamFailure::Lost(_)) => {}
+        }
+        self.connect(peer, hints).await?;
+        match self.open_connected(peer, protocol.clone()).await? {
+            Ok(stream) => Ok(stream),
+            Err(StreamFailure::Unsupported) => Err(unsupported(peer, &protocol)),
+            Err(StreamFailure::NotConnected) => {
+                Err(OpenError::Lost { peer, reason: "the peer closed it".into() })
+            }
+            Err(StreamFailure::Lost(error)) => {
+                Err(OpenError::Lost { peer, reason: error.to_string() })
+            }
+        }
+    }
+
+    async fn connect(&self, worker: WorkerId, hints: &[String]) -> Result<(), OpenError> {
+        let (addresses, mut failures) = resolve(hints, worker).await;
+        let (reply, connected) = oneshot::channel();
+        self.ask(Command::Connect { peer: peer_of(worker), addresses, reply }).await?;
+        match connected.await.map_err(|_| OpenError::Stopped)? {
+            Ok(()) => Ok(()),
+            Err(Attempts(attempts)) => {
+                failures.extend(attempts);
+                Err(unreachable_peer(worker, failures))
+            }
+        }
+    }
+
+    async fn open_connected(
+        &self,
+        peer: WorkerId,
+        protocol: StreamProtocol,
+    ) -> Result<Result<Stream, StreamFailure>, OpenError> {
+        let (reply, opened) = oneshot::channel();
+        self.ask(Command::Open { peer: peer_of(peer), protocol, reply }).await?;
+        let closed = |_| Err(StreamFailure::Lost(io::ErrorKind::ConnectionReset.into()));
+        Ok(opened.await.unwrap_or_else(closed))
+    }
+
+    async fn ask(&self, command: Command) -> Result<(), OpenError> {
+        self.shared.commands.send(command).await.map_err(|_| OpenError::Stopped)
+    }
+}
+
+impl IncomingStreams {
+    /// The next work stream that a peer has opened, with the peer's proven key; `None` once the
+    /// node has stopped. Cancel safe. At most 256 wait here; more are dropped, and their peers try
+    /// again.
+    pub async fn next(&mut self) -> Option<(WorkerId, WorkStream)> {
+        let stream = self.streams.recv().await?;
+        Some((stream.peer(), stream))
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Node({}, port {})", self.shared.id, self.shared.port)
+    }
+}
+
+fn unsupported(peer: WorkerId, protocol: &StreamProtocol) -> OpenError {
+    let protocol = if *protocol == WORK { "/gleaner/work/1" } else { "/gleaner/blob/1" };
+    OpenError::Unsupported { peer, protocol }
+}
+
+fn unreachable_peer(peer: WorkerId, attempts: Vec<crate::Attempt>) -> OpenError {
+    match attempts.is_empty() {
+        true => OpenError::NoAddress { peer },
+        false => OpenError::Unreachable { peer, attempts: Attempts(attempts) },
+    }
+}
+
+#[cfg(test)]
+mod tests;
