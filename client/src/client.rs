@@ -1,0 +1,168 @@
+//! One method for each route.
+
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::Bytes;
+use gleaner_protocol::JobId;
+use gleaner_protocol::api::{
+    InviteReply, InviteRequest, JobView, OutputFile, ProjectView, SubmitReply, SubmitRequest,
+    WorkerView,
+};
+use http::{Method, Request};
+use http_body_util::{BodyExt, Empty, Full};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::connection::{Answer, Body, Endpoint};
+use crate::{ClientError, OpenError};
+
+/// How long an ordinary request may take: a commit on a slow disk, and then some.
+pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(60);
+
+const SUBMIT_ATTEMPTS_MAX: u32 = 5;
+const SUBMIT_PAUSE: Duration = Duration::from_millis(200);
+
+/// A coordinator's control API. Cheap to clone; each request has a connection of its own.
+#[derive(Clone, Debug)]
+pub struct Client {
+    endpoint: Endpoint,
+}
+
+impl Client {
+    /// The coordinator whose data is in `coordinator_data`, by the address and the token that it
+    /// left there. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// When none runs there; [`OpenError::hint`] says how to start one.
+    pub fn open(coordinator_data: &Path) -> Result<Self, OpenError> {
+        Endpoint::open(coordinator_data).map(|endpoint| Self { endpoint })
+    }
+
+    /// The project that the coordinator serves.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says; nothing is changed.
+    pub async fn project(&self) -> Result<ProjectView, ClientError> {
+        self.fetch("/v1/project").await
+    }
+
+    /// Hands in a job whose blobs are held already, and waits until it is durable.
+    ///
+    /// A lost connection is tried again a few times: the submission's id makes a repeat return the
+    /// same job.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says; when the connection was lost each time, the job may be there.
+    pub async fn submit(&self, request: &SubmitRequest) -> Result<SubmitReply, ClientError> {
+        let mut attempt = 1;
+        loop {
+            match self.post("/v1/jobs", request).await {
+                Err(error) if error.is_connection_loss() && attempt < SUBMIT_ATTEMPTS_MAX => {
+                    tokio::time::sleep(SUBMIT_PAUSE * attempt).await;
+                    attempt += 1;
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    /// All jobs, newest first.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says; nothing is changed.
+    pub async fn jobs(&self) -> Result<Vec<JobView>, ClientError> {
+        self.fetch("/v1/jobs").await
+    }
+
+    /// Where a job stands.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says; nothing is changed.
+    pub async fn job(&self, job: JobId) -> Result<JobView, ClientError> {
+        self.fetch(&format!("/v1/jobs/{job}")).await
+    }
+
+    /// Where a job stands once its version is over `version`, or after `patience` in any case.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says; nothing is changed.
+    pub async fn job_after(
+        &self,
+        job: JobId,
+        version: u64,
+        patience: Duration,
+    ) -> Result<JobView, ClientError> {
+        let path = format!("/v1/jobs/{job}?after={version}&wait_ms={}", patience.as_millis());
+        self.send(Method::GET, &path, empty(), ANSWER_LIMIT + patience).await?.json().await
+    }
+
+    /// Ends a job. A job that has ended stays as it is.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says; a repeat is harmless.
+    pub async fn cancel(&self, job: JobId) -> Result<JobView, ClientError> {
+        let path = format!("/v1/jobs/{job}/cancel");
+        self.send(Method::POST, &path, empty(), ANSWER_LIMIT).await?.json().await
+    }
+
+    /// The files of a job's output that are there.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says; nothing is changed.
+    pub async fn output(&self, job: JobId) -> Result<Vec<OutputFile>, ClientError> {
+        self.fetch(&format!("/v1/jobs/{job}/output")).await
+    }
+
+    /// The workers connected.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says; nothing is changed.
+    pub async fn workers(&self) -> Result<Vec<WorkerView>, ClientError> {
+        self.fetch("/v1/workers").await
+    }
+
+    /// A new invitation, usable for `valid`.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says; a repeat makes another invitation.
+    pub async fn invite(&self, valid: Duration) -> Result<InviteReply, ClientError> {
+        self.post("/v1/invitations", &InviteRequest { valid_seconds: valid.as_secs() }).await
+    }
+
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    async fn fetch<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        self.send(Method::GET, path, empty(), ANSWER_LIMIT).await?.json().await
+    }
+
+    async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        value: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        let json = serde_json::to_vec(value).expect("our types have text keys");
+        let body = Full::new(Bytes::from(json)).map_err(|never| match never {}).boxed();
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(path)
+            .header(http::header::CONTENT_TYPE, "application/json");
+        self.endpoint.send(request, body, ANSWER_LIMIT).await?.json().await
+    }
+
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Body,
+        limit: Duration,
+    ) -> Result<Answer, ClientError> {
+        self.endpoint.send(Request::builder().method(method).uri(path), body, limit).await
+    }
+}
+
+pub(crate) fn empty() -> Body {
+    Empty::new().map_err(|never| match never {}).boxed()
+}

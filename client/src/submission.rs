@@ -1,0 +1,134 @@
+//! From a manifest on disk to a job that the coordinator holds.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use gleaner_protocol::api::SubmitRequest;
+use gleaner_protocol::manifest::{FunctionUse, MANIFEST_BYTES_MAX, Manifest};
+use gleaner_protocol::{BlobRef, JobId, JobSpec, SubmissionId};
+
+use crate::blobs::hash_file;
+use crate::{Client, ClientError, JobFileError};
+
+/// A manifest that was read and found sound; the files it names are not looked at yet.
+#[derive(Clone, Debug)]
+pub struct JobFile {
+    path: PathBuf,
+    manifest: Manifest,
+}
+
+/// A job with its files hashed, ready to be sent.
+#[derive(Clone, Debug)]
+pub struct PreparedJob {
+    /// The job.
+    pub spec: JobSpec,
+    /// The files it needs, each blob once.
+    pub files: Vec<LocalBlob>,
+}
+
+/// A blob that is a file here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalBlob {
+    /// The file.
+    pub path: PathBuf,
+    /// Its hash and length when it was read.
+    pub blob: BlobRef,
+}
+
+/// A name for one submission that no other has: 128 random bits.
+///
+/// # Panics
+/// When the system has no randomness.
+pub fn new_submission_id() -> SubmissionId {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).expect("the system has randomness");
+    SubmissionId(u128::from_be_bytes(bytes))
+}
+
+impl JobFile {
+    /// Reads the manifest at `path`.
+    ///
+    /// # Errors
+    /// When it cannot be read, or the first thing wrong in it.
+    pub fn read(path: &Path) -> Result<Self, JobFileError> {
+        let read_error = |source| JobFileError::Read { path: path.to_owned(), source };
+        let mut bytes = Vec::new();
+        let file = File::open(path).map_err(read_error)?;
+        // One byte over the limit is enough for the parser to refuse it.
+        file.take(MANIFEST_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(read_error)?;
+        let text = String::from_utf8(bytes).map_err(|error| JobFileError::NotText {
+            path: path.to_owned(),
+            offset: error.utf8_error().valid_up_to(),
+        })?;
+        let manifest = Manifest::parse(&text)
+            .map_err(|problem| JobFileError::Manifest { path: path.to_owned(), problem })?;
+        Ok(Self { path: path.to_owned(), manifest })
+    }
+
+    /// Where it was read.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The submitter's name for the job.
+    pub fn name(&self) -> &str {
+        self.manifest.name()
+    }
+
+    /// The functions that its modules must have; their module paths are for [`Self::locate`].
+    pub fn functions(&self) -> impl Iterator<Item = FunctionUse<'_>> {
+        self.manifest.functions()
+    }
+
+    /// Where a path of the manifest leads: it is relative to the manifest's folder.
+    pub fn locate(&self, path: &Path) -> PathBuf {
+        self.path.parent().unwrap_or(Path::new("")).join(path)
+    }
+
+    /// Hashes the files. Reads all of them: takes about a second for each gigabyte.
+    ///
+    /// # Errors
+    /// When one cannot be read or is too large; the error names the line that names it.
+    pub fn prepare(self) -> Result<PreparedJob, JobFileError> {
+        let mut blobs = BTreeMap::new();
+        let mut files = BTreeMap::new();
+        for file in self.manifest.files() {
+            if blobs.contains_key(file.path()) {
+                continue;
+            }
+            let path = self.locate(file.path());
+            let blob = hash_file(&path).map_err(|source| {
+                let (line, column) = file.line_and_column();
+                let (manifest, key) = (self.path.clone(), file.key().to_owned());
+                JobFileError::File { manifest, line, column, key, path: path.clone(), source }
+            })?;
+            blobs.insert(file.path().to_owned(), blob);
+            files.insert(blob.hash, LocalBlob { path, blob });
+        }
+        let spec = self
+            .manifest
+            .into_job_spec(&blobs)
+            .map_err(|problem| JobFileError::Manifest { path: self.path, problem })?;
+        Ok(PreparedJob { spec, files: files.into_values().collect() })
+    }
+}
+
+impl Client {
+    /// Sends the files that the coordinator lacks, then the job, and waits until it is durable.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says. A repeat with the same `submission` returns the same job.
+    pub async fn submit_prepared(
+        &self,
+        job: &PreparedJob,
+        submission: SubmissionId,
+    ) -> Result<JobId, ClientError> {
+        for file in &job.files {
+            self.upload(file).await?;
+        }
+        let request = SubmitRequest { submission, job: job.spec.clone() };
+        Ok(self.submit(&request).await?.job)
+    }
+}
