@@ -165,6 +165,8 @@ pub enum Action {
         job: JobId,
         /// The stage.
         stage: StageIndex,
+        /// How many items it has.
+        items: u64,
     },
     /// Answer a request.
     Reply {

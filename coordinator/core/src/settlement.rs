@@ -89,10 +89,10 @@ impl Core {
         self.withdraw_unit(id, stage, WithdrawReason::Settled);
         let job = self.jobs.get_mut(&id.job).expect("a settling unit is of a known job");
         let books = job.stage_mut(stage).expect("a settling unit is of a known stage");
-        if books.settle(id.number, opinion.cpu) == LastUnit::Yes
-            && opinion.class == OutcomeClass::Completed
-        {
-            self.gate.speak(Action::Reduce { job: id.job, stage });
+        let last = books.settle(id.number, opinion.cpu);
+        let items = books.items_settled();
+        if last == LastUnit::Yes && opinion.class == OutcomeClass::Completed {
+            self.gate.speak(Action::Reduce { job: id.job, stage, items });
         }
     }
 
@@ -195,8 +195,11 @@ impl Core {
     pub(crate) fn resume_reductions(&mut self) {
         for id in &self.running {
             let stages = (0..).map(StageIndex).zip(&self.jobs[id].stages);
-            for (stage, _) in stages.filter(|(_, books)| books.state() == StageState::Reducing) {
-                self.gate.speak(Action::Reduce { job: *id, stage });
+            for (stage, books) in
+                stages.filter(|(_, books)| books.state() == StageState::Reducing)
+            {
+                let items = books.items_settled();
+                self.gate.speak(Action::Reduce { job: *id, stage, items });
             }
         }
         self.gate.close_batch();

@@ -336,6 +336,10 @@ impl Stage {
         self.state
     }
 
+    pub(crate) fn items_settled(&self) -> u64 {
+        self.items_settled
+    }
+
     pub(crate) fn input(&self) -> BlobHash {
         self.input
     }

@@ -103,7 +103,7 @@ impl Lab {
                 let held = self.held.entry(worker).or_default();
                 held.retain(|grant| !attempts.contains(&grant.claims.attempt));
             }
-            Action::Reduce { job, stage } => self.reductions.push((job, stage)),
+            Action::Reduce { job, stage, .. } => self.reductions.push((job, stage)),
             Action::Reply { request, reply } => {
                 self.replies.insert(request.0, reply);
             }
@@ -243,7 +243,7 @@ fn describe(action: &Action) -> String {
         Action::Withdraw { worker, attempts, reason } => {
             format!("withdraw w{}: {} ({reason:?})", worker.0[0], list(attempts))
         }
-        Action::Reduce { job, stage } => format!("reduce {job} {stage}"),
+        Action::Reduce { job, stage, .. } => format!("reduce {job} {stage}"),
         Action::Reply { reply: Reply::Submitted(job), .. } => format!("reply submitted {job}"),
         Action::Reply { .. } => "reply".into(),
         Action::JobChanged { job, .. } => format!("changed {job}"),
