@@ -1,2 +1,63 @@
-//! Placeholder.
-fn main() {}
+//! The project's chores: `cargo xtask CHORE`.
+//!
+//! Each chore installs what it misses and says so. All of them share one target folder and one
+//! profile, so that nothing is compiled twice; tasks alone, which are WebAssembly, have a folder
+//! of their own in it. Deliberately absent: anything that a published package would need.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+
+mod checks;
+mod demo;
+mod guest_toolchain;
+mod jobs;
+mod step;
+mod workspace;
+
+use workspace::Workspace;
+
+/// Chores of the Gleaner project.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+enum Chore {
+    /// Run the example job with one worker, then with three, and show what it found.
+    Demo,
+    /// Build everything and run every test.
+    Test,
+    /// Check formatting, lints, licences and bans.
+    Lint,
+    /// Run the tests with the long counts of what `test` does a few of.
+    Soak {
+        /// How often a worker and the coordinator are killed in the middle of a job.
+        #[arg(long, default_value_t = 100)]
+        kills: u32,
+        /// How many cases each property test tries.
+        #[arg(long, default_value_t = 20_000)]
+        cases: u32,
+    },
+    /// Compile the example tasks to WebAssembly.
+    Jobs,
+}
+
+fn main() -> ExitCode {
+    match run(Chore::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(chore: Chore) -> Result<()> {
+    let workspace = Workspace::find()?;
+    match chore {
+        Chore::Demo => demo::run(&workspace),
+        Chore::Test => checks::test(&workspace),
+        Chore::Lint => checks::lint(&workspace),
+        Chore::Soak { kills, cases } => checks::soak(&workspace, kills, cases),
+        Chore::Jobs => jobs::build(&workspace),
+    }
+}

@@ -1,0 +1,154 @@
+//! The `gleaner` program and what its commands answer.
+
+use std::env;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use crate::{Output, read_output, wait_until};
+
+/// The longest that a command of a test may take: a whole reduced job on a loaded machine.
+const COMMAND_LIMIT: Duration = Duration::from_secs(180);
+
+/// The `gleaner` program.
+#[derive(Clone)]
+pub struct Gleaner {
+    program: PathBuf,
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub struct Answer {
+    /// The exit code.
+    pub code: i32,
+    /// What it printed as its result.
+    pub stdout: String,
+    /// What it said besides.
+    pub stderr: String,
+}
+
+impl Gleaner {
+    /// The program that was built with this test, or the one that `GLEANER_BIN` names.
+    ///
+    /// # Errors
+    /// When it is not there; says how to build it.
+    pub fn find() -> Result<Self> {
+        let program = match env::var_os("GLEANER_BIN") {
+            Some(program) => PathBuf::from(program),
+            None => profile_folder()?.join("gleaner"),
+        };
+        Self::at(&program)
+    }
+
+    /// The program at `program`.
+    ///
+    /// # Errors
+    /// When it is not there; says how to build it.
+    pub fn at(program: &Path) -> Result<Self> {
+        if !program.is_file() {
+            bail!(
+                "there is no program {}: build it with `cargo xtask test`, \
+                 or name one in GLEANER_BIN",
+                program.display()
+            );
+        }
+        Ok(Self { program: program.to_owned() })
+    }
+
+    /// A command of the program's on the data folder `data`, free of the user's settings.
+    pub fn command(&self, data: &Path) -> Command {
+        let mut command = Command::new(&self.program);
+        for (name, _) in env::vars_os() {
+            if name.to_string_lossy().starts_with("GLEANER_") {
+                command.env_remove(name);
+            }
+        }
+        command.arg("--data").arg(data);
+        command
+    }
+
+    /// Runs a job without any server and gives its output.
+    ///
+    /// # Errors
+    /// When the job does not succeed, with the program's own words.
+    pub fn run(&self, manifest: &Path) -> Result<Output> {
+        let data = tempfile::tempdir().context("cannot make a folder")?;
+        let output = data.path().join("output");
+        let text = |path: &Path| path.to_str().map(str::to_owned).context("a path is text");
+        self.tell(data.path(), &["run", &text(manifest)?, "-o", &text(&output)?])?;
+        read_output(&output)
+    }
+
+    /// Runs a command to its end and gives its answer, whatever it is.
+    ///
+    /// # Errors
+    /// When it cannot be started or does not end.
+    pub fn ask(&self, data: &Path, arguments: &[&str]) -> Result<Answer> {
+        let printed = tempfile::tempdir().context("cannot make a folder")?;
+        let stdout = printed.path().join("stdout");
+        let stderr = printed.path().join("stderr");
+        let mut child = self
+            .command(data)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(File::create(&stdout)?)
+            .stderr(File::create(&stderr)?)
+            .spawn()
+            .with_context(|| format!("cannot start {}", self.program.display()))?;
+        let what = format!("the end of `gleaner {}`", arguments.join(" "));
+        let read = |file: &Path| fs::read_to_string(file).context("a command printed no text");
+        let status = match wait_until(&what, COMMAND_LIMIT, || Ok(child.try_wait()?)) {
+            Ok(status) => status,
+            Err(error) => {
+                child.kill()?;
+                child.wait()?;
+                return Err(error.context(read(&stderr)?));
+            }
+        };
+        Ok(Answer {
+            code: status.code().unwrap_or(-1),
+            stdout: read(&stdout)?,
+            stderr: read(&stderr)?,
+        })
+    }
+
+    /// Runs a command that must succeed and gives what it printed.
+    ///
+    /// # Errors
+    /// When it fails, with its own words.
+    pub fn tell(&self, data: &Path, arguments: &[&str]) -> Result<String> {
+        let answer = self.ask(data, arguments)?;
+        if answer.code != 0 {
+            let words = arguments.join(" ");
+            bail!("`gleaner {words}` failed with {}: {}", answer.code, answer.stderr);
+        }
+        Ok(answer.stdout)
+    }
+
+    /// Runs a command with `--json` that must succeed and gives what it printed.
+    ///
+    /// # Errors
+    /// When it fails, with its own words, or does not print JSON.
+    pub fn tell_json(&self, data: &Path, arguments: &[&str]) -> Result<serde_json::Value> {
+        let text = self.tell(data, &[arguments, &["--json"]].concat())?;
+        serde_json::from_str(&text)
+            .with_context(|| format!("`gleaner {}` printed {text:?}", arguments.join(" ")))
+    }
+}
+
+/// The folder of the workspace, where the example jobs lie.
+pub fn workspace_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// The folder that Cargo builds programs of this profile into; tests lie one deeper.
+pub(crate) fn profile_folder() -> Result<PathBuf> {
+    let program = env::current_exe().context("cannot find this program")?;
+    let folder = program.parent().context("a program lies in a folder")?;
+    let is_test = folder.ends_with("deps");
+    let folder = if is_test { folder.parent().context("deps/ lies in a folder")? } else { folder };
+    Ok(folder.to_owned())
+}

@@ -1,0 +1,73 @@
+//! Jobs in folders of their own.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
+
+use crate::gleaner::profile_folder;
+
+/// The name that the tests' module has in every [`JobFolder`].
+const MODULE: &str = "tasks.wasm";
+
+/// A temporary folder with a manifest and what it names.
+pub struct JobFolder {
+    folder: TempDir,
+}
+
+impl JobFolder {
+    /// A job of the tests' tasks: `job` are lines of `[job]` below its name; `stages` are whole
+    /// `[[stage]]` tables in which `module = "tasks.wasm"`.
+    ///
+    /// # Errors
+    /// When the tasks are not built; says how to build them.
+    pub fn of_test_tasks(job: &str, stages: &str) -> Result<Self> {
+        let folder = Self::new(&format!("[job]\nname = \"trial\"\n{job}\n{stages}"))?;
+        folder.add(MODULE, &fs::read(task_module("test_tasks.wasm")?)?)?;
+        Ok(folder)
+    }
+
+    /// A folder with a manifest alone.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn new(manifest: &str) -> Result<Self> {
+        let job = Self { folder: tempfile::tempdir().context("cannot make a folder")? };
+        job.add("job.toml", manifest.as_bytes())?;
+        Ok(job)
+    }
+
+    /// Adds a file, in a folder below if its name says so.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn add(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        let path = self.folder.path().join(name);
+        fs::create_dir_all(path.parent().context("a file lies in a folder")?)?;
+        fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// The manifest.
+    pub fn manifest(&self) -> PathBuf {
+        self.folder.path().join("job.toml")
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+/// The compiled module of an example task.
+///
+/// # Errors
+/// When it is not there; says how to build it.
+pub fn task_module(name: &str) -> Result<PathBuf> {
+    let profile = profile_folder()?;
+    let module = profile.parent().unwrap_or(&profile).join("tasks").join(name);
+    if !module.is_file() {
+        bail!("there is no module {}: build it with `cargo xtask jobs`", module.display());
+    }
+    Ok(module)
+}

@@ -1,0 +1,10 @@
+//! Gleaner as its users meet it: real processes, real files, one machine.
+
+mod admission;
+mod control_api;
+mod crashes;
+mod equivalence;
+mod failures;
+mod folders;
+mod lifecycle;
+mod shapes;

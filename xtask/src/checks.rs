@@ -1,0 +1,86 @@
+//! Builds and tests: everything at once, so that one build serves all.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::workspace::Workspace;
+use crate::{jobs, step};
+
+/// What `test` and `demo` build, so that Cargo unifies features alike and compiles nothing twice.
+const BUILD_ALL: [&str; 6] = ["build", "--workspace", "--lib", "--bin", "gleaner", "--tests"];
+
+/// Formatting, every test of the workspace, and what `cargo deny` checks where it is installed.
+///
+/// # Errors
+/// The first step that fails.
+pub fn test(workspace: &Workspace) -> Result<()> {
+    formatting(workspace)?;
+    let (built, ran) = build_and_run(workspace, &[])?;
+    eprintln!("\nall tests passed; built in {}, ran in {}", seconds(built), seconds(ran));
+    Ok(())
+}
+
+/// The tests with long counts: how often end-to-end tests kill processes, and how many cases
+/// property tests try.
+///
+/// # Errors
+/// The first step that fails.
+pub fn soak(workspace: &Workspace, kills: u32, cases: u32) -> Result<()> {
+    let counts = [("GLEANER_KILLS", kills.to_string()), ("PROPTEST_CASES", cases.to_string())];
+    let (built, ran) = build_and_run(workspace, &counts)?;
+    eprintln!(
+        "\nall tests passed with {kills} kills and {cases} cases; built in {}, ran in {}",
+        seconds(built),
+        seconds(ran)
+    );
+    Ok(())
+}
+
+/// Formatting, Clippy's lints as errors, documentation, licences and bans.
+///
+/// # Errors
+/// The first step that fails.
+pub fn lint(workspace: &Workspace) -> Result<()> {
+    formatting(workspace)?;
+    step::announce("linting");
+    let clippy = ["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"];
+    step::run(workspace.cargo().args(clippy))?;
+    dependencies(workspace)
+}
+
+fn build_and_run(workspace: &Workspace, counts: &[(&str, String)]) -> Result<(Duration, Duration)> {
+    let start = std::time::Instant::now();
+    jobs::build(workspace)?;
+    step::announce("building the workspace and its tests");
+    step::run(workspace.cargo().args(BUILD_ALL))?;
+    let built = start.elapsed();
+    step::announce("running the tests");
+    let mut tests = workspace.cargo();
+    tests.args(["test", "--workspace"]).envs(counts.iter().map(|(name, count)| (name, count)));
+    let ran = step::run(&mut tests)?;
+    Ok((built, ran))
+}
+
+fn formatting(workspace: &Workspace) -> Result<()> {
+    if !step::is_installed("rustfmt") {
+        eprintln!("rustfmt is not installed; formatting is not checked");
+        return Ok(());
+    }
+    step::announce("checking the formatting");
+    step::run(workspace.cargo().args(["fmt", "--all", "--check"])).map(drop)
+}
+
+fn dependencies(workspace: &Workspace) -> Result<()> {
+    if !step::is_installed("cargo-deny") {
+        eprintln!("cargo-deny is not installed; licences and bans are not checked");
+        return Ok(());
+    }
+    step::announce("checking the dependencies' licences, and who may use what");
+    let deny = ["deny", "check", "bans", "licenses", "sources"];
+    step::run(workspace.cargo().args(deny)).map(drop)
+}
+
+fn seconds(duration: Duration) -> String {
+    format!("{:.1} s", duration.as_secs_f64())
+}
