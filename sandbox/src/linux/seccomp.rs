@@ -1,0 +1,135 @@
+//! The system calls that a child may make.
+//!
+//! Everything that is not listed ends the process. What libraries try without harm (opening a file
+//! of the system, asking for a name) is refused with an error instead, so that the same build
+//! behaves the same on every C library.
+
+use std::collections::BTreeMap;
+
+use seccompiler::{
+    BackendError, BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition,
+    SeccompFilter, SeccompRule,
+};
+
+/// What computing, allocating, loading a module from an open file and talking over open pipes need.
+const ALLOWED: &[i64] = &[
+    libc::SYS_read,
+    libc::SYS_readv,
+    libc::SYS_pread64,
+    libc::SYS_write,
+    libc::SYS_writev,
+    libc::SYS_close,
+    libc::SYS_fstat,
+    libc::SYS_lseek,
+    libc::SYS_fcntl,
+    libc::SYS_mmap,
+    libc::SYS_munmap,
+    libc::SYS_mprotect,
+    libc::SYS_mremap,
+    libc::SYS_madvise,
+    libc::SYS_brk,
+    libc::SYS_membarrier,
+    libc::SYS_rt_sigaction,
+    libc::SYS_rt_sigprocmask,
+    libc::SYS_rt_sigreturn,
+    libc::SYS_sigaltstack,
+    libc::SYS_restart_syscall,
+    libc::SYS_futex,
+    libc::SYS_sched_yield,
+    libc::SYS_sched_getaffinity,
+    libc::SYS_clock_gettime,
+    libc::SYS_clock_getres,
+    libc::SYS_gettimeofday,
+    libc::SYS_getrandom,
+    libc::SYS_getpid,
+    libc::SYS_gettid,
+    libc::SYS_exit,
+    libc::SYS_exit_group,
+];
+
+/// What libraries try and can do without: refused with EACCES.
+const REFUSED: &[i64] = &[
+    libc::SYS_openat,
+    libc::SYS_readlinkat,
+    libc::SYS_faccessat,
+    libc::SYS_newfstatat,
+    libc::SYS_statx,
+    libc::SYS_getcwd,
+    libc::SYS_uname,
+    libc::SYS_sysinfo,
+    libc::SYS_getuid,
+    libc::SYS_ioctl,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_open,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_stat,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_readlink,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_access,
+];
+
+/// The filters that leave a child the calls it needs, in the order in which to apply them.
+pub(super) fn base(pid: u32) -> Result<Vec<BpfProgram>, BackendError> {
+    let mut allowed = unconditional(ALLOWED);
+    allowed.extend(unconditional(REFUSED));
+    // Installing the filter that forbids new code.
+    allowed.insert(libc::SYS_seccomp, vec![]);
+    allowed.insert(libc::SYS_prctl, vec![argument_is(0, libc::PR_SET_NO_NEW_PRIVS as u64)?]);
+    // Reading a limit of its own (the size of the stack), never setting one.
+    allowed.insert(
+        libc::SYS_prlimit64,
+        vec![SeccompRule::new(vec![equal(0, 0)?, equal(2, 0)?])?],
+    );
+    // `abort` signals its own thread.
+    allowed.insert(libc::SYS_tgkill, vec![argument_is(0, u64::from(pid))?]);
+    allowed.insert(libc::SYS_tkill, vec![argument_is(0, u64::from(pid))?]);
+    Ok(vec![
+        filter(unconditional(REFUSED), SeccompAction::Allow, refused())?,
+        filter(allowed, SeccompAction::KillProcess, SeccompAction::Allow)?,
+    ])
+}
+
+/// The filter after which no memory becomes executable and no further filter can be installed.
+pub(super) fn no_new_code() -> Result<BpfProgram, BackendError> {
+    let executable = || {
+        let bit = libc::PROT_EXEC as u64;
+        let masked = SeccompCmpOp::MaskedEq(bit);
+        let condition = SeccompCondition::new(2, SeccompCmpArgLen::Dword, masked, bit)?;
+        SeccompRule::new(vec![condition])
+    };
+    let rules = BTreeMap::from([
+        (libc::SYS_mmap, vec![executable()?]),
+        (libc::SYS_mprotect, vec![executable()?]),
+        (libc::SYS_seccomp, vec![]),
+        (libc::SYS_prctl, vec![]),
+    ]);
+    filter(rules, SeccompAction::Allow, SeccompAction::KillProcess)
+}
+
+fn refused() -> SeccompAction {
+    SeccompAction::Errno(libc::EACCES as u32)
+}
+
+fn unconditional(calls: &[i64]) -> BTreeMap<i64, Vec<SeccompRule>> {
+    calls.iter().map(|call| (*call, vec![])).collect()
+}
+
+fn equal(argument: u8, value: u64) -> Result<SeccompCondition, BackendError> {
+    SeccompCondition::new(argument, SeccompCmpArgLen::Qword, SeccompCmpOp::Eq, value)
+}
+
+fn argument_is(argument: u8, value: u64) -> Result<SeccompRule, BackendError> {
+    let condition =
+        SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value)?;
+    SeccompRule::new(vec![condition])
+}
+
+fn filter(
+    rules: BTreeMap<i64, Vec<SeccompRule>>,
+    otherwise: SeccompAction,
+    matched: SeccompAction,
+) -> Result<BpfProgram, BackendError> {
+    let architecture = std::env::consts::ARCH.try_into()?;
+    SeccompFilter::new(rules, otherwise, matched, architecture)?.try_into()
+}

@@ -1,0 +1,2 @@
+//! Slots as real processes.
+fn main() {}
