@@ -10,7 +10,7 @@ use gleaner_protocol::{
 use crate::{JobEnd, Record, StageOutput};
 
 /// Names one request of the control API, so that its reply finds it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(pub u64);
 
 /// Numbers the batches of records in the order they are to become durable.
