@@ -1,0 +1,49 @@
+//! One slot as the core sees it: what it serves and what is in its pipe.
+
+use std::collections::VecDeque;
+
+use gleaner_protocol::Timestamp;
+
+use crate::event::{AttemptKey, RunId, StageKey};
+
+/// A place for a slot process; empty until a unit needs it.
+#[derive(Debug, Default)]
+pub(crate) struct Slot {
+    /// The process there, if any.
+    pub(crate) process: Option<Process>,
+}
+
+/// A slot process that was started.
+#[derive(Debug)]
+pub(crate) struct Process {
+    pub(crate) life: RunId,
+    pub(crate) stage: StageKey,
+    /// In the order they were given, which is the order of their answers.
+    pub(crate) pipe: VecDeque<AttemptKey>,
+    pub(crate) motion: Motion,
+    pub(crate) idle_since: Timestamp,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Motion {
+    Going,
+    Suspended,
+}
+
+impl Slot {
+    pub(crate) fn in_pipe(&self) -> usize {
+        self.process.as_ref().map_or(0, |process| process.pipe.len())
+    }
+
+    pub(crate) fn is_busy(&self) -> bool {
+        self.in_pipe() > 0
+    }
+
+    pub(crate) fn stage(&self) -> Option<StageKey> {
+        self.process.as_ref().map(|process| process.stage)
+    }
+
+    pub(crate) fn is_suspended(&self) -> bool {
+        self.process.as_ref().is_some_and(|process| process.motion == Motion::Suspended)
+    }
+}
