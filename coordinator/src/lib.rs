@@ -1,1 +1,57 @@
-//! Placeholder.
+//! A coordinator: takes jobs, hands out their units, keeps and combines the results.
+//!
+//! The logic (jobs, leases, settlement) is `gleaner-coordinator-core`; this crate gives it a disk,
+//! a network and a clock:
+//! - [`store`]: what must survive, in SQLite;
+//! - [`blobs`]: modules, inputs and large outputs by hash;
+//! - [`split`]: items of a stage from its splitter;
+//! - [`reduce`]: a stage's output from its settled results;
+//! - [`http`]: the control API;
+//! - [`project`]: the project's key and record, invitations;
+//! - `driver`: the running coordinator, in which one task owns the core.
+
+pub mod blobs;
+mod driver;
+mod files;
+pub mod http;
+pub mod project;
+pub mod reduce;
+pub mod split;
+pub mod store;
+
+pub use driver::{API_PORT_DEFAULT, Config, Coordinator, RunError, StartError, start};
+pub use project::{InitError, InitOptions, InitReport, SignError, init, sign};
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use gleaner_protocol::{
+        BlobRef, JobSpec, Limits, Reducer, Splitter, StageSpec, StageTask, UnitSize, ValueMap,
+    };
+
+    /// A small job that passes every check.
+    pub(crate) fn job_spec() -> JobSpec {
+        let stage = StageSpec {
+            name: "search".to_owned(),
+            task: StageTask {
+                module: BlobRef::of(b"module"),
+                function: "run".to_owned(),
+                parameters: ValueMap::new(),
+                files: Vec::new(),
+                limits: Limits::default(),
+                seed: 7,
+            },
+            splitter: Splitter::Range { field: "n".to_owned(), start: 0, end: 10 },
+            unit_size: UnitSize::Auto,
+            reducer: Reducer::Lines { file: "search.txt".parse().expect("a name") },
+        };
+        JobSpec {
+            name: "planets".to_owned(),
+            seed: 7,
+            quorum: NonZeroU32::MIN,
+            max_attempts: NonZeroU32::MIN,
+            stages: vec![stage],
+        }
+    }
+}

@@ -1,0 +1,494 @@
+//! Blobs by their BLAKE3 hash: modules, files of jobs, large outputs, files of results.
+//!
+//! Invariants: a blob that is there is whole, has the hash it is called by, and survived an
+//! `fsync` of its bytes and of its folder; it never changes. Bytes are hashed while they stream
+//! in, so that memory is bounded whatever their length.
+//!
+//! Kept through the object_store crate, so that S3 and its kin can take the place of the local
+//! folder: what needs a real file ([`Blobs::path`], [`Scratch`]) says so. Deliberately absent: who
+//! may read a blob, and when one may be deleted.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::{Bytes, BytesMut};
+use futures::{Stream, StreamExt};
+use gleaner_protocol::limits::BLOB_BYTES_MAX;
+use gleaner_protocol::{BlobHash, BlobRef};
+use object_store::local::LocalFileSystem;
+use object_store::path::Path as Location;
+use object_store::{MultipartUpload, ObjectStoreExt, PutPayload};
+use tokio::io::{AsyncWriteExt, BufWriter};
+
+/// How much of a stream is gathered before it is written: large enough for a disk, small enough
+/// for many uploads at once.
+const PART_BYTES: usize = 1024 * 1024;
+
+/// Where files stand that are not blobs yet, below the blobs' own folder so that they can be
+/// renamed into place.
+const SCRATCH_FOLDER: &str = "incoming";
+
+/// Why a blob could not be kept or read.
+#[derive(Debug, thiserror::Error)]
+pub enum BlobError {
+    /// The bytes are not those that were announced; none were kept. Sending the right ones helps.
+    #[error("the bytes have the hash {found}, not {expected}")]
+    WrongHash {
+        /// The hash announced.
+        expected: BlobHash,
+        /// The hash of what came.
+        found: BlobHash,
+    },
+    /// The bytes are too many; none were kept.
+    #[error("the blob has more than the {max} bytes that one may have")]
+    TooLong {
+        /// The limit.
+        max: u64,
+    },
+    /// Whoever sent the bytes broke off; none were kept. Sending them again helps.
+    #[error("the bytes broke off before their end")]
+    BrokenOff {
+        /// What the sender's side says.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// No such blob is held.
+    #[error("blob {hash} is not held here")]
+    Missing {
+        /// Its hash.
+        hash: BlobHash,
+    },
+    /// A blob that is held could not be read. A repeat may help.
+    #[error("cannot read blob {hash}")]
+    Read {
+        /// Its hash.
+        hash: BlobHash,
+        /// What the file system says.
+        #[source]
+        source: io::Error,
+    },
+    /// The disk is full. A repeat helps once there is room.
+    #[error("the disk that holds {folder:?} is full")]
+    DiskFull {
+        /// The blobs' folder.
+        folder: PathBuf,
+    },
+    /// The file system refused.
+    #[error("cannot use the blobs in {folder:?}")]
+    Io {
+        /// The blobs' folder.
+        folder: PathBuf,
+        /// What it says.
+        #[source]
+        source: io::Error,
+    },
+    /// The object store refused.
+    #[error("cannot use the blobs in {folder:?}")]
+    Store {
+        /// The blobs' folder.
+        folder: PathBuf,
+        /// What it says.
+        #[source]
+        source: object_store::Error,
+    },
+}
+
+/// The blobs of one coordinator. Clones share them.
+#[derive(Clone, Debug)]
+pub struct Blobs {
+    store: Arc<LocalFileSystem>,
+    folder: Arc<Path>,
+    scratch_count: Arc<AtomicU64>,
+}
+
+impl Blobs {
+    /// The blobs in `folder`, which is made when it is not there. What uploads left unfinished
+    /// when a process died is removed, so only one process may use a folder: the store's lock
+    /// sees to that.
+    ///
+    /// # Errors
+    /// [`BlobError::Io`] or [`BlobError::Store`] when the folder cannot be used.
+    pub fn open(folder: &Path) -> Result<Self, BlobError> {
+        let io_error = |source| BlobError::Io { folder: folder.to_owned(), source };
+        let scratch = folder.join(SCRATCH_FOLDER);
+        match std::fs::remove_dir_all(&scratch) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_error(error)),
+            _ => std::fs::create_dir_all(&scratch).map_err(io_error)?,
+        }
+        remove_unfinished_uploads(folder).map_err(io_error)?;
+        let store = LocalFileSystem::new_with_prefix(folder)
+            .map_err(|source| BlobError::Store { folder: folder.to_owned(), source })?
+            .with_fsync(true);
+        Ok(Self { store: Arc::new(store), folder: folder.into(), scratch_count: Arc::default() })
+    }
+
+    /// The length of a blob, or `None` when it is not held.
+    ///
+    /// # Errors
+    /// [`BlobError::Store`] when it cannot be told.
+    pub async fn find(&self, hash: BlobHash) -> Result<Option<BlobRef>, BlobError> {
+        match self.store.head(&location(hash)).await {
+            Ok(meta) => Ok(Some(BlobRef { hash, bytes: meta.size })),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(self.store_error(error)),
+        }
+    }
+
+    /// Keeps `bytes`. Keeping them again changes nothing.
+    ///
+    /// # Errors
+    /// [`BlobError::DiskFull`] or [`BlobError::Store`]; nothing is kept then.
+    pub async fn put(&self, bytes: impl Into<Bytes>) -> Result<BlobRef, BlobError> {
+        let bytes = bytes.into();
+        let blob = BlobRef::of(&bytes);
+        let put = self.store.put(&location(blob.hash), PutPayload::from_bytes(bytes)).await;
+        put.map(|_| blob).map_err(|error| self.store_error(error))
+    }
+
+    /// Keeps what `stream` gives when it has the hash `expected`, holding a part of it in memory
+    /// at a time. Keeping a blob again changes nothing.
+    ///
+    /// # Errors
+    /// [`BlobError::WrongHash`], [`BlobError::TooLong`], [`BlobError::BrokenOff`],
+    /// [`BlobError::DiskFull`] or [`BlobError::Store`]; nothing is kept then.
+    pub async fn put_stream<S, E>(
+        &self,
+        expected: BlobHash,
+        stream: S,
+    ) -> Result<BlobRef, BlobError>
+    where
+        S: Stream<Item = Result<Bytes, E>> + Send,
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let upload = self.store.put_multipart(&location(expected)).await;
+        let mut upload = upload.map_err(|error| self.store_error(error))?;
+        match self.receive(expected, stream, upload.as_mut()).await {
+            Ok(bytes) => {
+                upload.complete().await.map_err(|error| self.store_error(error))?;
+                Ok(BlobRef { hash: expected, bytes })
+            }
+            Err(error) => {
+                // What cannot be removed now is removed when the folder is opened again.
+                let _ = upload.abort().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// The length of what was received, when it has the expected hash.
+    async fn receive<S, E>(
+        &self,
+        expected: BlobHash,
+        stream: S,
+        upload: &mut dyn MultipartUpload,
+    ) -> Result<u64, BlobError>
+    where
+        S: Stream<Item = Result<Bytes, E>>,
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let mut stream = std::pin::pin!(stream);
+        let mut hasher = blake3::Hasher::new();
+        let mut part = BytesMut::new();
+        while let Some(bytes) = stream.next().await {
+            let bytes = bytes.map_err(|error| BlobError::BrokenOff { source: error.into() })?;
+            hasher.update(&bytes);
+            if hasher.count() > BLOB_BYTES_MAX {
+                return Err(BlobError::TooLong { max: BLOB_BYTES_MAX });
+            }
+            part.extend_from_slice(&bytes);
+            if part.len() >= PART_BYTES {
+                self.put_part(upload, part.split().freeze()).await?;
+            }
+        }
+        self.put_part(upload, part.freeze()).await?;
+        let found = BlobHash(*hasher.finalize().as_bytes());
+        if found == expected {
+            return Ok(hasher.count());
+        }
+        Err(BlobError::WrongHash { expected, found })
+    }
+
+    async fn put_part(
+        &self,
+        upload: &mut dyn MultipartUpload,
+        part: Bytes,
+    ) -> Result<(), BlobError> {
+        let put = upload.put_part(PutPayload::from_bytes(part)).await;
+        put.map_err(|error| self.store_error(error))
+    }
+
+    /// All the bytes of a blob that is known to be small enough to hold.
+    ///
+    /// # Errors
+    /// [`BlobError::Missing`] or [`BlobError::Store`].
+    pub async fn read(&self, hash: BlobHash) -> Result<Bytes, BlobError> {
+        let read = async { self.store.get(&location(hash)).await?.bytes().await };
+        match read.await {
+            Ok(bytes) => Ok(bytes),
+            Err(object_store::Error::NotFound { .. }) => Err(BlobError::Missing { hash }),
+            Err(error) => Err(self.store_error(error)),
+        }
+    }
+
+    /// A blob opened for reading.
+    ///
+    /// # Errors
+    /// [`BlobError::Missing`] or [`BlobError::Io`].
+    pub async fn open_file(&self, hash: BlobHash) -> Result<tokio::fs::File, BlobError> {
+        match tokio::fs::File::open(self.path_of(hash)).await {
+            Ok(file) => Ok(file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(BlobError::Missing { hash })
+            }
+            Err(error) => Err(self.io_error(error)),
+        }
+    }
+
+    /// The file of a blob that is held, for a server or a child process that opens it by itself.
+    pub fn path(&self, hash: BlobHash) -> Option<PathBuf> {
+        Some(self.path_of(hash)).filter(|path| path.is_file())
+    }
+
+    /// A new file that becomes a blob when it is whole.
+    ///
+    /// # Errors
+    /// [`BlobError::DiskFull`] or [`BlobError::Io`].
+    pub async fn scratch(&self) -> Result<Scratch, BlobError> {
+        let path = self.scratch_path();
+        let file = tokio::fs::File::create_new(&path).await.map_err(|e| self.io_error(e))?;
+        Ok(Scratch {
+            blobs: self.clone(),
+            file: BufWriter::with_capacity(PART_BYTES, file),
+            hasher: blake3::Hasher::new(),
+            remove: RemoveOnDrop(path),
+        })
+    }
+
+    /// A path where nothing is yet, for someone else to write a whole file to that
+    /// [`Blobs::adopt`] then takes. What is not taken is removed when the folder is opened again.
+    pub fn scratch_path(&self) -> PathBuf {
+        let number = self.scratch_count.fetch_add(1, Ordering::Relaxed);
+        self.folder.join(SCRATCH_FOLDER).join(number.to_string())
+    }
+
+    /// Takes the file at `path`, a path from [`Blobs::scratch_path`], as the blob `hash`. Whoever
+    /// wrote it has checked its hash and synced it to disk, as the network's fetch does.
+    ///
+    /// # Errors
+    /// [`BlobError::Store`] when it cannot be renamed into place.
+    pub async fn adopt(&self, path: &Path, hash: BlobHash) -> Result<(), BlobError> {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let from = Location::from_iter([SCRATCH_FOLDER, name]);
+        let rename = self.store.rename(&from, &location(hash)).await;
+        rename.map_err(|error| self.store_error(error))
+    }
+
+    fn path_of(&self, hash: BlobHash) -> PathBuf {
+        let (folder, name) = location_parts(hash);
+        self.folder.join(folder).join(name)
+    }
+
+    fn store_error(&self, source: object_store::Error) -> BlobError {
+        if is_disk_full(&source) {
+            return BlobError::DiskFull { folder: self.folder.to_path_buf() };
+        }
+        BlobError::Store { folder: self.folder.to_path_buf(), source }
+    }
+
+    fn io_error(&self, source: io::Error) -> BlobError {
+        if is_disk_full(&source) {
+            return BlobError::DiskFull { folder: self.folder.to_path_buf() };
+        }
+        BlobError::Io { folder: self.folder.to_path_buf(), source }
+    }
+}
+
+/// A local file on its way to becoming a blob; dropped, it is gone.
+#[derive(Debug)]
+pub struct Scratch {
+    blobs: Blobs,
+    file: BufWriter<tokio::fs::File>,
+    hasher: blake3::Hasher,
+    remove: RemoveOnDrop,
+}
+
+impl Scratch {
+    /// Appends `bytes`.
+    ///
+    /// # Errors
+    /// [`BlobError::TooLong`], [`BlobError::DiskFull`] or [`BlobError::Io`].
+    pub async fn write(&mut self, bytes: &[u8]) -> Result<(), BlobError> {
+        self.hasher.update(bytes);
+        if self.hasher.count() > BLOB_BYTES_MAX {
+            return Err(BlobError::TooLong { max: BLOB_BYTES_MAX });
+        }
+        self.file.write_all(bytes).await.map_err(|error| self.blobs.io_error(error))
+    }
+
+    /// Makes a blob of what was written: synced to disk, then renamed into place.
+    ///
+    /// # Errors
+    /// [`BlobError::DiskFull`], [`BlobError::Io`] or [`BlobError::Store`].
+    pub async fn keep(mut self) -> Result<BlobRef, BlobError> {
+        let hash = BlobHash(*self.hasher.finalize().as_bytes());
+        let sync = async {
+            self.file.flush().await?;
+            self.file.get_ref().sync_all().await
+        };
+        sync.await.map_err(|error| self.blobs.io_error(error))?;
+        self.blobs.adopt(&self.remove.0, hash).await?;
+        Ok(BlobRef { hash, bytes: self.hasher.count() })
+    }
+}
+
+#[derive(Debug)]
+struct RemoveOnDrop(PathBuf);
+
+impl Drop for RemoveOnDrop {
+    fn drop(&mut self) {
+        // After a rename into place it is not there; what cannot be removed now is removed when
+        // the folder is opened again.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// Folders of two digits, so that none holds millions of files.
+fn location_parts(hash: BlobHash) -> (String, String) {
+    let mut folder = hash.to_string();
+    let name = folder.split_off(2);
+    (folder, name)
+}
+
+fn location(hash: BlobHash) -> Location {
+    let (folder, name) = location_parts(hash);
+    Location::from_iter([folder, name])
+}
+
+/// The local object store writes to `NAME#NUMBER` first; a crash leaves such files behind.
+fn remove_unfinished_uploads(folder: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if !entry.file_type()?.is_dir() {
+            continue;
+        }
+        for file in std::fs::read_dir(entry.path())? {
+            let file = file?;
+            if file.file_name().to_string_lossy().contains('#') {
+                std::fs::remove_file(file.path())?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn is_disk_full(error: &(dyn std::error::Error + 'static)) -> bool {
+    let io = error.downcast_ref::<io::Error>();
+    if io.is_some_and(|io| io.kind() == io::ErrorKind::StorageFull) {
+        return true;
+    }
+    error.source().is_some_and(is_disk_full)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(parts: &[&'static [u8]]) -> impl Stream<Item = Result<Bytes, io::Error>> + Send {
+        futures::stream::iter(
+            parts.iter().map(|part| Ok(Bytes::from_static(part))).collect::<Vec<_>>(),
+        )
+    }
+
+    fn files_below(folder: &Path) -> usize {
+        let entries = std::fs::read_dir(folder).expect("the folder is there");
+        let count = |entry: std::fs::DirEntry| match entry.path() {
+            path if path.is_dir() => files_below(&path),
+            _ => 1,
+        };
+        entries.map(|entry| count(entry.expect("an entry"))).sum()
+    }
+
+    #[tokio::test]
+    async fn a_stream_is_kept_under_its_hash_and_read_back() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let blobs = Blobs::open(folder.path()).expect("opens");
+        let hash = BlobHash::of(b"hello world");
+        assert_eq!(blobs.find(hash).await.expect("looks"), None);
+        assert_eq!(blobs.path(hash), None);
+        for _ in 0..2 {
+            let blob = blobs.put_stream(hash, parts(&[b"hello", b" world"])).await.expect("kept");
+            assert_eq!(blob, BlobRef { hash, bytes: 11 });
+        }
+        assert_eq!(&blobs.read(hash).await.expect("held")[..], b"hello world");
+        let path = blobs.path(hash).expect("held");
+        assert_eq!(std::fs::read(path).expect("a file"), b"hello world");
+        assert_eq!(blobs.put("hello world").await.expect("kept"), BlobRef { hash, bytes: 11 });
+        assert_eq!(files_below(folder.path()), 1);
+    }
+
+    #[tokio::test]
+    async fn a_stream_of_many_parts_is_whole() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let blobs = Blobs::open(folder.path()).expect("opens");
+        let bytes: Vec<u8> = (0..3 * PART_BYTES + 17).map(|i| (i * 31 % 251) as u8).collect();
+        let chunks: Vec<_> =
+            bytes.chunks(70_001).map(|c| Ok::<_, io::Error>(Bytes::copy_from_slice(c))).collect();
+        let blob = blobs
+            .put_stream(BlobHash::of(&bytes), futures::stream::iter(chunks))
+            .await
+            .expect("kept");
+        assert_eq!(blob, BlobRef::of(&bytes));
+        assert_eq!(blobs.read(blob.hash).await.expect("held"), bytes);
+    }
+
+    #[tokio::test]
+    async fn wrong_and_broken_streams_leave_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let blobs = Blobs::open(folder.path()).expect("opens");
+        let expected = BlobHash::of(b"right");
+        let error = blobs.put_stream(expected, parts(&[b"wrong"])).await.expect_err("refused");
+        let found = BlobHash::of(b"wrong");
+        assert_eq!(error.to_string(), format!("the bytes have the hash {found}, not {expected}"));
+        let broken = futures::stream::iter([
+            Ok(Bytes::from_static(b"ri")),
+            Err(io::Error::from(io::ErrorKind::ConnectionReset)),
+        ]);
+        let error = blobs.put_stream(expected, broken).await.expect_err("refused");
+        assert!(matches!(error, BlobError::BrokenOff { .. }), "{error}");
+        assert!(matches!(blobs.read(expected).await, Err(BlobError::Missing { .. })));
+        assert_eq!(files_below(folder.path()), 0);
+    }
+
+    #[tokio::test]
+    async fn a_scratch_file_becomes_a_blob_or_vanishes() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let blobs = Blobs::open(folder.path()).expect("opens");
+        let mut scratch = blobs.scratch().await.expect("a file");
+        scratch.write(b"never ").await.expect("written");
+        drop(scratch);
+        assert_eq!(files_below(folder.path()), 0);
+
+        let mut scratch = blobs.scratch().await.expect("a file");
+        scratch.write(b"hello ").await.expect("written");
+        scratch.write(b"world").await.expect("written");
+        let blob = scratch.keep().await.expect("kept");
+        assert_eq!(blob, BlobRef::of(b"hello world"));
+        assert_eq!(files_below(folder.path()), 1);
+        assert_eq!(&blobs.read(blob.hash).await.expect("held")[..], b"hello world");
+    }
+
+    #[tokio::test]
+    async fn what_a_crash_left_is_removed_and_blobs_stay() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let blobs = Blobs::open(folder.path()).expect("opens");
+        let blob = blobs.put("kept").await.expect("kept");
+        let path = blobs.path(blob.hash).expect("held");
+        std::fs::write(path.with_file_name("abc#1"), "half").expect("written");
+        std::fs::write(blobs.scratch_path(), "half").expect("written");
+        let blobs = Blobs::open(folder.path()).expect("opens again");
+        assert_eq!(files_below(folder.path()), 1);
+        assert_eq!(blobs.find(blob.hash).await.expect("looks"), Some(blob));
+    }
+}

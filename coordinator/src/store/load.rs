@@ -1,0 +1,188 @@
+//! Everything read back after a restart.
+//!
+//! Of units already settled only their numbers are read: opinions are looked up in the gaps
+//! between them, which are as many as units in flight, not as units done.
+
+use std::time::Duration;
+
+use gleaner_coordinator_core::{
+    Block, JobEnd, Opinion, Recovered, RecoveredJob, RecoveredStage, StageOutput,
+};
+use gleaner_protocol::{
+    AnswerHash, AttemptId, BlobHash, BlobRef, ItemRange, JobId, JobSpec, OutcomeClass, StageIndex,
+    SubmissionId, Timestamp, UnitId, WorkerId, wire,
+};
+use rusqlite::types::{FromSqlError, Type};
+use rusqlite::{Connection, Params, Row, params};
+
+/// The sum of all records.
+pub(super) fn recovered(connection: &Connection) -> rusqlite::Result<Recovered> {
+    // One transaction, so that a commit between two queries does not show in one of them only.
+    let transaction = connection.unchecked_transaction()?;
+    let query = "SELECT job, submission, spec, submitted_at, ended, failure, ended_at FROM job \
+                 ORDER BY job";
+    let mut jobs = all(&transaction, query, [], job)?;
+    for job in &mut jobs {
+        job.stages = stages(&transaction, job)?;
+    }
+    Ok(Recovered { jobs })
+}
+
+fn job(row: &Row<'_>) -> rusqlite::Result<RecoveredJob> {
+    Ok(RecoveredJob {
+        job: JobId(row.get(0)?),
+        submission: SubmissionId(u128::from_be_bytes(row.get(1)?)),
+        spec: spec(row)?,
+        submitted_at: Timestamp::from_millis(row.get(3)?),
+        end: job_end(row)?,
+        stages: Vec::new(),
+    })
+}
+
+fn spec(row: &Row<'_>) -> rusqlite::Result<JobSpec> {
+    let bytes: Vec<u8> = row.get(2)?;
+    wire::decode(&bytes)
+        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(2, Type::Blob, Box::new(error)))
+}
+
+fn job_end(row: &Row<'_>) -> rusqlite::Result<Option<(JobEnd, Timestamp)>> {
+    let Some(ended) = row.get::<_, Option<String>>(4)? else { return Ok(None) };
+    let end = match ended.as_str() {
+        "done" => JobEnd::Done,
+        "failed" => JobEnd::Failed { reason: row.get(5)? },
+        "cancelled" => JobEnd::Cancelled,
+        _ => return Err(unknown_word(4)),
+    };
+    Ok(Some((end, Timestamp::from_millis(row.get(6)?))))
+}
+
+fn stages(connection: &Connection, job: &RecoveredJob) -> rusqlite::Result<Vec<RecoveredStage>> {
+    let query = "SELECT items, items_settled, units_settled, attempts_inconclusive, cpu_us, done \
+                 FROM stage WHERE job = ?1 ORDER BY stage";
+    let mut stages = all(connection, query, params![job.job.0], |row| {
+        let stage = RecoveredStage {
+            items: row.get(0)?,
+            items_settled: row.get(1)?,
+            units_settled: row.get(2)?,
+            attempts_inconclusive: row.get(3)?,
+            cpu: Duration::from_micros(row.get(4)?),
+            ..RecoveredStage::default()
+        };
+        Ok((stage, row.get::<_, bool>(5)?))
+    })?;
+    for (index, (stage, done)) in (0..).map(StageIndex).zip(&mut stages) {
+        if *done {
+            stage.outputs = Some(outputs(connection, job.job, index)?);
+        }
+        if job.end.is_none() {
+            load_units(connection, job.job, index, stage)?;
+        }
+    }
+    Ok(stages.into_iter().map(|(stage, _)| stage).collect())
+}
+
+fn outputs(
+    connection: &Connection,
+    job: JobId,
+    stage: StageIndex,
+) -> rusqlite::Result<Vec<StageOutput>> {
+    let query = "SELECT name, hash, bytes FROM output WHERE job = ?1 AND stage = ?2 \
+                 ORDER BY position";
+    all(connection, query, params![job.0, stage.0], |row| {
+        let name: String = row.get(0)?;
+        let name = name.parse().map_err(|error| {
+            rusqlite::Error::FromSqlConversionFailure(0, Type::Text, Box::new(error))
+        })?;
+        let blob = BlobRef { hash: BlobHash(row.get(1)?), bytes: row.get(2)? };
+        Ok(StageOutput { name, blob })
+    })
+}
+
+fn load_units(
+    connection: &Connection,
+    job: JobId,
+    index: StageIndex,
+    stage: &mut RecoveredStage,
+) -> rusqlite::Result<()> {
+    let blocks = "SELECT first_unit, units, items_start, items_end, unit_items FROM block \
+                  WHERE job = ?1 AND stage = ?2 ORDER BY first_unit";
+    stage.blocks = all(connection, blocks, params![job.0, index.0], |row| {
+        Ok(Block {
+            stage: index,
+            first_unit: row.get(0)?,
+            units: row.get(1)?,
+            items: ItemRange { start: row.get(2)?, end: row.get(3)? },
+            unit_items: row.get(4)?,
+        })
+    })?;
+    let settled = "SELECT unit FROM settled WHERE job = ?1 AND stage = ?2 ORDER BY unit";
+    stage.settled = all(connection, settled, params![job.0, index.0], |row| row.get(0))?;
+    for (start, end) in gaps(&stage.blocks, &stage.settled) {
+        let units = params![job.0, start, end];
+        let opinions = "SELECT unit, attempt, worker, answer, class, cpu_us FROM opinion \
+                        WHERE job = ?1 AND unit >= ?2 AND unit < ?3 ORDER BY unit, attempt";
+        stage.opinions.extend(all(connection, opinions, units, |row| opinion(job, row))?);
+        let attempts = "SELECT unit, attempt FROM attempt \
+                        WHERE job = ?1 AND unit >= ?2 AND unit < ?3 ORDER BY unit, attempt";
+        stage.attempts.extend(all(connection, attempts, units, |row| attempt(job, row))?);
+        let inconclusive = "SELECT unit, attempt, worker FROM inconclusive \
+                            WHERE job = ?1 AND unit >= ?2 AND unit < ?3 ORDER BY unit, attempt";
+        stage.inconclusive.extend(all(connection, inconclusive, units, |row| {
+            Ok((attempt(job, row)?, WorkerId(row.get(2)?)))
+        })?);
+    }
+    Ok(())
+}
+
+/// The runs of units that were cut and are not settled, each from its first to past its last.
+pub(super) fn gaps(blocks: &[Block], settled: &[u64]) -> Vec<(u64, u64)> {
+    let mut gaps = Vec::new();
+    let mut settled = settled.iter().copied().peekable();
+    for block in blocks {
+        let mut next = block.first_unit;
+        while let Some(unit) = settled.next_if(|unit| *unit < block.end_unit()) {
+            if unit > next {
+                gaps.push((next, unit));
+            }
+            next = unit + 1;
+        }
+        if next < block.end_unit() {
+            gaps.push((next, block.end_unit()));
+        }
+    }
+    gaps
+}
+
+fn opinion(job: JobId, row: &Row<'_>) -> rusqlite::Result<Opinion> {
+    let class: String = row.get(4)?;
+    Ok(Opinion {
+        attempt: attempt(job, row)?,
+        worker: WorkerId(row.get(2)?),
+        answer: AnswerHash(row.get(3)?),
+        class: match class.as_str() {
+            "completed" => OutcomeClass::Completed,
+            "failure" => OutcomeClass::Failure,
+            _ => return Err(unknown_word(4)),
+        },
+        cpu: Duration::from_micros(row.get(5)?),
+    })
+}
+
+/// An attempt whose unit and number are a row's first two values.
+fn attempt(job: JobId, row: &Row<'_>) -> rusqlite::Result<AttemptId> {
+    Ok(AttemptId { unit: UnitId { job, number: row.get(0)? }, number: row.get(1)? })
+}
+
+fn unknown_word(column: usize) -> rusqlite::Error {
+    let cause = Box::new(FromSqlError::InvalidType);
+    rusqlite::Error::FromSqlConversionFailure(column, Type::Text, cause)
+}
+
+fn all<T>(
+    connection: &Connection,
+    query: &str,
+    values: impl Params,
+    read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<Vec<T>> {
+    connection.prepare_cached(query)?.query_map(values, read)?.collect()
+}

@@ -1,0 +1,216 @@
+//! Records of the core as rows.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use gleaner_coordinator_core::{Block, JobEnd, Opinion, Record, StageOutput};
+use gleaner_protocol::{
+    AttemptId, ItemRange, JobId, JobSpec, Outcome, OutcomeClass, StageIndex, SubmissionId,
+    Timestamp, UnitId, WorkerId, wire,
+};
+use rusqlite::{Connection, ToSql, params};
+
+/// Writes the records of one transaction. Sums of stages are gathered and written once at its end.
+pub(super) struct Batch<'c> {
+    connection: &'c Connection,
+    sums: HashMap<(JobId, StageIndex), Sums>,
+}
+
+#[derive(Default)]
+struct Sums {
+    items: u64,
+    units: u64,
+    inconclusive: u64,
+    cpu: Duration,
+}
+
+impl<'c> Batch<'c> {
+    pub(super) fn new(connection: &'c Connection) -> Self {
+        Self { connection, sums: HashMap::new() }
+    }
+
+    /// Writes one record. A record that is there already is an error: the core never repeats one.
+    pub(super) fn write(&mut self, record: &Record) -> rusqlite::Result<()> {
+        match record {
+            Record::JobAccepted { job, submission, spec, at } => {
+                self.job_accepted(*job, *submission, spec, *at)
+            }
+            Record::StageOpened { job, stage, items } => self.stage_opened(*job, *stage, *items),
+            Record::BlockCut { job, block } => self.block_cut(*job, block),
+            Record::AttemptOpened { attempt } => self.attempt_opened(*attempt),
+            Record::ResultAccepted { opinion, outcome } => self.result_accepted(opinion, outcome),
+            Record::AttemptInconclusive { attempt, worker, outcome } => {
+                self.attempt_inconclusive(*attempt, *worker, outcome)
+            }
+            Record::UnitSettled { stage, items, attempt } => {
+                self.unit_settled(*stage, *items, *attempt)
+            }
+            Record::StageDone { job, stage, outputs } => self.stage_done(*job, *stage, outputs),
+            Record::JobEnded { job, end, at } => self.job_ended(*job, end, *at),
+        }
+    }
+
+    /// Writes the sums; to be called before the commit.
+    pub(super) fn finish(self) -> rusqlite::Result<()> {
+        for ((job, stage), sums) in &self.sums {
+            let statement = "UPDATE stage SET items_settled = items_settled + ?3, \
+                             units_settled = units_settled + ?4, \
+                             attempts_inconclusive = attempts_inconclusive + ?5, \
+                             cpu_us = cpu_us + ?6 WHERE job = ?1 AND stage = ?2";
+            let cpu_us = micros(sums.cpu);
+            let values = params![job.0, stage.0, sums.items, sums.units, sums.inconclusive, cpu_us];
+            self.change_one(statement, values)?;
+        }
+        Ok(())
+    }
+
+    fn job_accepted(
+        &self,
+        job: JobId,
+        submission: SubmissionId,
+        spec: &JobSpec,
+        at: Timestamp,
+    ) -> rusqlite::Result<()> {
+        let statement = "INSERT INTO job (job, submission, spec, submitted_at) VALUES (?, ?, ?, ?)";
+        let submission = submission.0.to_be_bytes();
+        self.change_one(statement, params![job.0, submission, wire::encode(spec), at.as_millis()])?;
+        for stage in 0..spec.stages.len() {
+            self.change_one("INSERT INTO stage (job, stage) VALUES (?, ?)", params![job.0, stage])?;
+        }
+        Ok(())
+    }
+
+    fn stage_opened(&self, job: JobId, stage: StageIndex, items: u64) -> rusqlite::Result<()> {
+        let statement = "UPDATE stage SET items = ?3 WHERE job = ?1 AND stage = ?2";
+        self.change_one(statement, params![job.0, stage.0, items])
+    }
+
+    fn block_cut(&self, job: JobId, block: &Block) -> rusqlite::Result<()> {
+        let statement = "INSERT INTO block (job, first_unit, stage, units, items_start, \
+                         items_end, unit_items) VALUES (?, ?, ?, ?, ?, ?, ?)";
+        let Block { stage, first_unit, units, items, unit_items } = *block;
+        self.change_one(
+            statement,
+            params![job.0, first_unit, stage.0, units, items.start, items.end, unit_items],
+        )
+    }
+
+    fn attempt_opened(&self, attempt: AttemptId) -> rusqlite::Result<()> {
+        let AttemptId { unit: UnitId { job, number: unit }, number } = attempt;
+        let statement = "INSERT INTO attempt (job, unit, attempt) VALUES (?, ?, ?)";
+        self.change_one(statement, params![job.0, unit, number])
+    }
+
+    fn result_accepted(&self, opinion: &Opinion, outcome: &Outcome) -> rusqlite::Result<()> {
+        let AttemptId { unit: UnitId { job, number: unit }, number } = opinion.attempt;
+        let statement = "INSERT INTO opinion (job, unit, attempt, worker, answer, class, cpu_us, \
+                         outcome) VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+        let class = class_name(opinion.class);
+        let (worker, answer, cpu_us) = (opinion.worker.0, opinion.answer.0, micros(opinion.cpu));
+        let outcome = wire::encode(outcome);
+        self.change_one(
+            statement,
+            params![job.0, unit, number, worker, answer, class, cpu_us, outcome],
+        )
+    }
+
+    fn attempt_inconclusive(
+        &mut self,
+        attempt: AttemptId,
+        worker: WorkerId,
+        outcome: &Outcome,
+    ) -> rusqlite::Result<()> {
+        let AttemptId { unit: UnitId { job, number: unit }, number } = attempt;
+        let statement = "INSERT INTO inconclusive (job, unit, attempt, worker, outcome) \
+                         VALUES (?, ?, ?, ?, ?)";
+        let outcome = wire::encode(outcome);
+        self.change_one(statement, params![job.0, unit, number, worker.0, outcome])?;
+        let stage = self.stage_of(attempt.unit)?;
+        self.sums.entry((job, stage)).or_default().inconclusive += 1;
+        Ok(())
+    }
+
+    fn unit_settled(
+        &mut self,
+        stage: StageIndex,
+        items: ItemRange,
+        attempt: AttemptId,
+    ) -> rusqlite::Result<()> {
+        let AttemptId { unit: UnitId { job, number: unit }, number } = attempt;
+        let statement = "INSERT INTO settled (job, stage, unit, attempt, items_start, items_end) \
+                         VALUES (?, ?, ?, ?, ?, ?)";
+        self.change_one(statement, params![job.0, stage.0, unit, number, items.start, items.end])?;
+        let cpu = self.cpu_of(attempt)?;
+        let sums = self.sums.entry((job, stage)).or_default();
+        sums.items += items.len();
+        sums.units += 1;
+        sums.cpu += cpu;
+        Ok(())
+    }
+
+    fn stage_done(
+        &self,
+        job: JobId,
+        stage: StageIndex,
+        outputs: &[StageOutput],
+    ) -> rusqlite::Result<()> {
+        let done = "UPDATE stage SET done = 1 WHERE job = ?1 AND stage = ?2";
+        self.change_one(done, params![job.0, stage.0])?;
+        let statement = "INSERT INTO output (job, stage, position, name, hash, bytes) \
+                         VALUES (?, ?, ?, ?, ?, ?)";
+        for (position, StageOutput { name, blob }) in outputs.iter().enumerate() {
+            let name = name.as_str();
+            self.change_one(
+                statement,
+                params![job.0, stage.0, position, name, blob.hash.0, blob.bytes],
+            )?;
+        }
+        Ok(())
+    }
+
+    fn job_ended(&self, job: JobId, end: &JobEnd, at: Timestamp) -> rusqlite::Result<()> {
+        let (ended, failure) = match end {
+            JobEnd::Done => ("done", None),
+            JobEnd::Failed { reason } => ("failed", Some(reason)),
+            JobEnd::Cancelled => ("cancelled", None),
+        };
+        let statement = "UPDATE job SET ended = ?2, failure = ?3, ended_at = ?4 WHERE job = ?1";
+        self.change_one(statement, params![job.0, ended, failure, at.as_millis()])
+    }
+
+    /// An attempt's stage is its block's.
+    fn stage_of(&self, unit: UnitId) -> rusqlite::Result<StageIndex> {
+        let statement = "SELECT stage FROM block WHERE job = ?1 AND first_unit <= ?2 \
+                         ORDER BY first_unit DESC LIMIT 1";
+        let mut query = self.connection.prepare_cached(statement)?;
+        query.query_row(params![unit.job.0, unit.number], |row| row.get(0).map(StageIndex))
+    }
+
+    fn cpu_of(&self, attempt: AttemptId) -> rusqlite::Result<Duration> {
+        let AttemptId { unit: UnitId { job, number: unit }, number } = attempt;
+        let statement = "SELECT cpu_us FROM opinion WHERE job = ?1 AND unit = ?2 AND attempt = ?3";
+        let mut query = self.connection.prepare_cached(statement)?;
+        query.query_row(params![job.0, unit, number], |row| row.get(0).map(Duration::from_micros))
+    }
+
+    /// Runs a statement that must change exactly one row.
+    fn change_one(&self, statement: &str, values: &[&dyn ToSql]) -> rusqlite::Result<()> {
+        match self.connection.prepare_cached(statement)?.execute(values)? {
+            1 => Ok(()),
+            rows => Err(rusqlite::Error::StatementChangedRows(rows)),
+        }
+    }
+}
+
+/// As many microseconds as the store can hold: 290,000 years.
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+fn class_name(class: OutcomeClass) -> &'static str {
+    match class {
+        OutcomeClass::Completed => "completed",
+        OutcomeClass::Failure => "failure",
+        OutcomeClass::Inconclusive => unreachable!("an inconclusive outcome is no opinion"),
+    }
+}

@@ -1,0 +1,348 @@
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use gleaner_coordinator_core::{Block, JobEnd, Opinion, RecoveredJob, RecoveredStage, StageOutput};
+use gleaner_protocol::{
+    AttemptId, BlobRef, Invitation, InvitationSecret, ItemRange, JobId, JobSpec, Limits, Outcome,
+    Payload, Reducer, Splitter, StageIndex, StageSpec, StageTask, SubmissionId, Timestamp, UnitId,
+    UnitSize, Value, ValueMap, WorkerId,
+};
+use serde_bytes::ByteBuf;
+
+use super::*;
+
+const JOB: JobId = JobId(1);
+const SEARCH: StageIndex = StageIndex(0);
+const REPORT: StageIndex = StageIndex(1);
+
+fn at(millis: u64) -> Timestamp {
+    Timestamp::from_millis(millis)
+}
+
+fn items(start: u64, end: u64) -> ItemRange {
+    ItemRange { start, end }
+}
+
+fn attempt(unit: u64, number: u32) -> AttemptId {
+    AttemptId { unit: UnitId { job: JOB, number: unit }, number }
+}
+
+fn spec() -> JobSpec {
+    let parameters = ValueMap::from([
+        ("whole".to_owned(), Value::Float(2.0)),
+        ("flags".to_owned(), Value::List(vec![Value::Bool(true), Value::Integer(-1)])),
+    ]);
+    let stage = |name: &str, splitter| StageSpec {
+        name: name.to_owned(),
+        task: StageTask {
+            module: BlobRef::of(b"module"),
+            function: "run".to_owned(),
+            parameters: parameters.clone(),
+            files: Vec::new(),
+            limits: Limits::default(),
+            seed: u64::MAX,
+        },
+        splitter,
+        unit_size: UnitSize::Auto,
+        reducer: Reducer::Files,
+    };
+    let range = Splitter::Range { field: "n".to_owned(), start: 0, end: 100 };
+    let after = Splitter::After { stage: SEARCH, field: "search".to_owned() };
+    JobSpec {
+        name: "planets".to_owned(),
+        seed: u64::MAX,
+        quorum: NonZeroU32::MIN,
+        max_attempts: NonZeroU32::MIN,
+        stages: vec![stage("search", range), stage("report", after)],
+    }
+}
+
+fn outcome(unit: u64) -> Outcome {
+    Outcome::Completed { outputs: Payload::Inline(vec![ByteBuf::from(unit.to_le_bytes())]) }
+}
+
+fn opinion(unit: u64, number: u32) -> Opinion {
+    Opinion {
+        attempt: attempt(unit, number),
+        worker: WorkerId([number as u8; 32]),
+        answer: outcome(unit).answer(),
+        class: outcome(unit).class(),
+        cpu: Duration::from_micros(1500),
+    }
+}
+
+fn accepted() -> Record {
+    Record::JobAccepted {
+        job: JOB,
+        submission: SubmissionId(u128::MAX),
+        spec: spec(),
+        at: at(1000),
+    }
+}
+
+fn block(first_unit: u64, units: u32) -> Block {
+    let items = items(first_unit * 10, (first_unit + u64::from(units)) * 10);
+    Block { stage: SEARCH, first_unit, units, items, unit_items: 10 }
+}
+
+/// A result and, as a lab project does, its settlement at once.
+fn settle(unit: u64) -> [Record; 2] {
+    [
+        Record::ResultAccepted { opinion: opinion(unit, 1), outcome: outcome(unit) },
+        Record::UnitSettled {
+            stage: SEARCH,
+            items: items(unit * 10, unit * 10 + 10),
+            attempt: attempt(unit, 1),
+        },
+    ]
+}
+
+/// A job with units 0 to 5 cut, 0, 1 and 4 settled, and something said about the others.
+fn half_done() -> Vec<Record> {
+    let mut records = vec![
+        accepted(),
+        Record::StageOpened { job: JOB, stage: SEARCH, items: 100 },
+        Record::BlockCut { job: JOB, block: block(0, 3) },
+        Record::BlockCut { job: JOB, block: block(3, 3) },
+    ];
+    records.extend([4, 1, 0].into_iter().flat_map(settle));
+    records.push(Record::AttemptOpened { attempt: attempt(1, 2) });
+    records.push(Record::AttemptOpened { attempt: attempt(2, 2) });
+    records.push(Record::ResultAccepted { opinion: opinion(2, 2), outcome: outcome(2) });
+    for unit in [1, 3] {
+        records.push(Record::AttemptInconclusive {
+            attempt: attempt(unit, 3),
+            worker: WorkerId([9; 32]),
+            outcome: Outcome::HostMemory,
+        });
+    }
+    records
+}
+
+fn half_done_recovered() -> RecoveredJob {
+    let search = RecoveredStage {
+        items: Some(100),
+        blocks: vec![block(0, 3), block(3, 3)],
+        settled: vec![0, 1, 4],
+        opinions: vec![opinion(2, 2)],
+        attempts: vec![attempt(2, 2)],
+        inconclusive: vec![(attempt(3, 3), WorkerId([9; 32]))],
+        outputs: None,
+        items_settled: 30,
+        units_settled: 3,
+        attempts_inconclusive: 2,
+        cpu: Duration::from_micros(4500),
+    };
+    RecoveredJob {
+        job: JOB,
+        submission: SubmissionId(u128::MAX),
+        spec: spec(),
+        submitted_at: at(1000),
+        end: None,
+        stages: vec![search, RecoveredStage::default()],
+    }
+}
+
+/// Commits each record by itself and waits for the last.
+async fn commit_all(store: &Store, commits: &mut Commits, records: Vec<Record>) {
+    let last = Sequence(records.len() as u64);
+    for (sequence, record) in (1..).zip(records) {
+        store.commit(Sequence(sequence), vec![record]).await.expect("queued");
+    }
+    let mut durable = Sequence(0);
+    while durable < last {
+        let next = commits.next().await.expect("committed");
+        assert!(next > durable, "{next:?} after {durable:?}");
+        durable = next;
+    }
+}
+
+#[tokio::test]
+async fn what_was_reported_durable_is_there_after_a_restart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, mut commits) = Store::open(folder.path()).expect("opens");
+    assert_eq!(store.load().await.expect("loads"), Recovered::default());
+    commit_all(&store, &mut commits, half_done()).await;
+    let expected = Recovered { jobs: vec![half_done_recovered()] };
+    assert_eq!(store.load().await.expect("loads"), expected);
+    drop((store, commits));
+    let (store, _commits) = Store::open(folder.path()).expect("opens again");
+    assert_eq!(store.load().await.expect("loads"), expected);
+}
+
+#[tokio::test]
+async fn an_ended_job_keeps_its_outputs_and_sums() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, mut commits) = Store::open(folder.path()).expect("opens");
+    let outputs: Vec<_> = ["z.csv", "a/b.svg"]
+        .map(|name| StageOutput {
+            name: name.parse().expect("a name"),
+            blob: BlobRef::of(name.as_bytes()),
+        })
+        .into();
+    let end = JobEnd::Failed { reason: "item 3 failed: no data".to_owned() };
+    let mut records = half_done();
+    records.push(Record::StageDone { job: JOB, stage: SEARCH, outputs: outputs.clone() });
+    records.push(Record::StageDone { job: JOB, stage: REPORT, outputs: Vec::new() });
+    records.push(Record::JobEnded { job: JOB, end: end.clone(), at: at(2000) });
+    commit_all(&store, &mut commits, records).await;
+    let job = &store.load().await.expect("loads").jobs[0];
+    assert_eq!(job.end, Some((end, at(2000))));
+    assert_eq!(job.stages[0].outputs, Some(outputs));
+    assert_eq!(job.stages[1].outputs, Some(Vec::new()));
+    assert_eq!(job.stages[0].items_settled, 30);
+    assert!(job.stages[0].settled.is_empty(), "units of ended jobs are not read");
+}
+
+#[tokio::test]
+async fn the_records_of_a_commit_are_there_together_or_not_at_all() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, mut commits) = Store::open(folder.path()).expect("opens");
+    // A repeated record breaks the second commit after its first record was written.
+    let second = vec![Record::StageOpened { job: JOB, stage: SEARCH, items: 7 }, accepted()];
+    commit_all(&store, &mut commits, vec![accepted()]).await;
+    store.commit(Sequence(2), second).await.expect("queued");
+    let error = commits.next().await.expect_err("refused");
+    assert!(matches!(error, StoreError::Sqlite { .. }), "{error}");
+    let again = commits.next().await.expect_err("still refused");
+    assert_eq!(again.to_string(), error.to_string());
+    let error = loop {
+        // The writer may still be on its way out; it takes nothing more either way.
+        if let Err(error) = store.commit(Sequence(3), Vec::new()).await {
+            break error;
+        }
+    };
+    assert!(matches!(error, StoreError::Failed { .. }), "{error}");
+    drop((store, commits));
+    let (store, _commits) = Store::open(folder.path()).expect("opens again");
+    assert_eq!(store.load().await.expect("loads").jobs[0].stages[0].items, None);
+}
+
+#[tokio::test]
+async fn settled_results_come_in_the_order_of_items_over_many_pages() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, mut commits) = Store::open(folder.path()).expect("opens");
+    let units = 300;
+    let mut records = vec![accepted(), Record::BlockCut { job: JOB, block: block(0, units) }];
+    records.extend((0..u64::from(units)).rev().flat_map(settle));
+    commit_all(&store, &mut commits, records).await;
+    let mut results = store.settled_results(JOB, SEARCH);
+    for unit in 0..u64::from(units) {
+        let expected = SettledUnit {
+            unit: UnitId { job: JOB, number: unit },
+            items: items(unit * 10, unit * 10 + 10),
+            outcome: outcome(unit),
+        };
+        assert_eq!(results.next().await.expect("reads"), Some(expected));
+    }
+    assert_eq!(results.next().await.expect("reads"), None);
+    let mut none = store.settled_results(JOB, REPORT);
+    assert_eq!(none.next().await.expect("reads"), None);
+}
+
+#[tokio::test]
+async fn each_opening_has_a_greater_epoch_and_the_same_lease_key() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let claims = gleaner_protocol::LeaseClaims {
+        worker: WorkerId([1; 32]),
+        attempt: attempt(1, 1),
+        stage: SEARCH,
+        items: items(0, 1),
+        input: gleaner_protocol::BlobHash::of(b""),
+        epoch: Epoch(1),
+    };
+    let mut tokens = Vec::new();
+    for opening in 1..4 {
+        let (store, _commits) = Store::open(folder.path()).expect("opens");
+        assert_eq!(store.epoch(), Epoch(opening));
+        tokens.push(store.lease_key().seal(&claims));
+    }
+    assert!(tokens.iter().all(|token| *token == tokens[0]));
+}
+
+#[tokio::test]
+async fn a_second_coordinator_is_refused_by_the_folders_name() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let _first = Store::open(folder.path()).expect("opens");
+    let error = Store::open(folder.path()).expect_err("refused");
+    let expected = format!(
+        "the folder {:?} is in use by a running coordinator (process {}); stop it, or choose \
+         another folder with --data",
+        folder.path(),
+        std::process::id()
+    );
+    assert_eq!(error.to_string(), expected);
+}
+
+#[tokio::test]
+async fn a_full_disk_is_told_and_loses_nothing_that_was_durable() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path: Arc<Path> = folder.path().join(FILE).into();
+    let lock = FolderLock::take(folder.path()).expect("free");
+    let connection = schema::open_writer(&path).expect("opens");
+    let pages: u32 =
+        connection.pragma_query_value(None, "page_count", |row| row.get(0)).expect("a number");
+    connection.pragma_update(None, "max_page_count", pages + 20).expect("set");
+    let (store, mut commits) = Store::start(lock, path, connection).expect("starts");
+    commit_all(&store, &mut commits, half_done()).await;
+    let large = Outcome::Refused { reason: "x".repeat(500_000) };
+    let record = Record::ResultAccepted { opinion: opinion(5, 1), outcome: large };
+    store.commit(Sequence(1000), vec![record]).await.expect("queued");
+    let error = commits.next().await.expect_err("no room");
+    assert!(matches!(error, StoreError::DiskFull { .. }), "{error}");
+    drop((store, commits));
+    let (store, _commits) = Store::open(folder.path()).expect("opens again");
+    let expected = Recovered { jobs: vec![half_done_recovered()] };
+    assert_eq!(store.load().await.expect("loads"), expected);
+}
+
+#[test]
+fn a_damaged_store_and_a_newer_one_are_told_apart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join(FILE), [b'x'; 8192]).expect("written");
+    let error = Store::open(folder.path()).expect_err("refused");
+    assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
+
+    let folder = tempfile::tempdir().expect("a folder");
+    drop(Store::open(folder.path()).expect("opens"));
+    let connection = Connection::open(folder.path().join(FILE)).expect("opens");
+    connection.pragma_update(None, "user_version", 1000).expect("set");
+    let error = Store::open(folder.path()).expect_err("refused");
+    assert!(matches!(error, StoreError::TooNew { found: 1000, .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_valid_invitation_makes_a_member_for_good() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, _commits) = Store::open(folder.path()).expect("opens");
+    let (old, new) = (WorkerId([1; 32]), WorkerId([2; 32]));
+    let good = Some(Invitation { secret: InvitationSecret([7; 16]) });
+    let bad = Some(Invitation { secret: InvitationSecret([8; 16]) });
+    store.invite(InvitationSecret([7; 16]), at(0), at(100)).await.expect("durable");
+    let cases = [
+        (old, None, 50, Admission::NotInvited),
+        (old, bad, 50, Admission::NotInvited),
+        (old, good, 99, Admission::Admitted),
+        (old, None, 99, Admission::Member),
+        (old, good, 1000, Admission::Member),
+        (new, good, 100, Admission::NotInvited),
+    ];
+    for (worker, invitation, now, expected) in cases {
+        let admission = store.admit(worker, invitation, at(now)).await.expect("told");
+        assert_eq!(admission, expected, "{worker} {invitation:?} at {now}");
+    }
+    assert_eq!(store.members().await.expect("reads"), [old]);
+}
+
+#[test]
+fn gaps_are_what_is_cut_and_not_settled() {
+    let check = |settled: &[u64], expected: &[(u64, u64)]| {
+        let mut second = block(7, 2);
+        second.first_unit = 7;
+        assert_eq!(load::gaps(&[block(0, 3), second], settled), expected, "{settled:?}");
+    };
+    check(&[], &[(0, 3), (7, 9)]);
+    check(&[0, 1, 2, 7, 8], &[]);
+    check(&[1, 8], &[(0, 1), (2, 3), (7, 8)]);
+    check(&[0, 7], &[(1, 3), (8, 9)]);
+}
