@@ -1,0 +1,141 @@
+//! Records as CSV (RFC 4180): lines end with `\r\n`, a header names the fields.
+//!
+//! The first record's fields, in their order, are the header; every other record has the same
+//! fields, in any order. Text stands as it is, in quotes where it must; numbers as in JSON; `None`
+//! is an empty cell; bytes are base 64; lists and records inside a record are JSON.
+
+use data_encoding::BASE64;
+
+use super::messagepack::{Reader, Token};
+use super::{OutputFault, json};
+
+/// The header, once there is a record.
+#[derive(Debug, Default)]
+pub(super) struct Csv {
+    fields: Option<Vec<String>>,
+}
+
+impl Csv {
+    /// Appends an item's record, its list of records, or nothing for `None`.
+    pub(super) fn render(&mut self, output: &[u8], text: &mut Vec<u8>) -> Result<(), OutputFault> {
+        let mut reader = Reader::new(output);
+        match reader.next()? {
+            Token::Nil => {}
+            Token::Map(fields) => self.record(&mut reader, fields, text)?,
+            Token::List(records) => {
+                for _ in 0..records {
+                    match reader.next()? {
+                        Token::Map(fields) => self.record(&mut reader, fields, text)?,
+                        other => return Err(OutputFault::NoRecord { kind: other.kind() }),
+                    }
+                }
+            }
+            other => return Err(OutputFault::NoRecord { kind: other.kind() }),
+        }
+        Ok(())
+    }
+
+    fn record(
+        &mut self,
+        reader: &mut Reader<'_>,
+        fields: u32,
+        text: &mut Vec<u8>,
+    ) -> Result<(), OutputFault> {
+        let cells = read_cells(reader, fields)?;
+        let header = match &mut self.fields {
+            Some(header) => header,
+            None => self.fields.insert(write_header(&cells, text)?),
+        };
+        if let Some((extra, _)) = cells.iter().find(|(name, _)| !header.iter().any(|h| h == name)) {
+            return Err(OutputFault::ExtraField { field: (*extra).to_owned() });
+        }
+        let row_start = text.len();
+        for (position, field) in header.iter().enumerate() {
+            let value = find(&cells, position, field)
+                .ok_or_else(|| OutputFault::MissingField { field: field.clone() })?;
+            separate(text, position);
+            write_cell(value, text)?;
+        }
+        end_row(text, row_start);
+        Ok(())
+    }
+}
+
+/// A field's name and the bytes of its value.
+type Cell<'a> = (&'a str, &'a [u8]);
+
+fn read_cells<'a>(reader: &mut Reader<'a>, fields: u32) -> Result<Vec<Cell<'a>>, OutputFault> {
+    let mut cells = Vec::new();
+    for _ in 0..fields {
+        let name = match reader.next()? {
+            Token::Text(name) => name,
+            other => return Err(OutputFault::Key { kind: other.kind() }),
+        };
+        cells.push((name, reader.skip()?));
+    }
+    Ok(cells)
+}
+
+/// Records of one type have one order, so the field is nearly always where the header has it.
+fn find<'a>(cells: &[Cell<'a>], position: usize, field: &str) -> Option<&'a [u8]> {
+    match cells.get(position) {
+        Some((name, value)) if *name == field => Some(value),
+        _ => cells.iter().find(|(name, _)| *name == field).map(|(_, value)| *value),
+    }
+}
+
+fn write_header(cells: &[Cell<'_>], text: &mut Vec<u8>) -> Result<Vec<String>, OutputFault> {
+    let mut header: Vec<String> = Vec::with_capacity(cells.len());
+    let row_start = text.len();
+    for (position, (name, _)) in cells.iter().enumerate() {
+        if header.iter().any(|field| field == name) {
+            return Err(OutputFault::RepeatedField { field: (*name).to_owned() });
+        }
+        header.push((*name).to_owned());
+        separate(text, position);
+        write_text(name, text);
+    }
+    end_row(text, row_start);
+    Ok(header)
+}
+
+fn write_cell(value: &[u8], text: &mut Vec<u8>) -> Result<(), OutputFault> {
+    let mut reader = Reader::new(value);
+    match reader.next()? {
+        Token::Nil => {}
+        Token::Text(value) => write_text(value, text),
+        Token::Bytes(value) => write_text(&BASE64.encode(value), text),
+        Token::List(_) | Token::Map(_) => {
+            let mut nested = Vec::new();
+            json::write(&mut Reader::new(value), &mut nested)?;
+            write_text(&String::from_utf8(nested).expect("JSON is UTF-8"), text);
+        }
+        Token::Extension(kind) => return Err(OutputFault::Extension { kind }),
+        token => text.extend_from_slice(json::plain(token).as_bytes()),
+    }
+    Ok(())
+}
+
+fn write_text(value: &str, text: &mut Vec<u8>) {
+    if !value.contains(['"', ',', '\r', '\n']) {
+        text.extend_from_slice(value.as_bytes());
+        return;
+    }
+    text.push(b'"');
+    text.extend_from_slice(value.replace('"', "\"\"").as_bytes());
+    text.push(b'"');
+}
+
+fn separate(text: &mut Vec<u8>, position: usize) {
+    if position > 0 {
+        text.push(b',');
+    }
+}
+
+/// Readers skip empty lines, so a row of one empty cell is written as an empty text in quotes.
+fn end_row(text: &mut Vec<u8>, row_start: usize) {
+    if text.len() == row_start {
+        text.extend_from_slice(b"\"\"");
+    }
+    text.extend_from_slice(b"\r\n");
+}

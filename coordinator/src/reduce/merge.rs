@@ -1,0 +1,113 @@
+//! Outputs merged two by two, neighbours first, until one is left.
+//!
+//! ```text
+//! items   0   1   2   3   4   5   6
+//!          \ /     \ /     \ /   /
+//!           ·       ·       ·   /
+//!            \     /         \ /
+//!               ·             ·
+//!                 \          /
+//!                      ·
+//! ```
+//! The tree depends on the number of items alone: a binary counter whose digits are values, so at
+//! most one value for each power of two is held.
+
+use gleaner_protocol::{BlobHash, ItemRange, Outcome};
+use gleaner_sandbox::{CompileError, SpawnError};
+use serde_bytes::ByteBuf;
+
+use super::ReduceError;
+
+/// Why two values could not be merged.
+#[derive(Debug, thiserror::Error)]
+pub enum MergeError {
+    /// The merge function gave no value.
+    #[error("{0}")]
+    NoValue(Outcome),
+    /// The module could not be compiled here.
+    #[error(transparent)]
+    Compile(#[from] CompileError),
+    /// The module is not held here.
+    #[error("the module {module} is not held here")]
+    ModuleMissing {
+        /// Its hash.
+        module: BlobHash,
+    },
+    /// No slot could be had for it.
+    #[error(transparent)]
+    Spawn(#[from] SpawnError),
+}
+
+impl MergeError {
+    /// Whether the merge function or its limits are at fault, and would be on every repeat on this
+    /// machine, which is the only one that merges.
+    pub fn is_of_job(&self) -> bool {
+        match self {
+            Self::NoValue(outcome) => {
+                !matches!(outcome, Outcome::HostMemory | Outcome::SlotCrashed { .. })
+            }
+            Self::Compile(error) => matches!(error, CompileError::Refused(_)),
+            Self::Spawn(error) => matches!(error, SpawnError::NoEntry(_)),
+            Self::ModuleMissing { .. } => false,
+        }
+    }
+}
+
+/// Makes one value of two; what a task's `#[merge]` function does in a slot.
+pub trait Merger: Send {
+    /// The value of `left` and `right`, each an item's output or what this function gave before;
+    /// `left` comes from earlier items.
+    fn merge(
+        &mut self,
+        left: ByteBuf,
+        right: ByteBuf,
+    ) -> impl Future<Output = Result<ByteBuf, MergeError>> + Send;
+}
+
+/// The digits of the counter, the greatest first.
+#[derive(Debug)]
+pub(super) struct MergeTree<M> {
+    merger: M,
+    digits: Vec<Digit>,
+}
+
+#[derive(Debug)]
+struct Digit {
+    level: u32,
+    items: ItemRange,
+    value: ByteBuf,
+}
+
+impl<M: Merger> MergeTree<M> {
+    pub(super) fn new(merger: M) -> Self {
+        Self { merger, digits: Vec::new() }
+    }
+
+    /// Takes the next item's output.
+    pub(super) async fn push(&mut self, item: u64, output: ByteBuf) -> Result<(), ReduceError> {
+        let items = ItemRange { start: item, end: item + 1 };
+        let mut digit = Digit { level: 0, items, value: output };
+        while let Some(left) = self.digits.pop_if(|left| left.level == digit.level) {
+            digit = self.merge(left, digit).await?;
+        }
+        self.digits.push(digit);
+        Ok(())
+    }
+
+    /// The value of all items; `None` when there was none.
+    pub(super) async fn finish(mut self) -> Result<Option<ByteBuf>, ReduceError> {
+        let Some(mut last) = self.digits.pop() else { return Ok(None) };
+        while let Some(left) = self.digits.pop() {
+            last = self.merge(left, last).await?;
+        }
+        Ok(Some(last.value))
+    }
+
+    async fn merge(&mut self, left: Digit, right: Digit) -> Result<Digit, ReduceError> {
+        let value = self.merger.merge(left.value, right.value).await.map_err(|source| {
+            ReduceError::Merge { left: left.items, right: right.items, source }
+        })?;
+        let items = ItemRange { start: left.items.start, end: right.items.end };
+        Ok(Digit { level: left.level + 1, items, value })
+    }
+}

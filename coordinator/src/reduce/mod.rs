@@ -1,0 +1,198 @@
+//! From a stage's settled results to its output, in the order of items.
+//!
+//! Invariants: the output depends on the items' outputs and their order alone, never on how units
+//! were cut; memory is bounded by the largest output of an item (a merge holds one for each power
+//! of two), whatever their number; the output's blobs are durable before they are told.
+//! Deliberately absent: what is settled, and when to reduce.
+
+mod csv;
+mod error;
+mod files;
+mod json;
+mod merge;
+mod messagepack;
+mod outputs;
+mod slot;
+mod text;
+
+use gleaner_coordinator_core::StageOutput;
+use gleaner_protocol::{BlobRef, Outcome, Reducer, RelativeName};
+use serde_bytes::ByteBuf;
+
+use crate::blobs::{Blobs, Scratch};
+use crate::store::{SettledResults, SettledUnit};
+
+pub use error::{OutputFault, ReduceError};
+pub use files::FILES_MAX;
+pub use merge::{MergeError, Merger};
+pub use slot::SlotMerger;
+
+use csv::Csv;
+use files::Files;
+use merge::MergeTree;
+use messagepack::Reader;
+use outputs::UnitOutputs;
+
+/// How much rendered text is gathered before it is written.
+const WRITE_BYTES: usize = 256 * 1024;
+
+/// Reads the settled results of a stage with `items` items and makes its output. Dropping the
+/// future gives up, and leaves nothing but blobs that nothing names.
+///
+/// # Errors
+/// [`ReduceError`]; see [`ReduceError::is_of_job`] for whose fault it is.
+pub async fn reduce<M: Merger>(
+    reducer: &Reducer,
+    items: u64,
+    mut results: SettledResults,
+    blobs: &Blobs,
+    merger: M,
+) -> Result<Vec<StageOutput>, ReduceError> {
+    let mut reduction = Reduction::start(reducer, blobs, merger).await?;
+    let mut next_item = 0;
+    while let Some(unit) = results.next().await? {
+        if unit.items.start != next_item {
+            return Err(ReduceError::Gap { item: next_item });
+        }
+        next_item = unit.items.end;
+        push_unit(&mut reduction, unit, blobs).await?;
+    }
+    if next_item != items {
+        return Err(ReduceError::Gap { item: next_item });
+    }
+    reduction.finish().await
+}
+
+async fn push_unit<M: Merger>(
+    reduction: &mut Reduction<M>,
+    unit: SettledUnit,
+    blobs: &Blobs,
+) -> Result<(), ReduceError> {
+    let SettledUnit { unit, items, outcome } = unit;
+    let Outcome::Completed { outputs } = outcome else {
+        return Err(ReduceError::Damaged { unit, source: None });
+    };
+    let damaged = |source| ReduceError::Damaged { unit, source };
+    let mut outputs = UnitOutputs::open(outputs, blobs).await?;
+    for item in items.start..items.end {
+        let output = outputs.next().await.map_err(|source| damaged(Some(source)))?;
+        reduction.push(item, output.ok_or_else(|| damaged(None))?).await?;
+    }
+    match outputs.next().await {
+        Ok(None) => Ok(()),
+        Ok(Some(_)) => Err(damaged(None)),
+        Err(source) => Err(damaged(Some(source))),
+    }
+}
+
+/// A stage's output in the making, fed with items' outputs in order.
+#[derive(Debug)]
+pub struct Reduction<M> {
+    fold: Fold<M>,
+}
+
+#[derive(Debug)]
+enum Fold<M> {
+    /// One file, text appended for each item.
+    Text {
+        file: RelativeName,
+        style: Style,
+        scratch: Scratch,
+        text: Vec<u8>,
+    },
+    Files(Files),
+    Merge {
+        file: RelativeName,
+        tree: MergeTree<M>,
+        blobs: Blobs,
+    },
+}
+
+#[derive(Debug)]
+enum Style {
+    Concat,
+    Lines,
+    Csv(Csv),
+}
+
+impl<M: Merger> Reduction<M> {
+    /// An output of no items. `merger` is used by [`Reducer::Merge`] only.
+    ///
+    /// # Errors
+    /// [`ReduceError::Blob`] when no file can be made.
+    pub async fn start(reducer: &Reducer, blobs: &Blobs, merger: M) -> Result<Self, ReduceError> {
+        let (file, style) = match reducer {
+            Reducer::Concat { file } => (file, Style::Concat),
+            Reducer::Lines { file } => (file, Style::Lines),
+            Reducer::Csv { file } => (file, Style::Csv(Csv::default())),
+            Reducer::Files => return Ok(Self { fold: Fold::Files(Files::new(blobs)) }),
+            Reducer::Merge { file, function: _ } => {
+                let (file, blobs) = (file.clone(), blobs.clone());
+                let fold = Fold::Merge { file, tree: MergeTree::new(merger), blobs };
+                return Ok(Self { fold });
+            }
+        };
+        let (file, scratch) = (file.clone(), blobs.scratch().await?);
+        Ok(Self { fold: Fold::Text { file, style, scratch, text: Vec::new() } })
+    }
+
+    /// Takes the output of item `item`, the one after the last.
+    ///
+    /// # Errors
+    /// [`ReduceError`]; the reduction is of no use after that.
+    pub async fn push(&mut self, item: u64, output: ByteBuf) -> Result<(), ReduceError> {
+        check_value(&output).map_err(|fault| ReduceError::Output { item, fault })?;
+        match &mut self.fold {
+            Fold::Text { style, scratch, text, .. } => {
+                let rendered = match style {
+                    Style::Concat => text::concat(&output, text),
+                    Style::Lines => text::line(&output, text),
+                    Style::Csv(csv) => csv.render(&output, text),
+                };
+                rendered.map_err(|fault| ReduceError::Output { item, fault })?;
+                if text.len() >= WRITE_BYTES {
+                    scratch.write(text).await?;
+                    text.clear();
+                }
+                Ok(())
+            }
+            Fold::Files(files) => files.push(item, &output).await,
+            Fold::Merge { tree, .. } => tree.push(item, output).await,
+        }
+    }
+
+    /// The files of the output, durable.
+    ///
+    /// # Errors
+    /// [`ReduceError`].
+    pub async fn finish(self) -> Result<Vec<StageOutput>, ReduceError> {
+        match self.fold {
+            Fold::Text { file, mut scratch, text, .. } => {
+                scratch.write(&text).await?;
+                Ok(one_file(file, scratch.keep().await?))
+            }
+            Fold::Files(files) => Ok(files.finish()),
+            Fold::Merge { file, tree, blobs } => {
+                let value = tree.finish().await?.ok_or(ReduceError::Empty)?;
+                let mut text = Vec::new();
+                json::write(&mut Reader::new(&value), &mut text).map_err(ReduceError::Merged)?;
+                text.push(b'\n');
+                Ok(one_file(file, blobs.put(text).await?))
+            }
+        }
+    }
+}
+
+fn one_file(name: RelativeName, blob: BlobRef) -> Vec<StageOutput> {
+    vec![StageOutput { name, blob }]
+}
+
+/// An output is exactly one value.
+fn check_value(output: &[u8]) -> Result<(), OutputFault> {
+    let mut reader = Reader::new(output);
+    reader.skip()?;
+    if reader.is_empty() { Ok(()) } else { Err(OutputFault::NotOneValue) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,440 @@
+use std::collections::BTreeMap;
+
+use expect_test::{Expect, expect};
+use gleaner_coordinator_core::{Block, Opinion, Record, Sequence};
+use gleaner_protocol::{
+    AttemptId, ItemRange, JobId, JobSpec, Payload, StageIndex, SubmissionId, Timestamp, TrapKind,
+    UnitId, WorkerId, wire,
+};
+use serde::Serialize;
+use serde_bytes::Bytes;
+
+use super::*;
+use crate::store::Store;
+
+/// Writes the tree it is asked for: `(left right)`.
+struct Bracketing;
+
+impl Merger for Bracketing {
+    async fn merge(&mut self, left: ByteBuf, right: ByteBuf) -> Result<ByteBuf, MergeError> {
+        let decode = |value: &[u8]| wire::decode::<String>(value).expect("text");
+        let (left, right) = (decode(&left), decode(&right));
+        if right == "3" {
+            let kind = TrapKind::Arithmetic;
+            let outcome = Outcome::Trapped { item: 0, kind, message: String::new() };
+            return Err(MergeError::NoValue(outcome));
+        }
+        Ok(encode(&format!("({left} {right})")))
+    }
+}
+
+struct Folder {
+    folder: tempfile::TempDir,
+    blobs: Blobs,
+}
+
+fn folder() -> Folder {
+    let folder = tempfile::tempdir().expect("a folder");
+    let blobs = Blobs::open(&folder.path().join("blobs")).expect("opens");
+    Folder { folder, blobs }
+}
+
+fn encode<T: Serialize + ?Sized>(value: &T) -> ByteBuf {
+    ByteBuf::from(wire::encode(value))
+}
+
+fn name() -> RelativeName {
+    "out".parse().expect("a name")
+}
+
+/// The files that `reducer` makes of `outputs`, or why it does not.
+async fn reduced(reducer: &Reducer, outputs: &[ByteBuf]) -> Result<String, ReduceError> {
+    let Folder { folder: _folder, blobs } = folder();
+    let mut reduction = Reduction::start(reducer, &blobs, Bracketing).await?;
+    for (item, output) in (0..).zip(outputs) {
+        reduction.push(item, output.clone()).await?;
+    }
+    let mut text = String::new();
+    for StageOutput { name, blob } in reduction.finish().await? {
+        let bytes = blobs.read(blob.hash).await.expect("held");
+        assert_eq!(BlobRef::of(&bytes), blob);
+        text += &format!("{name}: {:?}\n", String::from_utf8_lossy(&bytes));
+    }
+    Ok(text)
+}
+
+async fn check(reducer: Reducer, outputs: &[ByteBuf], expected: Expect) {
+    let found = match reduced(&reducer, outputs).await {
+        Ok(text) => text,
+        Err(error) => {
+            assert!(error.is_of_job(), "{error}");
+            format!("error: {error}\n")
+        }
+    };
+    expected.assert_eq(&found);
+}
+
+#[derive(Serialize)]
+struct Peak {
+    period: f64,
+    star: &'static str,
+    error: Option<f32>,
+}
+
+#[tokio::test]
+async fn concat_joins_bytes_and_text() {
+    let concat = || Reducer::Concat { file: name() };
+    let outputs = [encode(Bytes::new(b"\x01a")), encode("b\n"), encode("")];
+    check(
+        concat(),
+        &outputs,
+        expect![[r#"
+        out: "\u{1}ab\n"
+    "#]],
+    )
+    .await;
+    check(
+        concat(),
+        &[],
+        expect![[r#"
+        out: ""
+    "#]],
+    )
+    .await;
+    check(concat(), &[encode("x"), encode(&7)], expect![[r#"
+        error: item 1: its output is a whole number, and `concat` takes bytes or text; return one of these, or use `reduce = "lines"` for one line of JSON each
+    "#]])
+    .await;
+}
+
+#[tokio::test]
+async fn lines_are_text_or_json() {
+    let lines = || Reducer::Lines { file: name() };
+    let peak = Peak { period: 1.0, star: "HD \"1\"", error: None };
+    let outputs =
+        [encode("as it is"), encode(&peak), encode(&vec![1, -2]), encode(&()), encode(&true)];
+    check(lines(), &outputs, expect![[r#"
+        out: "as it is\n{\"period\":1.0,\"star\":\"HD \\\"1\\\"\",\"error\":null}\n[1,-2]\nnull\ntrue\n"
+    "#]])
+    .await;
+}
+
+#[tokio::test]
+async fn json_says_what_it_has_no_word_for() {
+    let lines = || Reducer::Lines { file: name() };
+    let floats = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.0, 1e300, 0.1];
+    let keys = BTreeMap::from([(-1, Bytes::new(b"\xff\x00"))]);
+    check(lines(), &[encode(&floats), encode(&keys), encode(&u64::MAX)], expect![[r#"
+        out: "[\"NaN\",\"Infinity\",\"-Infinity\",-0.0,1e+300,0.1]\n{\"-1\":\"/wA=\"}\n18446744073709551615\n"
+    "#]])
+    .await;
+    check(
+        lines(),
+        &[ByteBuf::from(vec![0xd4, 5, 0])],
+        expect![[r#"
+        error: item 0: its output has a MessagePack extension (type 5), which has no text form
+    "#]],
+    )
+    .await;
+    let deep = [vec![0x91; 64], vec![0xc0]].concat();
+    check(
+        lines(),
+        &[ByteBuf::from(deep)],
+        expect![[r#"
+        error: item 0: its output nests more than 64 values in each other
+    "#]],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn csv_has_a_header_and_quotes_where_it_must() {
+    let csv = || Reducer::Csv { file: name() };
+    let peaks = vec![
+        Peak { period: 1187.0, star: "HD 164922", error: Some(0.1) },
+        Peak { period: f64::NAN, star: "a,\"b\"\nc", error: None },
+    ];
+    check(csv(), &[encode(&peaks), encode(&Vec::<Peak>::new()), encode(&peaks[0])], expect![[r#"
+        out: "period,star,error\r\n1187.0,HD 164922,0.10000000149011612\r\nNaN,\"a,\"\"b\"\"\nc\",\r\n1187.0,HD 164922,0.10000000149011612\r\n"
+    "#]])
+    .await;
+    let nested = BTreeMap::from([("a", vec!["x", "y"])]);
+    check(
+        csv(),
+        &[encode(&nested)],
+        expect![[r#"
+        out: "a\r\n\"[\"\"x\"\",\"\"y\"\"]\"\r\n"
+    "#]],
+    )
+    .await;
+    check(
+        csv(),
+        &[encode(&BTreeMap::from([("a", ())]))],
+        expect![[r#"
+        out: "a\r\n\"\"\r\n"
+    "#]],
+    )
+    .await;
+    check(
+        csv(),
+        &[encode(&None::<Peak>)],
+        expect![[r#"
+        out: ""
+    "#]],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn csv_rows_have_the_first_ones_fields_in_any_order() {
+    let csv = || Reducer::Csv { file: name() };
+    let record = |fields: &[(&str, i32)]| {
+        let map: Vec<u8> = [vec![0x80 | fields.len() as u8]]
+            .into_iter()
+            .chain(
+                fields
+                    .iter()
+                    .map(|(name, value)| [wire::encode(name), wire::encode(value)].concat()),
+            )
+            .flatten()
+            .collect();
+        ByteBuf::from(map)
+    };
+    let first = || record(&[("b", 1), ("a", 2)]);
+    check(
+        csv(),
+        &[first(), record(&[("a", 4), ("b", 3)])],
+        expect![[r#"
+        out: "b,a\r\n1,2\r\n3,4\r\n"
+    "#]],
+    )
+    .await;
+    check(csv(), &[first(), record(&[("b", 1)])], expect![[r#"
+        error: item 1: its record lacks the field "a", which the first record has; give every record the same fields (`None` where there is nothing)
+    "#]])
+    .await;
+    check(csv(), &[first(), record(&[("b", 1), ("a", 2), ("c", 3)])], expect![[r#"
+        error: item 1: its record has the field "c", which the first record has not; give every record the same fields (`None` where there is nothing)
+    "#]])
+    .await;
+    check(
+        csv(),
+        &[record(&[("b", 1), ("b", 2)])],
+        expect![[r#"
+        error: item 0: its record has the field "b" twice
+    "#]],
+    )
+    .await;
+    check(csv(), &[encode(&vec![1.5])], expect![[r#"
+        error: item 0: its output is or holds a floating-point number, and `csv` takes a record or a list of records; return a struct with named fields, or use `reduce = "lines"`
+    "#]])
+    .await;
+}
+
+#[tokio::test]
+async fn files_have_names_of_their_own() {
+    let files = |names: &[&str]| {
+        encode(&names.iter().map(|name| (*name, format!("in {name}"))).collect::<BTreeMap<_, _>>())
+    };
+    let binary = encode(&BTreeMap::from([("x.png", Bytes::new(b"\x89"))]));
+    check(
+        Reducer::Files,
+        &[files(&["b.svg", "a/c"]), files(&[]), binary],
+        expect![[r#"
+        a/c: "in a/c"
+        b.svg: "in b.svg"
+        x.png: "�"
+    "#]],
+    )
+    .await;
+    check(
+        Reducer::Files,
+        &[files(&["a"]), files(&["b"]), files(&["A"])],
+        expect![[r#"
+        error: item 2: its file `A` was already written by item 0; put the item into the name
+    "#]],
+    )
+    .await;
+    for pair in [["a/b", "a"], ["a", "a/b"]] {
+        let error = reduced(&Reducer::Files, &pair.map(|name| files(&[name]))).await;
+        let error = error.expect_err("a file is no folder");
+        assert!(
+            matches!(
+                error,
+                ReduceError::Output {
+                    item: 1,
+                    fault: OutputFault::FileIsFolder { earlier: 0, .. }
+                }
+            ),
+            "{error}"
+        );
+    }
+    check(Reducer::Files, &[files(&["../x"])], expect![[r#"
+        error: item 0: the file name "../x" has a part that cannot be used: ".."; choose another name
+    "#]])
+    .await;
+    check(
+        Reducer::Files,
+        &[encode(&BTreeMap::from([("n", 1)]))],
+        expect![[r#"
+        error: item 0: the content of its file `n` is a whole number; make it bytes or text
+    "#]],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_merge_is_a_balanced_tree_in_the_order_of_items() {
+    let merge = || Reducer::Merge { file: name(), function: "combine".into() };
+    let items = |names: &[&str]| names.iter().map(|name| encode(*name)).collect::<Vec<_>>();
+    check(
+        merge(),
+        &items(&["a"]),
+        expect![[r#"
+        out: "\"a\"\n"
+    "#]],
+    )
+    .await;
+    check(
+        merge(),
+        &items(&["a", "b", "c", "d", "e", "f", "g"]),
+        expect![[r#"
+        out: "\"(((a b) (c d)) ((e f) g))\"\n"
+    "#]],
+    )
+    .await;
+    check(merge(), &items(&["0", "1", "2", "3"]), expect![[r#"
+        error: merging the outputs of items 2..3 and 3..4: item 0 trapped: it divided by zero or converted a float that fits no integer
+    "#]])
+    .await;
+    check(
+        merge(),
+        &[],
+        expect![[r#"
+        error: there is no output to merge; a merge needs one item at least
+    "#]],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_value_are_the_items_fault() {
+    for bytes in
+        [&[][..], &[0xc1], &[0xc6, 0xff, 0xff, 0xff, 0xff], &[0xdd, 0xff, 0xff, 0xff, 0xff]]
+    {
+        let error = reduced(&Reducer::Lines { file: name() }, &[ByteBuf::from(bytes)]).await;
+        let expected = "item 0: its output is not MessagePack; write it with the SDK";
+        assert_eq!(error.expect_err("refused").to_string(), expected);
+    }
+    let error = reduced(&Reducer::Lines { file: name() }, &[ByteBuf::from([1, 2])]).await;
+    let expected = "item 0: its output is not exactly one MessagePack value; write it once";
+    assert_eq!(error.expect_err("refused").to_string(), expected);
+}
+
+/// A store in which stage 0 of job 1 has these units settled, each with so many items' outputs.
+async fn settled(folder: &Folder, units: &[(ItemRange, Payload)]) -> SettledResults {
+    let job = JobId(1);
+    let stage = StageIndex(0);
+    let spec: JobSpec = wire::decode(&wire::encode(&crate::tests::job_spec())).expect("a job");
+    let at = Timestamp::ZERO;
+    let mut records = vec![Record::JobAccepted { job, submission: SubmissionId(1), spec, at }];
+    for (number, (items, outputs)) in (0..).zip(units) {
+        let attempt = AttemptId { unit: UnitId { job, number }, number: 1 };
+        let outcome = Outcome::Completed { outputs: outputs.clone() };
+        let block = Block {
+            stage,
+            first_unit: number,
+            units: 1,
+            items: *items,
+            unit_items: items.len() as u32,
+        };
+        let opinion = Opinion {
+            attempt,
+            worker: WorkerId([1; 32]),
+            answer: outcome.answer(),
+            class: outcome.class(),
+            cpu: std::time::Duration::ZERO,
+        };
+        records.push(Record::BlockCut { job, block });
+        records.push(Record::ResultAccepted { opinion, outcome });
+        records.push(Record::UnitSettled { stage, items: *items, attempt });
+    }
+    let (store, mut commits) = Store::open(folder.folder.path()).expect("opens");
+    store.commit(Sequence(1), records).await.expect("queued");
+    commits.next().await.expect("durable");
+    store.settled_results(job, stage)
+}
+
+fn numbers(start: u64, end: u64) -> (ItemRange, Vec<ByteBuf>) {
+    (ItemRange { start, end }, (start..end).map(|item| encode(&item)).collect())
+}
+
+#[tokio::test]
+async fn settled_units_become_one_output_wherever_their_bytes_are() {
+    let folder = folder();
+    let (small, inline) = numbers(0, 2);
+    let (large, outputs) = numbers(2, 300);
+    let encoded = Payload::encode_items(&outputs);
+    let blob = folder.blobs.put(encoded).await.expect("kept");
+    let units = [(small, Payload::Inline(inline)), (large, Payload::Blob(blob))];
+    let results = settled(&folder, &units).await;
+    let lines = Reducer::Lines { file: name() };
+    let outputs = reduce(&lines, 300, results, &folder.blobs, Bracketing).await.expect("reduced");
+    let expected: String = (0..300).map(|n| format!("{n}\n")).collect();
+    let bytes = folder.blobs.read(outputs[0].blob.hash).await.expect("held");
+    assert_eq!(String::from_utf8_lossy(&bytes), expected);
+}
+
+#[tokio::test]
+async fn missing_results_and_damaged_blobs_are_the_coordinators_fault() {
+    let lines = Reducer::Lines { file: name() };
+    let (first, outputs) = numbers(0, 2);
+    let (third, more) = numbers(3, 4);
+    let inline = (first, Payload::Inline(outputs.clone()));
+    let short = (first, Payload::Inline(outputs[..1].to_vec()));
+    let torn = folder().blobs.put("\u{2}").await.expect("kept");
+    let cases: [(Vec<(ItemRange, Payload)>, u64, &str); 4] = [
+        (vec![inline.clone()], 3, "item 2 has no settled result; the store is damaged"),
+        (
+            vec![inline, (third, Payload::Inline(more))],
+            4,
+            "item 2 has no settled result; the store is damaged",
+        ),
+        (
+            vec![short],
+            2,
+            "the settled result of unit-1.0 cannot be read back; the store is damaged",
+        ),
+        (vec![(first, Payload::Blob(torn))], 2, "is not held here"),
+    ];
+    for (units, items, expected) in cases {
+        let folder = folder();
+        let results = settled(&folder, &units).await;
+        let error = reduce(&lines, items, results, &folder.blobs, Bracketing).await;
+        let error = error.expect_err("damaged");
+        assert!(!error.is_of_job() && error.to_string().ends_with(expected), "{error}");
+    }
+}
+
+#[test]
+fn floats_in_text_read_back_to_the_same_bits() {
+    proptest::proptest!(|(value in proptest::num::f64::ANY)| {
+        let value: f64 = value;
+        let mut text = Vec::new();
+        let encoded = encode(&value);
+        json::write(&mut Reader::new(&encoded), &mut text).expect("a number");
+        let text = String::from_utf8(text).expect("text");
+        let read: f64 = text.trim_matches('"').parse().expect("a number");
+        proptest::prop_assert!(read.to_bits() == value.to_bits() || (read.is_nan() && value.is_nan()));
+    });
+}
+
+#[test]
+fn no_bytes_make_a_reader_panic() {
+    proptest::proptest!(|(bytes: Vec<u8>)| {
+        let mut text = Vec::new();
+        let _ = check_value(&bytes);
+        let _ = text::line(&bytes, &mut text);
+        let _ = Csv::default().render(&bytes, &mut text);
+    });
+}
