@@ -7,6 +7,7 @@
 //! that no more will come: a stream that ends without one was cut.
 
 use std::io;
+use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use gleaner_protocol::wire::{self, DecodeError, FRAME_HEADER_BYTES};
@@ -91,6 +92,7 @@ pub(crate) struct FrameReader<R> {
     buffer: BytesMut,
     begun_at: Option<Instant>,
     ended: bool,
+    time_max: fn(u64) -> Duration,
 }
 
 /// Writes frames of at most `bytes_max` each.
@@ -99,11 +101,13 @@ pub(crate) struct FrameWriter<W> {
     io: W,
     bytes_max: usize,
     buffer: BytesMut,
+    time_max: fn(u64) -> Duration,
 }
 
 impl<R: AsyncRead + Unpin> FrameReader<R> {
     pub(crate) fn new(io: R, bytes_max: usize) -> Self {
-        Self { io, bytes_max, buffer: BytesMut::new(), begun_at: None, ended: false }
+        let (buffer, time_max) = (BytesMut::new(), transfer_time_max);
+        Self { io, bytes_max, buffer, begun_at: None, ended: false, time_max }
     }
 
     /// The next message, or none once the peer has said that it was the last, or after an error.
@@ -147,8 +151,8 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         let message = wire::decode(&self.buffer[..bytes]);
         self.buffer.advance(bytes);
         self.begun_at = (!self.buffer.is_empty()).then(Instant::now);
-        if self.buffer.is_empty() && self.buffer.capacity() > BUFFER_BYTES_KEPT {
-            self.buffer = BytesMut::new();
+        if self.buffer.len() < BUFFER_BYTES_KEPT && self.buffer.capacity() > BUFFER_BYTES_KEPT {
+            self.buffer = BytesMut::from(self.buffer.as_ref());
         }
         Ok(message?)
     }
@@ -160,7 +164,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         let read = self.io.read_buf(&mut self.buffer);
         let read = match self.begun_at {
             None => read.await,
-            Some(begun_at) => timeout_at(begun_at + transfer_time_max(announced as u64), read)
+            Some(begun_at) => timeout_at(begun_at + (self.time_max)(announced as u64), read)
                 .await
                 .map_err(|_| ReceiveError::Stalled)?,
         };
@@ -174,7 +178,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
 
 impl<W: AsyncWrite + Unpin> FrameWriter<W> {
     pub(crate) fn new(io: W, bytes_max: usize) -> Self {
-        Self { io, bytes_max, buffer: BytesMut::new() }
+        Self { io, bytes_max, buffer: BytesMut::new(), time_max: transfer_time_max }
     }
 
     /// Takes a message to be sent with the next flush; waits only when much is unflushed already.
@@ -195,7 +199,7 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
     /// Sends what was fed. Cancel safe: the rest goes with the next flush.
     pub(crate) async fn flush(&mut self) -> Result<(), SendError> {
         self.drain().await?;
-        let deadline = Instant::now() + transfer_time_max(0);
+        let deadline = Instant::now() + (self.time_max)(0);
         in_time(deadline, self.io.flush()).await
     }
 
@@ -203,12 +207,12 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
     pub(crate) async fn close(&mut self) -> Result<(), SendError> {
         self.buffer.extend_from_slice(&END);
         self.flush().await?;
-        let deadline = Instant::now() + transfer_time_max(0);
+        let deadline = Instant::now() + (self.time_max)(0);
         in_time(deadline, self.io.shutdown()).await
     }
 
     async fn drain(&mut self) -> Result<(), SendError> {
-        let deadline = Instant::now() + transfer_time_max(self.buffer.len() as u64);
+        let deadline = Instant::now() + (self.time_max)(self.buffer.len() as u64);
         while !self.buffer.is_empty() {
             match in_time(deadline, self.io.write(&self.buffer)).await? {
                 0 => return Err(SendError::Lost(io::ErrorKind::WriteZero.into())),

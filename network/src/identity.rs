@@ -92,7 +92,10 @@ impl ProjectKey {
     /// When the record is another project's: nobody would accept it.
     pub fn sign(&self, record: &ProjectRecord) -> SignedProjectRecord {
         assert_eq!(record.project, self.id(), "a project signs its own records only");
-        let record = wire::encode(record);
+        self.sign_bytes(wire::encode(record))
+    }
+
+    pub(crate) fn sign_bytes(&self, record: Vec<u8>) -> SignedProjectRecord {
         let signature = self.0.sign(&SignedProjectRecord::signed_bytes(&record));
         let signature = signature.try_into().expect("an Ed25519 signature has 64 bytes");
         SignedProjectRecord { record, signature: Signature(signature) }

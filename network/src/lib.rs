@@ -35,3 +35,6 @@ pub use limits::{CONNECTIONS_MAX_DEFAULT, PORT_DEFAULT};
 pub use node::{IncomingStreams, Node, NodeConfig, OpenError, StartError};
 pub use record::{RecordError, verify_record};
 pub use work_stream::{WorkReceiver, WorkSender, WorkStream};
+
+#[cfg(test)]
+mod testing;

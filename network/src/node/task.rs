@@ -252,6 +252,10 @@ fn attempts_of(error: DialError, addresses: &[Multiaddr]) -> Vec<Attempt> {
             vec![attempt(&address, failure)]
         }
         DialError::LocalPeerId { address } => vec![attempt(&address, AttemptFailure::Itself)],
+        // The swarm leaves out the addresses it listens on itself.
+        DialError::NoAddresses => {
+            addresses.iter().map(|address| attempt(address, AttemptFailure::Itself)).collect()
+        }
         other => {
             let reason = other.to_string();
             let failure = AttemptFailure::Handshake { reason };
