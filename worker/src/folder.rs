@@ -1,0 +1,119 @@
+//! The worker's folder: what lies where, who may use it, and how a small file is replaced whole.
+//!
+//! ```text
+//! host.key          who this host is
+//! lock              held while a worker runs
+//! projects/         a file for each project joined
+//! results.db        results not yet acknowledged
+//! blobs/            modules, files and outputs by hash
+//! compiled/         compiled modules, the sandbox's
+//! ```
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// Why the worker's folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum FolderError {
+    /// Another worker uses it. A retry helps once that one has stopped.
+    #[error(
+        "another worker uses the folder {}; stop it, or give this one a folder of its own with \
+         --data", folder.display()
+    )]
+    InUse {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// Something in it cannot be read or written. A retry helps once the cause is mended.
+    #[error("cannot use {}: {source}", path.display())]
+    Io {
+        /// What.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// A worker's folder, locked for this process while this lives.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    root: PathBuf,
+    _lock: File,
+}
+
+impl Folder {
+    /// Creates the folder when it is not there, and locks it.
+    pub(crate) fn open(root: &Path) -> Result<Self, FolderError> {
+        create(root)?;
+        let path = root.join("lock");
+        let options = File::options().create(true).truncate(false).write(true).open(&path);
+        let lock = options.map_err(|source| FolderError::Io { path: path.clone(), source })?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { root: root.to_owned(), _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(FolderError::InUse { folder: root.to_owned() }),
+            Err(TryLockError::Error(source)) => Err(FolderError::Io { path, source }),
+        }
+    }
+
+    pub(crate) fn host_key(&self) -> PathBuf {
+        self.root.join("host.key")
+    }
+
+    pub(crate) fn results(&self) -> PathBuf {
+        self.root.join("results.db")
+    }
+
+    pub(crate) fn blobs(&self) -> PathBuf {
+        self.root.join("blobs")
+    }
+
+    pub(crate) fn compiled(&self) -> PathBuf {
+        self.root.join("compiled")
+    }
+}
+
+/// The folder of remembered projects below `root`; used without the lock, so that a project can be
+/// joined while a worker runs.
+pub(crate) fn projects(root: &Path) -> PathBuf {
+    root.join("projects")
+}
+
+/// Creates a folder and those above it; nothing when it is there.
+pub(crate) fn create(folder: &Path) -> Result<(), FolderError> {
+    fs::create_dir_all(folder).map_err(|source| FolderError::Io { path: folder.to_owned(), source })
+}
+
+/// Replaces the file at `path` by `bytes`: after a crash it is the old one or the new one, whole.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), FolderError> {
+    let write = || -> io::Result<()> {
+        let temporary = path.with_extension("new");
+        let mut file = File::create(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)?;
+        sync_parent(path)
+    };
+    write().map_err(|source| FolderError::Io { path: path.to_owned(), source })
+}
+
+/// Makes a rename in the folder of `path` last.
+pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_worker_is_refused_by_the_name_of_the_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = Folder::open(folder.path()).unwrap();
+        let error = Folder::open(folder.path()).unwrap_err().to_string();
+        assert!(error.contains(&folder.path().display().to_string()), "{error}");
+        assert!(error.contains("--data"), "{error}");
+        drop(first);
+        Folder::open(folder.path()).unwrap();
+    }
+}

@@ -1,0 +1,90 @@
+use std::sync::Mutex;
+
+use gleaner_protocol::{
+    BlobHash, Epoch, ItemRange, JobId, LeaseClaims, LeaseKey, Outcome, StageIndex, UnitId, WorkerId,
+};
+
+use super::*;
+
+const PROJECT: ProjectId = ProjectId([1; 32]);
+
+fn key(unit: u64) -> AttemptKey {
+    let unit = UnitId { job: JobId(1), number: unit };
+    AttemptKey { project: PROJECT, attempt: AttemptId { unit, number: 1 } }
+}
+
+fn result(unit: u64) -> UnitResult {
+    let claims = LeaseClaims {
+        worker: WorkerId([1; 32]),
+        attempt: key(unit).attempt,
+        stage: StageIndex(0),
+        items: ItemRange { start: 0, end: 1 },
+        input: BlobHash([2; 32]),
+        epoch: Epoch(1),
+    };
+    let token = LeaseKey::new([3; 32]).seal(&claims);
+    let outcome = Outcome::Failed { item: unit, message: "x".repeat(2_000) };
+    UnitResult { claims, token, outcome, cpu: Duration::from_millis(5), log: "said".into() }
+}
+
+/// A journal, what was left in it, and where its reports go.
+fn open(path: &Path) -> (Journal, Vec<u64>, mpsc::Receiver<(AttemptKey, Place)>) {
+    let (reports, reported) = mpsc::channel();
+    let (journal, left) =
+        Journal::open(path, move |key, place| reports.send((key, place)).unwrap_or(())).unwrap();
+    for (project, found) in &left {
+        assert_eq!((project, found), (&PROJECT, &result(found.claims.attempt.unit.number)));
+    }
+    (journal, left.iter().map(|(_, r)| r.claims.attempt.unit.number).collect(), reported)
+}
+
+#[test]
+fn results_are_there_after_a_restart_until_they_are_forgotten() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("results.db");
+    let (journal, left, reported) = open(&path);
+    assert!(left.is_empty());
+    for unit in 0..3 {
+        journal.keep(key(unit), Arc::new(result(unit)));
+        assert_eq!(reported.recv().unwrap(), (key(unit), Place::Disk));
+    }
+    journal.forget(key(1));
+    let (found, read) = mpsc::channel();
+    let then = Box::new(move |results| drop(found.send(results)));
+    journal.read(vec![key(0), key(1), key(7)], then);
+    assert_eq!(read.recv().unwrap(), [result(0)]);
+    drop(journal);
+    let (_journal, left, _) = open(&path);
+    assert_eq!(left, [0, 2]);
+}
+
+#[test]
+fn a_result_that_the_disk_does_not_take_stays_in_memory_and_is_tried_again() {
+    let database = Connection::open_in_memory().unwrap();
+    prepare(&database).unwrap();
+    let used: u32 = database.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
+    database.pragma_update(None, "max_page_count", used).unwrap();
+    let reports = Arc::new(Mutex::new(Vec::new()));
+    let told = Arc::clone(&reports);
+    let on_kept = Box::new(move |key, place| told.lock().unwrap().push((key, place)));
+    let mut writer = Writer { database, unwritten: BTreeMap::new(), on_kept };
+    let keep = |unit| BTreeMap::from([(key(unit), Some(Arc::new(result(unit))))]);
+    // The last page takes no more than two of these.
+    assert!((0..4).map(|unit| writer.commit(keep(unit))).last().unwrap());
+    assert_eq!(reports.lock().unwrap().last(), Some(&(key(3), Place::Memory)));
+    assert_eq!(writer.read(key(3)), Some(result(3)));
+    writer.database.pragma_update(None, "max_page_count", 1_000).unwrap();
+    assert!(!writer.commit(BTreeMap::new()));
+    assert!(writer.unwritten.is_empty());
+    assert_eq!(writer.read(key(3)), Some(result(3)));
+    assert_eq!(reports.lock().unwrap().len(), 4, "each result is reported once");
+}
+
+#[test]
+fn a_database_of_a_later_version_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("results.db");
+    Connection::open(&path).unwrap().pragma_update(None, "user_version", SCHEMA + 1).unwrap();
+    let error = Journal::open(&path, |_, _| {}).unwrap_err();
+    assert!(matches!(error, JournalError::Later { .. }), "{error}");
+}
