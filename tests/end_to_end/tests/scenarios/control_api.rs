@@ -33,7 +33,7 @@ fn every_route_wants_its_token_its_host_and_no_foreign_origin() -> Result<()> {
                 403,
                 request().header("Host", "example.org").header("Authorization", &bearer),
             ),
-            ("no host", 400, request().header("Authorization", &bearer)),
+            ("no host", 403, request().header("Authorization", &bearer)),
             (
                 "a foreign origin",
                 403,
@@ -47,11 +47,8 @@ fn every_route_wants_its_token_its_host_and_no_foreign_origin() -> Result<()> {
         ];
         for (what, expected, request) in cases {
             let reply = request.send(&address)?;
-            ensure!(
-                (400..500).contains(&reply.status),
-                "{method} {path} with {what}: {} instead of {expected}",
-                reply.status
-            );
+            let status = reply.status;
+            ensure!(status == expected, "{method} {path} with {what}: {status}, not {expected}");
             ensure!(!reply.headers.contains("access-control-allow"), "{path} allows other origins");
         }
     }
@@ -73,10 +70,14 @@ fn results_are_attachments_that_no_browser_runs() -> Result<()> {
     swarm.wait_for_end(&job)?;
     let reply = swarm.get(&format!("/v1/jobs/{job}/output/s/page.html"))?;
     ensure!(reply.status == 200 && reply.body == b"[0][1][2]", "it is answered with {reply:?}");
-    for header in ["content-disposition: attachment", "content-security-policy: ", "sandbox"] {
+    let expected = [
+        "content-disposition: attachment",
+        "content-security-policy: sandbox",
+        "x-content-type-options: nosniff",
+    ];
+    for header in expected {
         ensure!(reply.headers.contains(header), "no {header:?} in {}", reply.headers);
     }
-    ensure!(reply.headers.contains("x-content-type-options: nosniff"), "{}", reply.headers);
     swarm.stop()
 }
 
