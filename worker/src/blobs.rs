@@ -29,7 +29,7 @@ pub(crate) enum BlobError {
     TooLarge { bytes: u64, max: u64 },
     /// It could not be fetched.
     #[error(transparent)]
-    Fetch(#[from] FetchError),
+    Fetch(Box<FetchError>),
     /// It could not be written.
     #[error("cannot write {}: {source}", path.display())]
     Write { path: PathBuf, source: io::Error },
@@ -195,7 +195,8 @@ impl Blobs {
         blob: BlobRef,
     ) -> Result<Pinned, BlobError> {
         let _promise = self.make_room(blob.bytes)?;
-        node.fetch_blob(peer, blob, &self.path(blob.hash)).await?;
+        let fetched = node.fetch_blob(peer, blob, &self.path(blob.hash)).await;
+        fetched.map_err(|error| BlobError::Fetch(Box::new(error)))?;
         Ok(self.admit(blob))
     }
 

@@ -44,7 +44,7 @@ pub(crate) struct SlotJob {
 }
 
 enum Command {
-    Run(SlotJob, Instant),
+    Run(Box<SlotJob>, Instant),
     Suspend,
     Resume,
 }
@@ -80,7 +80,7 @@ impl SlotHandle {
 
     pub(crate) fn run(&self, job: SlotJob) {
         self.face().pipe.push_back(job.key.attempt);
-        self.send(Command::Run(job, Instant::now()));
+        self.send(Command::Run(Box::new(job), Instant::now()));
     }
 
     pub(crate) fn suspend(&self) {
@@ -143,7 +143,7 @@ impl Server {
                 biased;
                 command = commands.recv() => match command {
                     Some(Command::Run(job, given_at)) => {
-                        running.push(Box::pin(self.compute(&slot, job, given_at)));
+                        running.push(Box::pin(self.compute(&slot, *job, given_at)));
                     }
                     Some(Command::Suspend) => slot.suspend(),
                     Some(Command::Resume) => slot.resume(),

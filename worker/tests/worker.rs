@@ -3,6 +3,8 @@
 //! The test program is its own slot program: with `slot` or `compile` as the first argument it is
 //! what a worker starts, with `work` a worker process that a test can kill.
 
+#![allow(clippy::unwrap_used, reason = "a test says where it failed")]
+
 #[path = "worker/coordinator.rs"]
 mod coordinator;
 #[path = "worker/scenarios.rs"]
