@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 
+mod bench;
 mod checks;
 mod demo;
 mod guest_toolchain;
@@ -39,6 +40,15 @@ enum Chore {
     },
     /// Compile the example tasks to WebAssembly.
     Jobs,
+    /// Measure what the platform costs for a unit.
+    Bench {
+        /// How the program is built.
+        #[arg(long, value_enum, default_value = "release")]
+        build: bench::Build,
+        /// How many units.
+        #[arg(long, default_value_t = 50_000)]
+        units: u64,
+    },
 }
 
 fn main() -> ExitCode {
@@ -59,5 +69,6 @@ fn run(chore: Chore) -> Result<()> {
         Chore::Lint => checks::lint(&workspace),
         Chore::Soak { kills, cases } => checks::soak(&workspace, kills, cases),
         Chore::Jobs => jobs::build(&workspace),
+        Chore::Bench { build, units } => bench::run(&workspace, build, units),
     }
 }
