@@ -37,7 +37,7 @@ pub enum Upload {
 ///
 /// # Errors
 /// When it cannot be read, or is no ordinary file.
-pub(crate) fn hash_file(path: &Path) -> io::Result<BlobRef> {
+pub fn hash_file(path: &Path) -> io::Result<BlobRef> {
     let file = File::open(path)?;
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("it is not an ordinary file"));

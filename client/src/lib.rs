@@ -15,7 +15,7 @@ mod connection;
 mod error;
 mod submission;
 
-pub use blobs::Upload;
+pub use blobs::{Upload, hash_file};
 pub use client::Client;
 pub use error::{ClientError, JobFileError, OpenError};
 pub use submission::{JobFile, LocalBlob, PreparedJob, new_submission_id};

@@ -54,6 +54,7 @@ use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
 pub use self::error::{ManifestError, ManifestProblem, QuantityKind};
+pub use self::quantity::parse_duration;
 use self::section::{Entry, Section};
 use self::stage::StagePlan;
 use crate::limits::{ATTEMPTS_MAX, QUORUM_MAX, STAGES_MAX};

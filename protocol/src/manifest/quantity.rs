@@ -20,7 +20,7 @@ pub(super) fn parse_size(text: &str) -> Option<u64> {
 }
 
 /// The length of a duration such as `10 min`; saturates where 64 bits of seconds end.
-pub(super) fn parse_duration(text: &str) -> Option<Duration> {
+pub fn parse_duration(text: &str) -> Option<Duration> {
     parse(text, &DURATIONS).map(Duration::from_secs)
 }
 

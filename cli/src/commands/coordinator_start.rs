@@ -1,0 +1,61 @@
+//! `gleaner coordinator start`.
+
+use anyhow::{Context as _, Result};
+use gleaner_client::Client;
+use gleaner_coordinator::{Config, Coordinator};
+use serde_json::json;
+
+use super::Context;
+use crate::arguments::CoordinatorStart;
+use crate::failure::Exit;
+use crate::signals::StopRequests;
+
+/// Runs the coordinator until it is asked to stop.
+pub async fn run(context: &Context, arguments: CoordinatorStart) -> Result<Exit> {
+    let mut stop = StopRequests::listen()?;
+    let data = context.coordinator_data();
+    let mut config = Config::new(data, context.program.clone());
+    config.port = arguments.port.unwrap_or(config.port);
+    config.api_port = arguments.api_port.unwrap_or(config.api_port);
+    config.mdns = !(arguments.reach.no_mdns || arguments.reach.loopback);
+    config.loopback_only = arguments.reach.loopback;
+    let mut coordinator = gleaner_coordinator::start(config).await?;
+    introduce(context, &coordinator).await?;
+    let ended = tokio::select! {
+        ended = coordinator.stopped() => ended,
+        asked = stop.next() => {
+            asked?;
+            context.printer.note("stopping; once more ends it at once");
+            stop.or_at_once(coordinator.stop()).await;
+            return Ok(Exit::Done);
+        }
+    };
+    ended.context("the coordinator ended")?;
+    Ok(Exit::Done)
+}
+
+async fn introduce(context: &Context, coordinator: &Coordinator) -> Result<()> {
+    let project = Client::open(&context.coordinator_data())?.project().await?;
+    let fingerprint = project.project.fingerprint();
+    let (addresses, api) = (coordinator.addresses(), coordinator.api_address());
+    let value = json!({
+        "project": project.project,
+        "fingerprint": fingerprint,
+        "name": project.name,
+        "addresses": addresses,
+        "api_address": api,
+        "data": context.coordinator_data(),
+    });
+    context.printer.result(&value, || {
+        let mut lines = vec![
+            format!("project      {} ({})", project.name, project.operator),
+            format!("fingerprint  {fingerprint}"),
+            format!("data         {}", context.coordinator_data().display()),
+            format!("control API  http://{api}"),
+        ];
+        lines.extend(addresses.iter().map(|address| format!("listening    {address}")));
+        lines.push("next: gleaner coordinator invite, and gleaner submit JOB.toml".into());
+        lines
+    })?;
+    Ok(())
+}

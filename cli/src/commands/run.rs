@@ -1,0 +1,157 @@
+//! `gleaner run`: a coordinator and a worker of its own, for one job, in one process.
+//!
+//! The parts are the same as anywhere else, so the bytes are the same too. Their data is in a
+//! temporary folder that goes with them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use gleaner_client::{Client, PreparedJob, new_submission_id};
+use gleaner_coordinator::{Coordinator, InitOptions};
+use gleaner_protocol::Ticket;
+use gleaner_protocol::api::JobState;
+use gleaner_worker::Worker;
+
+use super::Context;
+use super::prepare::prepare;
+use super::results::{Overwrite, fetch, listing};
+use super::watch::{conclude, follow};
+use crate::arguments::Run;
+use crate::failure::{Exit, Hinted};
+use crate::printer::Form;
+use crate::signals::StopRequests;
+
+/// The worker joins at once or never.
+const TICKET_VALID: Duration = Duration::from_secs(60 * 60);
+
+/// Runs a job here, and puts its output into a folder.
+pub async fn run(context: &Context, arguments: Run) -> Result<Exit> {
+    let prepared = prepare(&arguments.manifest)?;
+    let folder =
+        arguments.output.unwrap_or_else(|| PathBuf::from(format!("{}-output", prepared.spec.name)));
+    let overwrite = if arguments.force { Overwrite::Allow } else { Overwrite::Refuse };
+    refuse_occupied(&folder, overwrite)?;
+    let mut stop = StopRequests::listen()?;
+    let data = tempfile::tempdir().context("cannot make a temporary folder")?;
+    let mut swarm = Swarm::start(data.path(), &context.program, arguments.slots).await?;
+    let ended = tokio::select! {
+        computed = compute(context, &swarm.client, &prepared, &folder, overwrite) => {
+            Ended::Computed(computed)
+        }
+        ended = swarm.coordinator.stopped() => Ended::Coordinator(ended.map_err(Into::into)),
+        ended = swarm.worker.stopped() => Ended::Worker(ended.map_err(Into::into)),
+        asked = stop.next() => Ended::Computed(asked.and_then(|()| {
+            let line = format!("{} was interrupted", prepared.spec.name);
+            Err(Hinted::new(line, "nothing was kept; run it again".into()).into())
+        })),
+    };
+    let Swarm { coordinator, worker, .. } = swarm;
+    match ended {
+        Ended::Computed(computed) => {
+            let stopping = async {
+                worker.stop().await;
+                coordinator.stop().await;
+            };
+            stop.or_at_once(stopping).await;
+            computed
+        }
+        Ended::Coordinator(ended) => {
+            stop.or_at_once(worker.stop()).await;
+            Err(too_early(ended, "coordinator"))
+        }
+        Ended::Worker(ended) => {
+            stop.or_at_once(coordinator.stop()).await;
+            Err(too_early(ended, "worker"))
+        }
+    }
+}
+
+/// What came to its end first.
+enum Ended {
+    /// The job, or the wish to compute it.
+    Computed(Result<Exit>),
+    /// The coordinator, which should have outlived the job.
+    Coordinator(Result<()>),
+    /// The worker, which should have outlived the job.
+    Worker(Result<()>),
+}
+
+fn too_early(ended: Result<()>, part: &str) -> anyhow::Error {
+    match ended {
+        Ok(()) => anyhow::anyhow!("the {part} ended before the job"),
+        Err(error) => error.context(format!("the {part} ended before the job")),
+    }
+}
+
+/// What a job has for itself.
+struct Swarm {
+    coordinator: Coordinator,
+    worker: Worker,
+    client: Client,
+}
+
+impl Swarm {
+    async fn start(data: &Path, program: &Path, slots: Option<u32>) -> Result<Self> {
+        let coordinator_data = data.join("coordinator");
+        let options = InitOptions {
+            name: "run".into(),
+            operator: "this user".into(),
+            purpose: "one job on this machine".into(),
+        };
+        gleaner_coordinator::init(&coordinator_data, options)?;
+        let mut config =
+            gleaner_coordinator::Config::new(coordinator_data.clone(), program.to_owned());
+        (config.port, config.api_port) = (0, 0);
+        (config.mdns, config.loopback_only) = (false, true);
+        let coordinator = gleaner_coordinator::start(config).await?;
+
+        let client = Client::open(&coordinator_data)?;
+        let ticket: Ticket = client.invite(TICKET_VALID).await?.ticket.parse()?;
+        let worker_data = data.join("worker");
+        gleaner_worker::join(&worker_data, &ticket)?;
+        let mut config = gleaner_worker::Config::new(&worker_data, program);
+        config.slots = slots.unwrap_or(config.slots);
+        (config.mdns, config.loopback_only) = (false, true);
+        let worker = gleaner_worker::start(config).await?;
+        Ok(Self { coordinator, worker, client })
+    }
+}
+
+async fn compute(
+    context: &Context,
+    client: &Client,
+    prepared: &PreparedJob,
+    folder: &Path,
+    overwrite: Overwrite,
+) -> Result<Exit> {
+    let job = client.submit_prepared(prepared, new_submission_id()).await?;
+    let view = follow(client, &context.printer, job).await?;
+    if view.state != JobState::Done {
+        return conclude(&context.printer, &view);
+    }
+    let fetched = fetch(client, job, folder, overwrite).await?;
+    if context.printer.form() == Form::Text {
+        conclude(&context.printer, &view)?;
+    }
+    context.printer.result(&fetched, || listing(&fetched))?;
+    Ok(Exit::Done)
+}
+
+/// Computing for hours and then not being allowed to write would lose it all.
+fn refuse_occupied(folder: &Path, overwrite: Overwrite) -> Result<()> {
+    let is_occupied = match fs::read_dir(folder) {
+        Ok(mut entries) => entries.next().is_some(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
+        Err(error) => {
+            return Err(error).with_context(|| format!("cannot use the folder {folder:?}"));
+        }
+    };
+    if !is_occupied || overwrite == Overwrite::Allow {
+        return Ok(());
+    }
+    let line = format!("the folder {folder:?} is not empty");
+    let hint = "choose another folder with -o DIR, or put the output into it with --force";
+    Err(Hinted::new(line, hint.into()).into())
+}

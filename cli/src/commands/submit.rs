@@ -1,0 +1,27 @@
+//! `gleaner submit`.
+
+use anyhow::Result;
+use gleaner_client::new_submission_id;
+use gleaner_protocol::api::SubmitReply;
+
+use super::Context;
+use super::prepare::prepare;
+use super::watch::{conclude, follow};
+use crate::arguments::Submit;
+use crate::failure::Exit;
+
+/// Checks a job here, hands it to the coordinator, and follows it if asked to.
+pub async fn run(context: &Context, arguments: Submit) -> Result<Exit> {
+    let prepared = prepare(&arguments.manifest)?;
+    let client = context.client()?;
+    let job = client.submit_prepared(&prepared, new_submission_id()).await?;
+    if arguments.wait {
+        context.printer.note(&format!("{job} is submitted"));
+        let view = follow(&client, &context.printer, job).await?;
+        return conclude(&context.printer, &view);
+    }
+    context.printer.result(&SubmitReply { job }, || {
+        vec![format!("{job} is submitted; follow it with `gleaner watch {job}`")]
+    })?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,117 @@
+//! How a failure is told: one line, one hint, one exit code.
+
+use std::process::ExitCode;
+
+use gleaner_client::{ClientError, JobFileError, OpenError};
+
+/// How the program ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Everything asked for was done.
+    Done = 0,
+    /// The operation failed.
+    Failed = 1,
+    /// The command line is wrong.
+    Usage = 2,
+    /// The job failed.
+    JobFailed = 3,
+    /// The job was cancelled.
+    JobCancelled = 4,
+    /// The coordinator cannot be reached.
+    Unreachable = 5,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// An error of the commands' own, with what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("{line}")]
+pub struct Hinted {
+    line: String,
+    hint: String,
+}
+
+impl Hinted {
+    /// `line` names what, where and the limit; `hint` says what to do.
+    pub fn new(line: String, hint: String) -> Self {
+        Self { line, hint }
+    }
+}
+
+/// A failure as it is printed.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Failure {
+    pub line: String,
+    pub hint: Option<String>,
+    pub exit: Exit,
+}
+
+/// `error` and its causes in one line, with the first hint that one of them has.
+pub fn describe(error: &anyhow::Error) -> Failure {
+    let mut line = String::new();
+    for cause in error.chain() {
+        let words = cause.to_string();
+        // Some errors quote their cause; it is not said twice.
+        if line.is_empty() {
+            line = words;
+        } else if !line.contains(&words) {
+            line = format!("{line}: {words}");
+        }
+    }
+    let lost = error.chain().any(is_unreachable);
+    let exit = if lost { Exit::Unreachable } else { Exit::Failed };
+    Failure { line, hint: error.chain().find_map(hint), exit }
+}
+
+fn is_unreachable(error: &(dyn std::error::Error + 'static)) -> bool {
+    error.is::<OpenError>()
+        || error.downcast_ref::<ClientError>().is_some_and(|error| {
+            error.is_connection_loss() || matches!(error, ClientError::Open(_))
+        })
+}
+
+fn hint(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    if let Some(error) = error.downcast_ref::<Hinted>() {
+        return Some(error.hint.clone());
+    }
+    if let Some(error) = error.downcast_ref::<ClientError>() {
+        return error.hint();
+    }
+    if let Some(error) = error.downcast_ref::<OpenError>() {
+        return Some(error.hint());
+    }
+    error.downcast_ref::<JobFileError>().map(JobFileError::hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::*;
+
+    #[test]
+    fn causes_are_told_once_and_a_hint_is_found_among_them() {
+        let cause = Hinted::new("the disk is full".into(), "make room".into());
+        let error = anyhow::Error::from(cause).context("cannot write x: the disk is full");
+        assert_eq!(
+            describe(&error),
+            Failure {
+                line: "cannot write x: the disk is full".into(),
+                hint: Some("make room".into()),
+                exit: Exit::Failed
+            }
+        );
+        let error = anyhow!("no entry").context("cannot read y");
+        assert_eq!(describe(&error).line, "cannot read y: no entry");
+    }
+
+    #[test]
+    fn a_coordinator_that_is_not_there_has_its_own_code() {
+        let error = OpenError::NotRunning { folder: "d".into() };
+        assert_eq!(describe(&error.into()).exit, Exit::Unreachable);
+    }
+}

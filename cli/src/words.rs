@@ -1,0 +1,276 @@
+//! Jobs, stages and files in words. Pure: data in, lines out.
+
+use std::time::Duration;
+
+use gleaner_protocol::api::{JobState, JobView, StageState, StageView};
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, Unit};
+
+/// The jobs as a table.
+pub fn jobs(jobs: &[JobView]) -> Vec<String> {
+    if jobs.is_empty() {
+        return vec!["no jobs yet".into()];
+    }
+    let head = ["job", "name", "state", "submitted", "items"].map(String::from).to_vec();
+    let row = |job: &JobView| {
+        let (job_id, state) = (job.job.to_string(), job_state(job.state).to_owned());
+        vec![job_id, job.name.clone(), state, local_time(&job.submitted_at), job_items(job)]
+    };
+    table(&[vec![head], jobs.iter().map(row).collect()].concat())
+}
+
+/// A job with its stages.
+pub fn job(job: &JobView) -> Vec<String> {
+    let mut times = format!("submitted {}", local_time(&job.submitted_at));
+    if let Some(ended_at) = &job.ended_at {
+        times = format!("{times}, ended {}", local_time(ended_at));
+    }
+    let mut lines = vec![format!("{}  {}  {}", job.job, job.name, job_state(job.state)), times];
+    if let Some(failure) = &job.failure {
+        lines.push(format!("it failed: {failure}"));
+    }
+    let head = ["stage", "state", "items", "units", "running", "retried", "CPU"];
+    let head = head.map(String::from).to_vec();
+    let row = |stage: &StageView| {
+        vec![
+            stage.name.clone(),
+            stage_state(stage.state).to_owned(),
+            items(stage),
+            stage.units_settled.to_string(),
+            stage.attempts_leased.to_string(),
+            stage.attempts_inconclusive.to_string(),
+            format!("{:.1} s", stage.cpu_seconds),
+        ]
+    };
+    lines.push(String::new());
+    lines.extend(table(&[vec![head], job.stages.iter().map(row).collect()].concat()));
+    lines
+}
+
+/// How a job ended, or that it has not, in one line.
+pub fn ending(job: &JobView) -> String {
+    let settled: u64 = job.stages.iter().map(|stage| stage.items_settled).sum();
+    let cpu: f64 = job.stages.iter().map(|stage| stage.cpu_seconds).sum();
+    match job.state {
+        JobState::Done => {
+            let took = job.ended_at.as_deref().and_then(|end| elapsed(&job.submitted_at, end));
+            let took = took.map(|took| format!(" in {}", span(took))).unwrap_or_default();
+            format!("{} is done: {settled} items{took}, {cpu:.1} s of CPU", job.job)
+        }
+        JobState::Failed => {
+            let reason = job.failure.as_deref().unwrap_or("the coordinator does not say why");
+            format!("{} failed: {reason}", job.job)
+        }
+        JobState::Cancelled => format!("{} was cancelled", job.job),
+        JobState::Running => format!("{} is running: {}", job.job, job_items(job)),
+    }
+}
+
+/// Where a stage stands in a few words.
+pub fn stage(stage: &StageView) -> String {
+    match stage.state {
+        StageState::Blocked => "waits for an earlier stage".into(),
+        StageState::Open => format!("{} items, {}", items(stage), attempts(stage)),
+        StageState::Reducing => format!("{} items settled, output is put together", items(stage)),
+        StageState::Done => format!("done, {} items", stage.items_settled),
+    }
+}
+
+/// What runs of a stage now.
+pub fn attempts(stage: &StageView) -> String {
+    match (stage.attempts_leased, stage.attempts_inconclusive) {
+        (0, 0) => "no worker has units of it".into(),
+        (leased, 0) => format!("{leased} running"),
+        (leased, retried) => format!("{leased} running, {retried} retried"),
+    }
+}
+
+/// A stage's progress in a line; `settled` of its items were seen to be settled in `time`.
+pub fn progress(view: &StageView, settled: u64, time: Duration) -> String {
+    let mut line = format!("{}: {}", view.name, stage(view));
+    let rate = settled as f64 / time.as_secs_f64();
+    if view.state == StageState::Open && settled > 0 && rate.is_finite() {
+        line = format!("{line}, {rate:.1}/s");
+        if let Some(items) = view.items {
+            let left = items.saturating_sub(view.items_settled) as f64 / rate;
+            let left = Duration::try_from_secs_f64(left).unwrap_or(Duration::MAX);
+            line = format!("{line}, {} left", span(left));
+        }
+    }
+    line
+}
+
+/// A duration for people: two units at most.
+pub fn span(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0..60 => format!("{:.1} s", duration.as_secs_f64()),
+        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        3600..86_400 => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+        _ => format!("{} d {} h", seconds / 86_400, seconds % 86_400 / 3600),
+    }
+}
+
+/// A time of the API's (RFC 3339, UTC) in local time, or as it came when it is none.
+pub fn local_time(text: &str) -> String {
+    local_time_in(text, TimeZone::system())
+}
+
+/// Rows as lines, each column as wide as its widest cell.
+pub fn table(rows: &[Vec<String>]) -> Vec<String> {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max()
+    };
+    let widths: Vec<_> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect()
+}
+
+fn local_time_in(text: &str, zone: TimeZone) -> String {
+    let Ok(time) = text.parse::<Timestamp>() else { return text.to_owned() };
+    time.to_zoned(zone).strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+fn elapsed(start: &str, end: &str) -> Option<Duration> {
+    let (start, end) = (start.parse::<Timestamp>().ok()?, end.parse::<Timestamp>().ok()?);
+    let seconds = end.since(start).ok()?.total(Unit::Second).ok()?;
+    Duration::try_from_secs_f64(seconds).ok()
+}
+
+fn job_items(job: &JobView) -> String {
+    let settled: u64 = job.stages.iter().map(|stage| stage.items_settled).sum();
+    let known = job.stages.iter().map(|stage| stage.items).sum::<Option<u64>>();
+    match known {
+        Some(items) => format!("{settled} of {items}"),
+        None => format!("{settled} of ?"),
+    }
+}
+
+fn items(stage: &StageView) -> String {
+    match stage.items {
+        Some(items) => format!("{} of {items}", stage.items_settled),
+        None => format!("{} of ?", stage.items_settled),
+    }
+}
+
+fn job_state(state: JobState) -> &'static str {
+    match state {
+        JobState::Running => "running",
+        JobState::Done => "done",
+        JobState::Failed => "failed",
+        JobState::Cancelled => "cancelled",
+    }
+}
+
+fn stage_state(state: StageState) -> &'static str {
+    match state {
+        StageState::Blocked => "blocked",
+        StageState::Open => "open",
+        StageState::Reducing => "reducing",
+        StageState::Done => "done",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+    use gleaner_protocol::JobId;
+
+    use super::*;
+
+    fn view(state: JobState) -> JobView {
+        let search = StageView {
+            name: "search".into(),
+            state: StageState::Open,
+            items: Some(2001),
+            items_settled: 1200,
+            units_settled: 150,
+            attempts_leased: 2,
+            attempts_inconclusive: 1,
+            cpu_seconds: 12.34,
+        };
+        let report = StageView {
+            name: "report".into(),
+            state: StageState::Blocked,
+            items: None,
+            items_settled: 0,
+            units_settled: 0,
+            attempts_leased: 0,
+            attempts_inconclusive: 0,
+            cpu_seconds: 0.0,
+        };
+        JobView {
+            job: JobId(7),
+            name: "planets".into(),
+            state,
+            version: 3,
+            submitted_at: "2026-11-22T14:00:00Z".into(),
+            ended_at: state.is_final().then(|| "2026-11-22T14:01:05Z".into()),
+            failure: (state == JobState::Failed).then(|| "item 3 trapped".into()),
+            stages: vec![search, report],
+        }
+    }
+
+    fn check(lines: &[String], expected: Expect) {
+        let local = local_time("2026-11-22T14:00:00Z");
+        expected.assert_eq(&lines.join("\n").replace(&local, "LOCAL TIME"));
+    }
+
+    #[test]
+    fn jobs_are_a_table() {
+        check(&jobs(&[]), expect!["no jobs yet"]);
+        check(&jobs(&[view(JobState::Running)]), expect![[r#"
+            job    name     state    submitted            items
+            job-7  planets  running  LOCAL TIME  1200 of ?"#]]);
+    }
+
+    #[test]
+    fn a_job_tells_of_its_stages() {
+        check(&job(&view(JobState::Running)), expect![[r#"
+            job-7  planets  running
+            submitted LOCAL TIME
+
+            stage   state    items         units  running  retried  CPU
+            search  open     1200 of 2001  150    2        1        12.3 s
+            report  blocked  0 of ?        0      0        0        0.0 s"#]]);
+    }
+
+    #[test]
+    fn an_ending_is_one_line() {
+        check(&[ending(&view(JobState::Done))], expect!["job-7 is done: 1200 items in 1 min 5 s, 12.3 s of CPU"]);
+        check(&[ending(&view(JobState::Failed))], expect!["job-7 failed: item 3 trapped"]);
+        check(&[ending(&view(JobState::Cancelled))], expect!["job-7 was cancelled"]);
+        check(&[ending(&view(JobState::Running))], expect!["job-7 is running: 1200 of ?"]);
+    }
+
+    #[test]
+    fn progress_has_rate_and_time_left_once_they_are_known() {
+        let [search, report] = &view(JobState::Running).stages[..] else { panic!("two stages") };
+        let minute = Duration::from_secs(60);
+        check(&[progress(search, 600, minute)], expect!["search: 1200 of 2001 items, 2 running, 1 retried, 10.0/s, 1 min 20 s left"]);
+        check(&[progress(search, 0, Duration::ZERO)], expect!["search: 1200 of 2001 items, 2 running, 1 retried"]);
+        check(&[progress(report, 0, minute)], expect!["report: waits for an earlier stage"]);
+    }
+
+    #[test]
+    fn spans_have_two_units_at_most() {
+        let spans = [0, 59, 61, 3700, 90_000].map(|seconds| span(Duration::from_secs(seconds)));
+        check(&spans, expect![[r#"
+            0.0 s
+            59.0 s
+            1 min 1 s
+            1 h 1 min
+            1 d 1 h"#]]);
+    }
+
+    #[test]
+    fn times_are_local_and_what_is_no_time_stays() {
+        let zone = TimeZone::fixed(jiff::tz::offset(2));
+        assert_eq!(local_time_in("2026-11-22T23:00:00Z", zone.clone()), "2026-11-23 01:00:00");
+        assert_eq!(local_time_in("soon", zone), "soon");
+    }
+}

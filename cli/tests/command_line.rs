@@ -1,0 +1,203 @@
+//! The program as a process, where no server is needed.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic wherever something is not as it set up")]
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use expect_test::{Expect, expect};
+use tempfile::TempDir;
+
+/// A module, but no task's.
+const EMPTY_MODULE: &[u8] = b"\0asm\x01\0\0\0";
+
+const MANIFEST: &str = "[job]\nname = \"a\"\n[[stage]]\nname = \"s\"\nmodule = \"m.wasm\"\n\
+                        range = { field = \"i\", end = 3 }\nreduce = \"lines\"\n";
+
+fn gleaner(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_gleaner"))
+        .args(arguments)
+        .current_dir(folder)
+        .env_clear()
+        .env("GLEANER_DATA", "data")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+/// The exit code and what was said, with the folder's own name left out.
+fn answer(folder: &Path, arguments: &[&str]) -> String {
+    let output = gleaner(folder, arguments);
+    let code = output.status.code().unwrap();
+    let out = String::from_utf8(output.stdout).unwrap();
+    let err = String::from_utf8(output.stderr).unwrap();
+    format!("{code}\n{out}{err}").replace(folder.to_str().unwrap(), "FOLDER")
+}
+
+fn check(folder: &Path, arguments: &[&str], expected: Expect) {
+    expected.assert_eq(&answer(folder, arguments));
+}
+
+fn folder_with(files: &[(&str, &[u8])]) -> TempDir {
+    let folder = TempDir::new().unwrap();
+    for (name, bytes) in files {
+        fs::write(folder.path().join(name), bytes).unwrap();
+    }
+    folder
+}
+
+#[test]
+fn every_command_explains_itself_with_an_example() {
+    let folder = folder_with(&[]);
+    let commands: [&[&str]; 16] = [
+        &[],
+        &["coordinator"],
+        &["coordinator", "init"],
+        &["coordinator", "start"],
+        &["coordinator", "invite"],
+        &["worker"],
+        &["worker", "start"],
+        &["project"],
+        &["project", "sign"],
+        &["submit"],
+        &["jobs"],
+        &["status"],
+        &["watch"],
+        &["results"],
+        &["cancel"],
+        &["run"],
+    ];
+    for command in commands {
+        let output = gleaner(folder.path(), &[command, &["--help"]].concat());
+        let help = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{command:?}");
+        assert!(help.contains("Example") && help.contains("gleaner "), "{command:?}: {help}");
+    }
+    let help = answer(folder.path(), &["--help"]);
+    assert!(help.contains("5  the coordinator cannot be reached"), "{help}");
+    assert!(!help.contains("slot") && !help.contains("compile"), "{help}");
+}
+
+#[test]
+fn a_wrong_command_line_is_a_usage_error() {
+    let folder = folder_with(&[]);
+    for arguments in [
+        &["nonsense"][..],
+        &["status"],
+        &["status", "x"],
+        &["jobs", "--colour"],
+        &["worker", "start", "--slots", "0"],
+        &["worker", "start", "--join", "gleaner1xyz"],
+        &["coordinator", "invite", "--valid", "7"],
+        &[],
+    ] {
+        assert_eq!(gleaner(folder.path(), arguments).status.code(), Some(2), "{arguments:?}");
+    }
+    check(folder.path(), &["status", "x"], expect![[r#"
+        2
+        error: invalid value 'x' for '<JOB>': `x` is not a job id: expected the form `job-7`
+
+        For more information, try '--help'.
+    "#]]);
+}
+
+#[test]
+fn a_missing_or_unsound_manifest_is_said_in_two_lines() {
+    let folder = folder_with(&[
+        ("job.toml", MANIFEST.as_bytes()),
+        ("typo.toml", b"[job]\nname = \"a\"\nquorm = 2\n"),
+        ("escape.toml", b"[job]\nname = \"a\"\n\"\\u001b[2J\" = 2\n"),
+        ("binary.toml", b"[job]\nname = \"\xff\"\n"),
+    ]);
+    check(folder.path(), &["submit", "nowhere.toml"], expect![[r#"
+        1
+        error: cannot read the manifest "nowhere.toml": No such file or directory (os error 2)
+        hint: give the path of a job.toml
+    "#]]);
+    check(folder.path(), &["submit", "typo.toml"], expect![[r#"
+        1
+        error: typo.toml: line 3, column 1: `job.quorm` is no key of a manifest
+        hint: did you mean `quorum`?
+    "#]]);
+    check(folder.path(), &["submit", "escape.toml"], expect![[r#"
+        1
+        error: escape.toml: line 3, column 1: `job.\u{1b}[2J` is no key of a manifest
+        hint: the keys here are `name`, `seed`, `quorum` and `max_attempts`
+    "#]]);
+    check(folder.path(), &["submit", "binary.toml"], expect![[r#"
+        1
+        error: the manifest "binary.toml" is no text: byte 14 is not UTF-8
+        hint: save it as UTF-8
+    "#]]);
+    check(folder.path(), &["submit", "job.toml"], expect![[r#"
+        1
+        error: job.toml: line 5, column 10: `stage.s.module` names "m.wasm", which cannot be read: No such file or directory (os error 2)
+        hint: paths in a manifest are relative to the manifest's folder
+    "#]]);
+    check(folder.path(), &["submit", "typo.toml", "--json"], expect![[r#"
+        1
+        {"error":"typo.toml: line 3, column 1: `job.quorm` is no key of a manifest","hint":"did you mean `quorum`?"}
+    "#]]);
+}
+
+#[test]
+fn a_module_is_checked_before_anything_is_sent() {
+    let folder = folder_with(&[("job.toml", MANIFEST.as_bytes()), ("m.wasm", b"no wasm")]);
+    let words = answer(folder.path(), &["submit", "job.toml"]);
+    assert!(words.starts_with("1\nerror: the module m.wasm cannot be run: "), "{words}");
+    assert!(words.contains("\nhint: "), "{words}");
+    fs::write(folder.path().join("m.wasm"), EMPTY_MODULE).unwrap();
+    let words = answer(folder.path(), &["submit", "job.toml"]);
+    assert!(words.starts_with("1\nerror: ") && words.contains("\nhint: "), "{words}");
+}
+
+#[test]
+fn a_coordinator_that_is_not_there_has_its_own_exit_code() {
+    let folder = folder_with(&[]);
+    check(folder.path(), &["jobs"], expect![[r#"
+        5
+        error: there is no coordinator in "data/coordinator"
+        hint: make one with `gleaner coordinator init` and start it with `gleaner coordinator start`, or choose another folder with --data
+    "#]]);
+    let coordinator = folder.path().join("data/coordinator");
+    fs::create_dir_all(&coordinator).unwrap();
+    check(folder.path(), &["jobs"], expect![[r#"
+        5
+        error: no coordinator is running on "data/coordinator"
+        hint: start it with `gleaner coordinator start`
+    "#]]);
+
+    // A port that was free a moment ago, and that nobody listens on.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    fs::write(coordinator.join("api-address"), free.to_string()).unwrap();
+    fs::write(coordinator.join("api-token"), "token").unwrap();
+    for arguments in [&["status", "7"][..], &["watch", "job-7"], &["results", "7"]] {
+        let output = gleaner(folder.path(), arguments);
+        assert_eq!(output.status.code(), Some(5), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_folder_in_use_is_refused_before_a_job_is_run() {
+    let folder = folder_with(&[("job.toml", MANIFEST.as_bytes())]);
+    let output = gleaner(folder.path(), &["run", "job.toml", "-o", "."]);
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+#[cfg(unix)]
+fn a_reader_that_has_gone_is_no_failure() {
+    let folder = folder_with(&[]);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_gleaner"))
+        .arg("--help")
+        .current_dir(folder.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+}
