@@ -1,0 +1,327 @@
+//! The coordinator as a running process: the core with a disk, a network and a clock.
+//!
+//! ```text
+//! http ──ask──►┌────────┐──persist──► store ──durable──┐
+//!              │ engine │◄─────────────────────────────┘
+//! session ────►│ (core) │──grant, acknowledge──► outbox ──► worker
+//!   ▲          └────────┘──reduce──► reduction
+//!   └── worker
+//! ```
+//! One task owns the core; everything else sends it inputs. Deliberately absent: any decision that
+//! the core could make.
+
+mod clock;
+mod control;
+mod engine;
+mod inputs;
+mod outbox;
+mod reception;
+mod reduction;
+mod served;
+mod session;
+mod submission;
+mod views;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use gleaner_coordinator_core::{Core, Recovered};
+use gleaner_network::{IncomingStreams, Node, NodeConfig, PORT_DEFAULT};
+use gleaner_sandbox::{Sandbox, SandboxConfig, SandboxError};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::info;
+
+use crate::blobs::{BlobError, Blobs};
+use crate::http::{ServeError, Server};
+use crate::project::{LoadError, Project};
+use crate::store::{Commits, Store, StoreError};
+use clock::Clock;
+use control::DriverControl;
+use engine::{Changes, Engine, EngineParts, Input};
+use inputs::Inputs;
+use reception::{Reception, fetch_permits};
+use reduction::Reductions;
+use served::Served;
+
+const BLOBS_FOLDER: &str = "blobs";
+const COMPILED_FOLDER: &str = "compiled";
+
+/// How a coordinator is set up. [`Config::new`] gives the recommendations.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The coordinator's folder, made by [`crate::init`].
+    pub data: PathBuf,
+    /// The program whose `slot` and `compile` subcommands run and compile merges.
+    pub program: PathBuf,
+    /// The port for workers, UDP and TCP; 0 for any free one. Default 4747.
+    pub port: u16,
+    /// The port of the control API on loopback; 0 for any free one. Default 4748.
+    pub api_port: u16,
+    /// Whether to be found on the local network by multicast DNS. Default yes.
+    pub mdns: bool,
+    /// Whether to take workers of this machine alone. Default no.
+    pub loopback_only: bool,
+    /// The core's settings.
+    pub core: gleaner_coordinator_core::Config,
+}
+
+/// The default port of the control API.
+pub const API_PORT_DEFAULT: u16 = 4748;
+
+impl Config {
+    /// The recommended settings for a coordinator in the folder `data`.
+    pub fn new(data: PathBuf, program: PathBuf) -> Self {
+        Self {
+            data,
+            program,
+            port: PORT_DEFAULT,
+            api_port: API_PORT_DEFAULT,
+            mdns: true,
+            loopback_only: false,
+            core: gleaner_coordinator_core::Config::default(),
+        }
+    }
+}
+
+/// A running coordinator. Dropping it stops it without waiting.
+#[derive(Debug)]
+pub struct Coordinator {
+    project: Project,
+    node: Node,
+    server: Server,
+    stop: DropGuard,
+    engine: JoinHandle<Result<(), StoreError>>,
+}
+
+/// Why a coordinator did not start. Nothing keeps running.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// There is no project in the folder, or it cannot be served.
+    #[error(transparent)]
+    Project(#[from] LoadError),
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The blobs cannot be used.
+    #[error(transparent)]
+    Blobs(#[from] BlobError),
+    /// Merges cannot be run.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+    /// The port for workers cannot be used.
+    #[error(transparent)]
+    Node(#[from] gleaner_network::StartError),
+    /// The control API cannot be served.
+    #[error(transparent)]
+    Server(#[from] ServeError),
+}
+
+/// Why a running coordinator ended by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The store failed. What it holds is whole; starting again goes on from there.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A defect of Gleaner. Starting again goes on from what the store holds.
+    #[error("the coordinator's engine panicked; this is a defect of Gleaner")]
+    Panicked,
+}
+
+/// What every part of the driver shares.
+struct Shared {
+    project: Project,
+    clock: Clock,
+    store: Store,
+    blobs: Blobs,
+    node: Node,
+    engine: Engine,
+    inputs: Arc<Inputs>,
+    served: Arc<Served>,
+    changes: Arc<Changes>,
+}
+
+/// Starts the coordinator in the folder `config.data`. It serves workers and the control API when
+/// this returns.
+///
+/// # Errors
+/// [`StartError`]; what went wrong is named with what to change.
+pub async fn start(config: Config) -> Result<Coordinator, StartError> {
+    let clock = Clock::start();
+    let project = Project::load(&config.data, clock.now())?;
+    let (store, commits) = Store::open(&config.data)?;
+    let recovered = store.load().await?;
+    let blobs = Blobs::open(&config.data.join(BLOBS_FOLDER))?;
+    let sandbox = SandboxConfig::new(config.program.clone(), config.data.join(COMPILED_FOLDER));
+    let sandbox = Sandbox::new(sandbox)?;
+    let (node, streams) = Node::start(&project.host_key, node_config(&config)).await?;
+    let (engine, inbox) = Engine::channel();
+    let shared = Shared {
+        inputs: Arc::new(inputs_of(&recovered, &blobs)),
+        served: Arc::new(Served::new(blobs.clone())),
+        changes: Arc::new(Changes::new()),
+        project,
+        clock,
+        store,
+        blobs,
+        node,
+        engine,
+    };
+    shared.node.serve_blobs(shared.served.clone());
+    let stop = CancellationToken::new();
+    let parts = shared.engine_parts(config.core.clone(), commits, recovered, sandbox, &stop);
+    let engine = tokio::spawn(run_engine(parts, inbox, stop.clone()));
+    tokio::spawn(accept(Arc::new(shared.reception()), streams, stop.clone()));
+    let control = Arc::new(shared.control());
+    let server =
+        Server::start(&config.data, config.api_port, control, shared.blobs.clone()).await?;
+    info!(project = %shared.project.record.project, api = %server.address(), "coordinator started");
+    let Shared { project, node, .. } = shared;
+    Ok(Coordinator { project, node, server, stop: stop.drop_guard(), engine })
+}
+
+impl Coordinator {
+    /// The project it serves.
+    pub fn project(&self) -> &Project {
+        &self.project
+    }
+
+    /// Where the control API listens.
+    pub fn api_address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    /// Where workers reach it: multiaddresses, each ending in its key.
+    pub fn addresses(&self) -> Vec<String> {
+        self.node.addresses()
+    }
+
+    /// Waits until it ends by itself.
+    ///
+    /// # Errors
+    /// [`RunError`] says why.
+    pub async fn stopped(&mut self) -> Result<(), RunError> {
+        match (&mut self.engine).await {
+            Ok(ended) => Ok(ended?),
+            Err(_) => Err(RunError::Panicked),
+        }
+    }
+
+    /// Stops: workers keep what they hold and come back to the next start.
+    pub async fn stop(self) {
+        self.server.stop().await;
+        drop(self.stop);
+        // How it ended no longer matters.
+        let _ = self.engine.await;
+        self.node.stop().await;
+    }
+}
+
+impl Shared {
+    fn engine_parts(
+        &self,
+        config: gleaner_coordinator_core::Config,
+        commits: Commits,
+        recovered: Recovered,
+        sandbox: Sandbox,
+        stop: &CancellationToken,
+    ) -> EngineParts {
+        let (key, epoch) = (self.store.lease_key(), self.store.epoch());
+        let reductions = Reductions {
+            engine: self.engine.clone(),
+            store: self.store.clone(),
+            blobs: self.blobs.clone(),
+            sandbox,
+            stop: stop.child_token(),
+        };
+        EngineParts {
+            core: Core::recover(config, key, epoch, recovered, self.clock.now()),
+            clock: self.clock,
+            store: self.store.clone(),
+            commits,
+            inputs: self.inputs.clone(),
+            served: self.served.clone(),
+            reductions,
+            changes: self.changes.clone(),
+        }
+    }
+
+    fn reception(&self) -> Reception {
+        Reception {
+            project: self.project.record.project,
+            record: self.project.signed.clone(),
+            clock: self.clock,
+            store: self.store.clone(),
+            lease_key: self.store.lease_key(),
+            blobs: self.blobs.clone(),
+            node: self.node.clone(),
+            engine: self.engine.clone(),
+            inputs: self.inputs.clone(),
+            served: self.served.clone(),
+            streams: AtomicU64::new(0),
+            fetches: fetch_permits(),
+        }
+    }
+
+    fn control(&self) -> DriverControl {
+        DriverControl {
+            project: self.project.clone(),
+            clock: self.clock,
+            store: self.store.clone(),
+            blobs: self.blobs.clone(),
+            node: self.node.clone(),
+            engine: self.engine.clone(),
+            changes: self.changes.clone(),
+        }
+    }
+}
+
+/// The inputs of the jobs that a restart finds running.
+fn inputs_of(recovered: &Recovered, blobs: &Blobs) -> Inputs {
+    let inputs = Inputs::new(blobs.clone());
+    for job in recovered.jobs.iter().filter(|job| job.end.is_none()) {
+        inputs.add_job(job.job, Arc::new(job.spec.clone()));
+        for (index, stage) in (0..).map(gleaner_protocol::StageIndex).zip(&job.stages) {
+            if let Some(output) = stage.outputs.as_ref().and_then(|outputs| outputs.first()) {
+                inputs.add_output(job.job, index, output.blob);
+            }
+        }
+    }
+    inputs
+}
+
+fn node_config(config: &Config) -> NodeConfig {
+    NodeConfig {
+        port: config.port,
+        loopback_only: config.loopback_only,
+        mdns: config.mdns,
+        ..NodeConfig::default()
+    }
+}
+
+/// Runs the engine; when it ends, everything that hangs on `stop` does too.
+async fn run_engine(
+    parts: EngineParts,
+    inbox: mpsc::Receiver<Input>,
+    stop: CancellationToken,
+) -> Result<(), StoreError> {
+    let _guard = stop.clone().drop_guard();
+    engine::run(parts, inbox, stop).await
+}
+
+async fn accept(reception: Arc<Reception>, mut streams: IncomingStreams, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            stream = streams.next() => match stream {
+                Some((worker, stream)) => {
+                    tokio::spawn(session::serve(Arc::clone(&reception), worker, stream));
+                }
+                None => return,
+            },
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! What one worker is told, in order: leases with their inputs, acknowledgements, withdrawals.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use gleaner_coordinator_core::{Event, Grant};
+use gleaner_network::{SendError, WorkSender};
+use gleaner_protocol::limits::LEASES_PER_MESSAGE_MAX;
+use gleaner_protocol::{JobId, Lease, Payload, StageIndex, StageTask, ToWorker, WorkerId};
+use tokio::sync::mpsc;
+use tracing::{debug, warn};
+
+use super::engine::{Engine, Input};
+use super::inputs::Inputs;
+use super::served::Served;
+
+/// How many messages may wait for a worker that reads slowly before its stream is given up.
+pub(crate) const OUTBOX_MESSAGES_MAX: usize = 4096;
+
+/// One thing to tell a worker.
+#[derive(Debug)]
+pub(crate) enum Outgoing {
+    Message(ToWorker),
+    Grants(Vec<Grant>),
+}
+
+pub(crate) struct Outbox {
+    supply: Supply,
+    sender: WorkSender,
+    tasks_sent: HashSet<(JobId, StageIndex)>,
+}
+
+/// Where leases get their inputs.
+pub(crate) struct Supply {
+    pub(crate) worker: WorkerId,
+    pub(crate) inputs: Arc<Inputs>,
+    pub(crate) served: Arc<Served>,
+    pub(crate) engine: Engine,
+}
+
+impl Outbox {
+    pub(crate) fn new(supply: Supply, sender: WorkSender) -> Self {
+        Self { supply, sender, tasks_sent: HashSet::new() }
+    }
+
+    /// Sends until the engine drops its end or the stream breaks.
+    pub(crate) async fn run(mut self, mut queue: mpsc::Receiver<Outgoing>) {
+        while let Some(first) = queue.recv().await {
+            if let Err(error) = self.send_all(first, &mut queue).await {
+                debug!(worker = %self.supply.worker, %error, "a worker's stream broke while sending");
+                return;
+            }
+        }
+        if let Err(error) = self.sender.close().await {
+            debug!(worker = %self.supply.worker, %error, "a worker's stream broke while closing");
+        }
+    }
+
+    /// Sends `first` and all that waits behind it, then flushes.
+    async fn send_all(
+        &mut self,
+        first: Outgoing,
+        queue: &mut mpsc::Receiver<Outgoing>,
+    ) -> Result<(), SendError> {
+        let mut next = Some(first);
+        while let Some(outgoing) = next {
+            match outgoing {
+                Outgoing::Message(message) => self.sender.feed(&message).await?,
+                Outgoing::Grants(grants) => self.feed_grants(grants).await?,
+            }
+            next = queue.try_recv().ok();
+        }
+        self.sender.flush().await
+    }
+
+    async fn feed_grants(&mut self, grants: Vec<Grant>) -> Result<(), SendError> {
+        let mut leases = Vec::new();
+        for grant in grants {
+            let (job, stage) = (grant.claims.attempt.unit.job, grant.claims.stage);
+            let Some(lease) = self.supply.lease(grant).await else { continue };
+            if self.tasks_sent.insert((job, stage)) {
+                self.feed_task(job, stage).await?;
+            }
+            leases.push(lease);
+            if leases.len() == LEASES_PER_MESSAGE_MAX {
+                let leases = std::mem::take(&mut leases);
+                self.sender.feed(&ToWorker::Leases { leases }).await?;
+            }
+        }
+        match leases.is_empty() {
+            true => Ok(()),
+            false => self.sender.feed(&ToWorker::Leases { leases }).await,
+        }
+    }
+
+    async fn feed_task(&mut self, job: JobId, stage: StageIndex) -> Result<(), SendError> {
+        let Some(spec) = self.supply.inputs.spec(job) else { return Ok(()) };
+        let task = spec.stages[stage.0 as usize].task.clone();
+        self.supply.allow(&task);
+        self.sender.feed(&ToWorker::Task { job, stage, task }).await
+    }
+
+}
+
+impl Supply {
+    fn allow(&self, task: &StageTask) {
+        self.served.allow(self.worker, task.module.hash);
+        for file in &task.files {
+            self.served.allow(self.worker, file.blob.hash);
+        }
+    }
+
+    /// The lease with its inputs; `None` when its job has ended, or ends now because the inputs
+    /// cannot be had.
+    async fn lease(&self, grant: Grant) -> Option<Lease> {
+        let Grant { claims, token, duration } = grant;
+        let (job, stage) = (claims.attempt.unit.job, claims.stage);
+        let payload = match self.inputs.stage(job, stage).await? {
+            Ok(input) => input.payload(claims.items).await,
+            Err(error) => Err(error),
+        };
+        match payload {
+            Ok(inputs) => {
+                if let Payload::Blob(blob) = &inputs {
+                    self.served.allow(self.worker, blob.hash);
+                }
+                Some(Lease { claims, token, inputs, duration })
+            }
+            Err(error) => {
+                warn!(%job, %stage, %error, "a stage's input cannot be read");
+                let reason = error.to_string();
+                self.engine.send(Input::Event(Event::StageFailed { job, stage, reason })).await;
+                None
+            }
+        }
+    }
+}

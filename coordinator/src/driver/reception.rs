@@ -1,0 +1,126 @@
+//! What the sessions of all workers share, and how large results come in.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use gleaner_coordinator_core::Event;
+use gleaner_network::Node;
+use gleaner_protocol::{
+    BlobRef, JobId, LeaseKey, Payload, ProjectId, SignedProjectRecord, StageIndex, UnitResult,
+    WorkerId,
+};
+use tokio::sync::Semaphore;
+use tracing::{debug, warn};
+
+use super::clock::Clock;
+use super::engine::{Engine, Input, StreamNumber};
+use super::inputs::Inputs;
+use super::served::Served;
+use crate::blobs::Blobs;
+use crate::store::Store;
+
+/// How many large results are fetched at one time, from all workers together.
+const FETCHES_MAX: usize = 16;
+
+/// What an output's encoding adds to its bytes, at most.
+const OUTPUT_OVERHEAD_BYTES: u64 = 16;
+
+pub(crate) struct Reception {
+    pub(crate) project: ProjectId,
+    pub(crate) record: SignedProjectRecord,
+    pub(crate) clock: Clock,
+    pub(crate) store: Store,
+    pub(crate) lease_key: LeaseKey,
+    pub(crate) blobs: Blobs,
+    pub(crate) node: Node,
+    pub(crate) engine: Engine,
+    pub(crate) inputs: Arc<Inputs>,
+    pub(crate) served: Arc<Served>,
+    pub(crate) streams: AtomicU64,
+    pub(crate) fetches: Semaphore,
+}
+
+/// The permits for fetching large results.
+pub(crate) fn fetch_permits() -> Semaphore {
+    Semaphore::new(FETCHES_MAX)
+}
+
+impl Reception {
+    pub(crate) fn next_stream(&self) -> StreamNumber {
+        StreamNumber(self.streams.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Fetches a result's outputs from its worker and passes the result on once they are durable.
+    /// When they cannot be had the result is dropped: its worker sends it again, or its lease
+    /// expires.
+    pub(crate) async fn fetch_outputs(&self, worker: WorkerId, result: UnitResult, blob: BlobRef) {
+        let unit = result.claims.attempt.unit;
+        let Some(bytes_max) = self.output_bytes_max(unit.job, result.claims.stage, &result) else {
+            // The job has ended: the core answers that without the outputs.
+            return self.engine.send(Input::Event(Event::ResultReturned { worker, result })).await;
+        };
+        if blob.bytes > bytes_max {
+            warn!(%worker, %unit, bytes = blob.bytes, bytes_max, "a result is larger than allowed");
+            return;
+        }
+        let Ok(_permit) = self.fetches.acquire().await else { return };
+        match self.keep_outputs(worker, blob, result.claims.items.len()).await {
+            Ok(()) => {
+                self.engine.send(Input::Event(Event::ResultReturned { worker, result })).await;
+            }
+            Err(error) => debug!(%worker, %unit, error, "a result's outputs could not be had"),
+        }
+    }
+
+    async fn keep_outputs(
+        &self,
+        worker: WorkerId,
+        blob: BlobRef,
+        items: u64,
+    ) -> Result<(), String> {
+        if self.blobs.path(blob.hash).is_some() {
+            return Ok(());
+        }
+        let path = self.blobs.scratch_path();
+        let fetched = self.node.fetch_blob(worker, blob, &path).await;
+        fetched.map_err(|error| error.to_string())?;
+        check_outputs(&path, items).await?;
+        self.blobs.adopt(&path, blob.hash).await.map_err(|error| error.to_string())
+    }
+
+    fn output_bytes_max(
+        &self,
+        job: JobId,
+        stage: StageIndex,
+        result: &UnitResult,
+    ) -> Option<u64> {
+        let spec = self.inputs.spec(job)?;
+        let limits = spec.stages.get(stage.0 as usize)?.task.limits;
+        let item_bytes = limits.output_bytes + OUTPUT_OVERHEAD_BYTES;
+        Some(item_bytes.saturating_mul(result.claims.items.len() + 1))
+    }
+}
+
+/// Whether the file holds one output for each item; removed when not.
+async fn check_outputs(path: &Path, items: u64) -> Result<(), String> {
+    let bytes = tokio::fs::read(path).await.map_err(|error| error.to_string())?;
+    let outputs = Payload::decode_items(&bytes).map_err(|error| error.to_string());
+    match outputs {
+        Ok(outputs) if outputs.len() as u64 == items => Ok(()),
+        Ok(outputs) => {
+            remove(path).await;
+            Err(format!("{} outputs for {items} items", outputs.len()))
+        }
+        Err(error) => {
+            remove(path).await;
+            Err(error)
+        }
+    }
+}
+
+async fn remove(path: &Path) {
+    if let Err(error) = tokio::fs::remove_file(path).await {
+        warn!(path = %path.display(), %error, "a malformed result's file could not be removed");
+    }
+}

@@ -1,0 +1,64 @@
+//! Stages whose units are all settled, on their way to an output.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gleaner_coordinator_core::Event;
+use gleaner_protocol::{JobId, JobSpec, StageIndex};
+use gleaner_sandbox::Sandbox;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use super::engine::{Engine, Input};
+use crate::blobs::Blobs;
+use crate::reduce::{SlotMerger, reduce};
+use crate::store::Store;
+
+/// The first and the longest pause before a reduction that met a full disk or the like is tried
+/// again.
+const RETRY_PAUSE_FIRST: Duration = Duration::from_secs(1);
+const RETRY_PAUSE_MAX: Duration = Duration::from_secs(60);
+
+/// Starts reductions, each a task of its own that ends with the engine.
+#[derive(Clone)]
+pub(crate) struct Reductions {
+    pub(crate) engine: Engine,
+    pub(crate) store: Store,
+    pub(crate) blobs: Blobs,
+    pub(crate) sandbox: Sandbox,
+    pub(crate) stop: CancellationToken,
+}
+
+impl Reductions {
+    /// Reduces a stage of `items` items; the engine is told when its output is durable, or why
+    /// there will be none.
+    pub(crate) fn start(&self, job: JobId, stage: StageIndex, items: u64, spec: Arc<JobSpec>) {
+        let reductions = self.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                event = reductions.run(job, stage, items, &spec) => {
+                    reductions.engine.send(Input::Event(event)).await;
+                }
+                () = reductions.stop.cancelled() => {}
+            }
+        });
+    }
+
+    async fn run(&self, job: JobId, stage: StageIndex, items: u64, spec: &JobSpec) -> Event {
+        let stage_spec = &spec.stages[stage.0 as usize];
+        let mut pause = RETRY_PAUSE_FIRST;
+        loop {
+            let merger = SlotMerger::new(&self.sandbox, &self.blobs, stage_spec);
+            let results = self.store.settled_results(job, stage);
+            match reduce(&stage_spec.reducer, items, results, &self.blobs, merger).await {
+                Ok(outputs) => return Event::StageReduced { job, stage, outputs },
+                Err(error) if error.is_of_job() => {
+                    return Event::StageFailed { job, stage, reason: error.to_string() };
+                }
+                Err(error) => warn!(%job, %stage, %error, ?pause, "an output waits for this host"),
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(RETRY_PAUSE_MAX);
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! What a job must pass before the core sees it.
+
+use gleaner_protocol::api::ApiError;
+use gleaner_protocol::limits::MODULE_BYTES_MAX;
+use gleaner_protocol::{BlobRef, JobSpec, Reducer, Splitter, StageSpec};
+use gleaner_sandbox::{ModuleInfo, check_module};
+
+use crate::blobs::{BlobError, Blobs};
+use crate::split::{StageInput, check_stages};
+
+/// Why a submission was not taken. Nothing of it is kept but blobs that were sent before it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SubmissionError {
+    /// The job breaks a bound or a rule.
+    #[error("{0}")]
+    Job(String),
+    /// A blob it names was not sent before it.
+    #[error("stage `{stage}`: {what} is not here; send the blob {blob} first", blob = blob.hash)]
+    BlobMissing { stage: String, what: String, blob: BlobRef },
+    /// This coordinator's disk failed.
+    #[error(transparent)]
+    Blob(#[from] BlobError),
+}
+
+impl SubmissionError {
+    pub(crate) fn to_api(&self) -> ApiError {
+        let hint = match self {
+            Self::Job(_) => "mend the manifest or the task and submit again",
+            Self::BlobMissing { .. } => "a submitter uploads missing blobs and posts the job again",
+            Self::Blob(_) => "ask the coordinator's operator to look at its disk",
+        };
+        ApiError { error: self.to_string(), hint: Some(hint.into()) }
+    }
+}
+
+/// Checks a job whole, and counts the items of the stages that wait for no other.
+pub(crate) async fn check(
+    spec: &JobSpec,
+    blobs: &Blobs,
+) -> Result<Vec<Option<u64>>, SubmissionError> {
+    spec.check().map_err(|error| SubmissionError::Job(error.to_string()))?;
+    check_stages(spec).map_err(|error| SubmissionError::Job(error.to_string()))?;
+    let mut items = Vec::with_capacity(spec.stages.len());
+    for stage in &spec.stages {
+        check_blobs(stage, blobs).await?;
+        check_functions(stage, blobs).await?;
+        items.push(count_items(stage, blobs).await?);
+    }
+    Ok(items)
+}
+
+async fn check_blobs(stage: &StageSpec, blobs: &Blobs) -> Result<(), SubmissionError> {
+    let module = std::iter::once(("its module".to_owned(), stage.task.module));
+    let files = stage.task.files.iter().map(|file| (format!("its file `{}`", file.name), file.blob));
+    let source = match &stage.splitter {
+        Splitter::Lines { source, .. } => Some(("its text".to_owned(), *source)),
+        Splitter::Range { .. } | Splitter::Grid { .. } | Splitter::After { .. } => None,
+    };
+    for (what, blob) in module.chain(files).chain(source) {
+        if blobs.find(blob.hash).await? != Some(blob) {
+            let stage = stage.name.clone();
+            return Err(SubmissionError::BlobMissing { stage, what, blob });
+        }
+    }
+    Ok(())
+}
+
+async fn check_functions(stage: &StageSpec, blobs: &Blobs) -> Result<(), SubmissionError> {
+    let job_error = |text: String| SubmissionError::Job(format!("stage `{}`: {text}", stage.name));
+    let module = stage.task.module;
+    if module.bytes > MODULE_BYTES_MAX {
+        let text = format!("its module has {} bytes, over {MODULE_BYTES_MAX}", module.bytes);
+        return Err(job_error(text));
+    }
+    let wasm = blobs.read(module.hash).await?;
+    let checked = tokio::task::spawn_blocking(move || check_module(&wasm)).await;
+    let info = checked.expect("module checks do not panic");
+    let info = info.map_err(|error| job_error(format!("its module is refused: {error}")))?;
+    missing_function(stage, &info).map_or(Ok(()), |text| Err(job_error(text)))
+}
+
+fn missing_function(stage: &StageSpec, info: &ModuleInfo) -> Option<String> {
+    let list = |names: &[String]| match names {
+        [] => "none".to_owned(),
+        names => names.join(", "),
+    };
+    let function = &stage.task.function;
+    if !info.tasks.contains(function) {
+        let tasks = list(&info.tasks);
+        return Some(format!("its module has no task `{function}`; it has: {tasks}"));
+    }
+    match &stage.reducer {
+        Reducer::Merge { function, .. } if !info.merges.contains(function) => {
+            let merges = list(&info.merges);
+            Some(format!("its module has no merge `{function}`; it has: {merges}"))
+        }
+        _ => None,
+    }
+}
+
+async fn count_items(stage: &StageSpec, blobs: &Blobs) -> Result<Option<u64>, SubmissionError> {
+    if matches!(stage.splitter, Splitter::After { .. }) {
+        return Ok(None);
+    }
+    match StageInput::open(stage, None, blobs).await {
+        Ok(input) => Ok(Some(input.items())),
+        Err(error) => Err(SubmissionError::Job(error.to_string())),
+    }
+}

@@ -1,0 +1,73 @@
+//! The core's snapshots as the control API shows them.
+
+use gleaner_coordinator_core::{
+    JobEnd, JobSnapshot, StageSnapshot, StageState, WorkerSnapshot,
+};
+use gleaner_protocol::{Timestamp, api};
+use jiff::Timestamp as Instant;
+
+pub(crate) fn job(snapshot: JobSnapshot) -> api::JobView {
+    let (state, failure) = match snapshot.end.as_ref().map(|(end, _)| end) {
+        None => (api::JobState::Running, None),
+        Some(JobEnd::Done) => (api::JobState::Done, None),
+        Some(JobEnd::Failed { reason }) => (api::JobState::Failed, Some(reason.clone())),
+        Some(JobEnd::Cancelled) => (api::JobState::Cancelled, None),
+    };
+    api::JobView {
+        job: snapshot.job,
+        name: snapshot.name,
+        state,
+        version: snapshot.version,
+        submitted_at: rfc3339(snapshot.submitted_at),
+        ended_at: snapshot.end.map(|(_, at)| rfc3339(at)),
+        failure,
+        stages: snapshot.stages.into_iter().map(stage).collect(),
+    }
+}
+
+pub(crate) fn outputs(snapshot: JobSnapshot) -> Vec<api::OutputFile> {
+    let files = snapshot.stages.into_iter().flat_map(|stage| {
+        let name = stage.name;
+        stage.outputs.into_iter().map(move |output| api::OutputFile {
+            stage: name.clone(),
+            name: output.name,
+            bytes: output.blob.bytes,
+            hash: output.blob.hash,
+        })
+    });
+    files.collect()
+}
+
+pub(crate) fn worker(snapshot: WorkerSnapshot) -> api::WorkerView {
+    api::WorkerView {
+        worker: snapshot.worker,
+        slots: snapshot.slots,
+        leases: snapshot.leases,
+        results: snapshot.results,
+        connected_at: rfc3339(snapshot.connected_at),
+    }
+}
+
+/// RFC 3339 in UTC, to the millisecond.
+pub(crate) fn rfc3339(at: Timestamp) -> String {
+    let millis = i64::try_from(at.as_millis()).unwrap_or(i64::MAX);
+    Instant::from_millisecond(millis).unwrap_or(Instant::MAX).to_string()
+}
+
+fn stage(snapshot: StageSnapshot) -> api::StageView {
+    api::StageView {
+        name: snapshot.name,
+        state: match snapshot.state {
+            StageState::Blocked => api::StageState::Blocked,
+            StageState::Open => api::StageState::Open,
+            StageState::Reducing => api::StageState::Reducing,
+            StageState::Done => api::StageState::Done,
+        },
+        items: snapshot.items,
+        items_settled: snapshot.items_settled,
+        units_settled: snapshot.units_settled,
+        attempts_leased: snapshot.attempts_leased,
+        attempts_inconclusive: snapshot.attempts_inconclusive,
+        cpu_seconds: snapshot.cpu.as_secs_f64(),
+    }
+}
