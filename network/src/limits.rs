@@ -78,11 +78,23 @@ pub(crate) const COMMANDS_WAITING_MAX: usize = 256;
 /// A signed project record in bytes: names and a few dozen coordinators' keys.
 pub(crate) const RECORD_BYTES_MAX: usize = 16 * 1024;
 
-/// How often a peer is pinged.
-pub(crate) const PING_INTERVAL: Duration = Duration::from_secs(10);
+/// How long after an answer a peer is pinged again.
+pub(crate) const PING_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How long an answer to a ping, or any sign of life on QUIC, may take before the peer is dead.
-pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(15);
+/// How long the answer to a ping may take, and any sign of life on QUIC.
+pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(10);
+
+/// How long a peer can be dead before its connection is closed, at most: the ping protocol
+/// forgives one failure, so two intervals and two silences pass.
+const DEAD_PEER_MAX: Duration =
+    Duration::from_secs(2 * (PING_INTERVAL.as_secs() + SILENCE_MAX.as_secs()));
+
+/// From the death of a peer to the moment its streams break, at most.
+const NOTICED_MAX: Duration = Duration::from_secs(DEAD_PEER_MAX.as_secs() + CLOSE_MAX.as_secs());
+
+/// How long a TCP connection may take to say good-bye. A dead peer takes nothing, and its streams
+/// break only once the connection is given up.
+pub(crate) const CLOSE_MAX: Duration = Duration::from_secs(1);
 
 /// How long a connection without streams is kept.
 pub(crate) const IDLE_CONNECTION_MAX: Duration = Duration::from_secs(60);
@@ -110,8 +122,8 @@ pub(crate) const fn transfer_time_max(bytes: u64) -> Duration {
     Duration::from_secs(STALL_MAX.as_secs() + bytes / RATE_MIN)
 }
 
-const _: () = assert!(PING_INTERVAL.as_secs() + SILENCE_MAX.as_secs() < LEASE_DURATION.as_secs());
-const _: () = assert!(SILENCE_MAX.as_secs() < STALL_MAX.as_secs());
+const _: () = assert!(NOTICED_MAX.as_secs() < LEASE_DURATION.as_secs());
+const _: () = assert!(CLOSE_MAX.as_secs() < STOP_MAX.as_secs());
 const _: () = assert!(
     STREAMS_PER_CONNECTION_MAX * YAMUX_STREAM_WINDOW_BYTES <= CONNECTION_WINDOW_BYTES as usize
 );

@@ -1,7 +1,7 @@
 //! A node: this program's presence among its peers.
 //!
 //! One task owns the libp2p swarm; a [`Node`] is a handle that sends it requests. Streams, once
-//! open, go around the task. A peer that is silent for 25 s at most is found dead and its streams
+//! open, go around the task. A peer that is silent for 30 s at most is found dead and its streams
 //! break; a connection that carries a stream is never closed for being idle.
 //!
 //! Deliberately absent: reconnection (the caller holds a [`crate::Backoff`]) and any judgement on
@@ -263,7 +263,8 @@ impl Node {
     }
 
     /// Closes all connections, so that peers notice at once, and stops the node. All streams
-    /// break; other handles find the node stopped. Harmless on a node that has stopped.
+    /// break, at both ends; other handles find the node stopped. Harmless on a node that has
+    /// stopped. Its port is free again once its streams have been dropped.
     pub async fn stop(self) {
         let _ = self.shared.commands.send(Command::Stop).await;
         self.shared.commands.closed().await;

@@ -135,10 +135,16 @@ async fn a_node_that_restarts_under_its_key_is_found_again() {
         let key = HostKey::generate();
         let (first, mut incoming) = Node::start(&key, on_loopback()).await.unwrap();
         let port = first.port();
-        let (mut near, far) = connect(&worker, &first, &mut incoming, transport).await;
-        soon(first.stop()).await;
-        let lost = soon(near.1.receive::<u32>()).await.unwrap_err();
-        assert!(matches!(lost, ReceiveError::Lost(_)), "{lost}");
+        let (mut near, mut far) = connect(&worker, &first, &mut incoming, transport).await;
+        let (_, at_peer, here) = soon(futures::future::join3(
+            first.stop(),
+            near.1.receive::<u32>(),
+            far.1.receive::<u32>(),
+        ))
+        .await;
+        for lost in [at_peer.unwrap_err(), here.unwrap_err()] {
+            assert!(matches!(lost, ReceiveError::Lost(_)), "{transport}: {lost}");
+        }
         drop(far);
         assert!(soon(incoming.next()).await.is_none(), "a stopped node has no more streams");
         let (second, mut incoming) = restart(&key, port).await;
