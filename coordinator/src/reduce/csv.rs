@@ -9,6 +9,9 @@ use data_encoding::BASE64;
 use super::messagepack::{Reader, Token};
 use super::{OutputFault, json};
 
+/// The most fields of a record: far more than a table has, few enough to compare one by one.
+const FIELDS_MAX: u32 = 4096;
+
 /// The header, once there is a record.
 #[derive(Debug, Default)]
 pub(super) struct Csv {
@@ -46,9 +49,7 @@ impl Csv {
             Some(header) => header,
             None => self.fields.insert(write_header(&cells, text)?),
         };
-        if let Some((extra, _)) = cells.iter().find(|(name, _)| !header.iter().any(|h| h == name)) {
-            return Err(OutputFault::ExtraField { field: (*extra).to_owned() });
-        }
+        check_fields(&cells, header)?;
         let row_start = text.len();
         for (position, field) in header.iter().enumerate() {
             let value = find(&cells, position, field)
@@ -65,6 +66,9 @@ impl Csv {
 type Cell<'a> = (&'a str, &'a [u8]);
 
 fn read_cells<'a>(reader: &mut Reader<'a>, fields: u32) -> Result<Vec<Cell<'a>>, OutputFault> {
+    if fields > FIELDS_MAX {
+        return Err(OutputFault::TooManyFields { fields, max: FIELDS_MAX });
+    }
     let mut cells = Vec::new();
     for _ in 0..fields {
         let name = match reader.next()? {
@@ -74,6 +78,23 @@ fn read_cells<'a>(reader: &mut Reader<'a>, fields: u32) -> Result<Vec<Cell<'a>>,
         cells.push((name, reader.skip()?));
     }
     Ok(cells)
+}
+
+/// Whether a record has no fields but those of the header, each once.
+fn check_fields(cells: &[Cell<'_>], header: &[String]) -> Result<(), OutputFault> {
+    if cells.iter().map(|(name, _)| name).eq(header) {
+        return Ok(());
+    }
+    for (position, (name, _)) in cells.iter().enumerate() {
+        let field = || (*name).to_owned();
+        if !header.iter().any(|known| known == name) {
+            return Err(OutputFault::ExtraField { field: field() });
+        }
+        if cells[..position].iter().any(|(earlier, _)| earlier == name) {
+            return Err(OutputFault::RepeatedField { field: field() });
+        }
+    }
+    Ok(())
 }
 
 /// Records of one type have one order, so the field is nearly always where the header has it.

@@ -123,6 +123,16 @@ pub enum OutputFault {
         /// The field.
         field: String,
     },
+    /// A record has too many fields.
+    #[error(
+        "its record has {fields} fields, and at most {max} make a table; use `reduce = \"lines\"`"
+    )]
+    TooManyFields {
+        /// How many.
+        fields: u32,
+        /// The limit.
+        max: u32,
+    },
     /// `files` takes a map of names to contents.
     #[error("its output is {kind}, and `files` takes a map from file names to contents")]
     NoFiles {

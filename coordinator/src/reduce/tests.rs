@@ -225,6 +225,19 @@ async fn csv_rows_have_the_first_ones_fields_in_any_order() {
     "#]],
     )
     .await;
+    check(
+        csv(),
+        &[first(), record(&[("b", 1), ("a", 2), ("a", 3)])],
+        expect![[r#"
+        error: item 1: its record has the field "a" twice
+    "#]],
+    )
+    .await;
+    let wide: BTreeMap<String, u8> = (0..4097).map(|n| (n.to_string(), 0)).collect();
+    check(csv(), &[encode(&wide)], expect![[r#"
+        error: item 0: its record has 4097 fields, and at most 4096 make a table; use `reduce = "lines"`
+    "#]])
+    .await;
     check(csv(), &[encode(&vec![1.5])], expect![[r#"
         error: item 0: its output is or holds a floating-point number, and `csv` takes a record or a list of records; return a struct with named fields, or use `reduce = "lines"`
     "#]])
