@@ -60,9 +60,8 @@ const fn function(
 
 /// A function's type in words: `(i32, i64) -> i32`.
 pub(crate) fn type_in_words(parameters: &[ValType], results: &[ValType]) -> String {
-    let list = |types: &[ValType]| {
-        types.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-    };
+    let list =
+        |types: &[ValType]| types.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     match results {
         [] => format!("({})", list(parameters)),
         [one] => format!("({}) -> {one}", list(parameters)),

@@ -39,7 +39,7 @@ use std::sync::Arc;
 use gleaner_protocol::BlobRef;
 
 pub use crate::check::{ModuleError, ModuleInfo, check_module};
-pub use crate::compile::{CompileError, CompiledModule, compile_main};
+pub use crate::compile::{CompileError, CompileLimits, CompiledModule, compile_main};
 pub use crate::guest::slot_main;
 pub use crate::slot::{Entry, Slot, SlotAnswer, SlotSpec, SlotUnit, SpawnError};
 pub use crate::wall::{Wall, WallError};
@@ -51,19 +51,22 @@ use crate::platform::Spawner;
 #[derive(Clone, Debug)]
 pub struct SandboxConfig {
     /// The program whose subcommands `slot` and `compile` call [`slot_main`] and [`compile_main`];
-    /// an absolute path, by default the program that is running.
+    /// opened once, so that replacing its file changes nothing for this sandbox.
     pub program: PathBuf,
     /// The folder of compiled modules; made when there is none, and written by this process alone.
     pub cache: PathBuf,
     /// The most that folder may hold, in bytes; the default of 1 GiB has room for hundreds of
     /// modules. The newest is kept even when it alone is larger.
     pub cache_bytes_max: u64,
+    /// What compiling one module may use.
+    pub compile: CompileLimits,
 }
 
 impl SandboxConfig {
     /// The recommended settings for `program` with its compiled modules in `cache`.
     pub fn new(program: PathBuf, cache: PathBuf) -> Self {
-        Self { program, cache, cache_bytes_max: 1024 * 1024 * 1024 }
+        let compile = CompileLimits::default();
+        Self { program, cache, cache_bytes_max: 1024 * 1024 * 1024, compile }
     }
 }
 
@@ -78,9 +81,14 @@ pub enum SandboxError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The system gave no thread to start children from.
-    #[error("no thread for starting slots: {0}")]
-    Thread(std::io::Error),
+    /// The program cannot be opened, or the system gave no thread to start it from.
+    #[error("the program {} cannot be started: {source}", path.display())]
+    Program {
+        /// The program.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
 }
 
 /// Compiles modules and starts slots. Clones share one cache and one thread that starts children;
@@ -95,11 +103,12 @@ impl Sandbox {
     /// A sandbox with the settings of `config`.
     ///
     /// # Errors
-    /// When its folder cannot be used or the system gives no thread.
+    /// When its folder or its program cannot be opened, or the system gives no thread.
     pub fn new(config: SandboxConfig) -> Result<Self, SandboxError> {
-        let compiler = Compiler::open(&config.cache, config.cache_bytes_max)
+        let compiler = Compiler::open(&config.cache, config.cache_bytes_max, config.compile)
             .map_err(|source| SandboxError::Cache { path: config.cache, source })?;
-        let spawner = Spawner::new(config.program).map_err(SandboxError::Thread)?;
+        let spawner = Spawner::new(&config.program)
+            .map_err(|source| SandboxError::Program { path: config.program, source })?;
         Ok(Self { compiler: Arc::new(compiler), spawner })
     }
 

@@ -47,15 +47,15 @@ pub const UNITS_QUEUED_MAX: usize = 4096;
 /// How long a slot may take to be ready, suspension not counted. It takes 2 ms on an idle machine.
 pub const SLOT_START_MAX: Duration = Duration::from_secs(60);
 
-/// The CPU time of one compiling child.
-pub const COMPILE_CPU_MAX: Duration = Duration::from_secs(60);
+/// The CPU time of one compiling child, if its owner says nothing else.
+pub const COMPILE_CPU_DEFAULT: Duration = Duration::from_secs(60);
 
 /// The time of one compiling child: it yields to everything else on the machine, so this is
 /// generous.
 pub const COMPILE_WALL_MAX: Duration = Duration::from_secs(20 * 60);
 
-/// The memory of one compiling child.
-pub const COMPILE_MEMORY_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// The memory of one compiling child, if its owner says nothing else.
+pub const COMPILE_MEMORY_BYTES_DEFAULT: u64 = 1024 * 1024 * 1024;
 
 /// The largest compiled module. Machine code is some three times its WebAssembly.
 pub const ARTIFACT_BYTES_MAX: u64 = 512 * 1024 * 1024;
@@ -65,4 +65,4 @@ pub const LAST_WORDS_BYTES_MAX: usize = 1024;
 
 const _: () = assert!(ARTIFACT_BYTES_MAX >= 4 * MODULE_BYTES_MAX);
 const _: () = assert!(GUEST_STACK_BYTES as u64 * 2 <= PROCESS_STACK_BYTES);
-const _: () = assert!(ARTIFACT_BYTES_MAX < COMPILE_MEMORY_BYTES_MAX);
+const _: () = assert!(ARTIFACT_BYTES_MAX < COMPILE_MEMORY_BYTES_DEFAULT);

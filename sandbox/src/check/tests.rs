@@ -137,7 +137,10 @@ fn compile_bombs_are_refused_by_their_shape() {
 #[test]
 fn features_that_tasks_cannot_have_are_invalid() {
     for extra in ["(func (param externref))", "(tag)", "(type (struct))"] {
-        assert!(matches!(check_module(&module(extra)), Err(ModuleError::Invalid { .. })), "{extra}");
+        assert!(
+            matches!(check_module(&module(extra)), Err(ModuleError::Invalid { .. })),
+            "{extra}"
+        );
     }
 }
 

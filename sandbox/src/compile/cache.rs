@@ -7,7 +7,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -138,6 +138,7 @@ fn check(path: &Path, hash: &str) -> io::Result<Option<File>> {
     if BlobHash(*hasher.finalize().as_bytes()).to_string() != hash {
         return Ok(None);
     }
+    (&file).rewind()?;
     // A wrong order of removal is all that a failure costs.
     let _ = file.set_modified(SystemTime::now());
     Ok(Some(file))

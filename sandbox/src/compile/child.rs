@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::hash::{Hash, Hasher};
 use std::io;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use gleaner_protocol::limits::MODULE_BYTES_MAX;
 use gleaner_protocol::{BlobHash, wire};
@@ -15,7 +16,7 @@ use serde_bytes::ByteArray;
 
 use crate::check::{ModuleError, check_module};
 use crate::engine::{Effort, engine};
-use crate::limits::{COMPILE_CPU_MAX, COMPILE_MEMORY_BYTES_MAX, SLOT_ADDRESS_BYTES};
+use crate::limits::SLOT_ADDRESS_BYTES;
 use crate::platform::{self, Bounds};
 use crate::wall::WallError;
 
@@ -45,14 +46,15 @@ enum Order {
 /// Reads a module from standard input and writes it compiled to standard output. Meant to be
 /// called first in a process with one thread that a worker has started.
 pub fn compile_main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let Some((parent, order)) = parse(arguments) else {
+    let Some((parent, bounds, order)) = parse(arguments) else {
         eprintln!("`compile` is started by a worker, not by people");
         return ExitCode::from(NOT_READY);
     };
-    let (reply, artifact) = match raise(parent) {
-        Ok(()) => obey(&order),
-        Err(error) => (Reply::Wall(error), Vec::new()),
-    };
+    let (reply, artifact) =
+        match platform::inherited_files(0).and_then(|_| platform::raise(parent, &bounds)) {
+            Ok(()) => obey(&order),
+            Err(error) => (Reply::Wall(error), Vec::new()),
+        };
     let mut output = wire::encode_frame(&reply);
     output.extend(artifact);
     match write(&output) {
@@ -64,27 +66,24 @@ pub fn compile_main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn parse(arguments: impl IntoIterator<Item = OsString>) -> Option<(u32, Order)> {
+/// Who started this child, what it may use, and what it is asked for.
+fn parse(arguments: impl IntoIterator<Item = OsString>) -> Option<(u32, Bounds, Order)> {
     let arguments: Option<Vec<_>> =
         arguments.into_iter().map(|argument| argument.into_string().ok()).collect();
-    match arguments?.as_slice() {
-        [parent, word] if word == "identity" => Some((parent.parse().ok()?, Order::Identity)),
-        [parent, effort, module] => {
-            let order = Order::Compile(Effort::of_name(effort)?, module.parse().ok()?);
-            Some((parent.parse().ok()?, order))
-        }
-        _ => None,
-    }
-}
-
-fn raise(parent: u32) -> Result<(), WallError> {
-    platform::inherited_files(0)?;
-    let bounds = Bounds {
-        data_bytes: COMPILE_MEMORY_BYTES_MAX,
-        address_bytes: COMPILE_MEMORY_BYTES_MAX + SLOT_ADDRESS_BYTES,
-        cpu: Some(COMPILE_CPU_MAX),
+    let arguments = arguments?;
+    let ([parent, cpu_seconds, memory_bytes], order) = arguments.split_first_chunk()?;
+    let order = match order {
+        [word] if word == "identity" => Order::Identity,
+        [effort, module] => Order::Compile(Effort::of_name(effort)?, module.parse().ok()?),
+        _ => return None,
     };
-    platform::raise(parent, &bounds)
+    let data_bytes: u64 = memory_bytes.parse().ok()?;
+    let bounds = Bounds {
+        data_bytes,
+        address_bytes: data_bytes.saturating_add(SLOT_ADDRESS_BYTES),
+        cpu: Some(Duration::from_secs(cpu_seconds.parse().ok()?)),
+    };
+    Some((parent.parse().ok()?, bounds, order))
 }
 
 fn obey(order: &Order) -> (Reply, Vec<u8>) {
@@ -109,8 +108,8 @@ fn compile(effort: Effort, expected: BlobHash) -> Result<(Reply, Vec<u8>), Reply
 
 /// What else than the module decides what is compiled, and whether it can be loaded here.
 fn identity() -> Result<ByteArray<32>, Reply> {
-    let engine =
-        engine(Effort::Optimised).map_err(|error| Reply::GaveUp { reason: format!("{error:#}") })?;
+    let engine = engine(Effort::Optimised)
+        .map_err(|error| Reply::GaveUp { reason: format!("{error:#}") })?;
     let mut hasher = Blake3(blake3::Hasher::new_derive_key("gleaner 2026 compiled module v1"));
     engine.precompile_compatibility_hash().hash(&mut hasher);
     Ok(ByteArray::new(*hasher.0.finalize().as_bytes()))

@@ -12,6 +12,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use gleaner_protocol::limits::FRAME_BYTES_MAX;
 use gleaner_protocol::{BlobHash, BlobRef, wire};
@@ -22,12 +23,29 @@ use self::child::Reply;
 use crate::check::ModuleError;
 use crate::engine::Effort;
 use crate::limits::{
-    ARTIFACT_BYTES_MAX, COMPILE_CPU_MAX, COMPILE_MEMORY_BYTES_MAX, COMPILE_WALL_MAX,
+    ARTIFACT_BYTES_MAX, COMPILE_CPU_DEFAULT, COMPILE_MEMORY_BYTES_DEFAULT, COMPILE_WALL_MAX,
 };
 use crate::platform::{Input, Launch, Process, Spawner};
 use crate::wall::WallError;
 
 pub use self::child::compile_main;
+
+/// What the child that compiles a module may use; the child that tries again without optimisation
+/// may use as much once more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CompileLimits {
+    /// CPU time, counted in whole seconds; by default a minute, in which some 100 MB of usual
+    /// WebAssembly are compiled.
+    pub cpu: Duration,
+    /// Memory in bytes; by default 1 GiB.
+    pub memory_bytes: u64,
+}
+
+impl Default for CompileLimits {
+    fn default() -> Self {
+        Self { cpu: COMPILE_CPU_DEFAULT, memory_bytes: COMPILE_MEMORY_BYTES_DEFAULT }
+    }
+}
 
 /// A module ready for slots of this machine. Clones share one open file.
 #[derive(Clone, Debug)]
@@ -66,10 +84,12 @@ pub enum CompileError {
     #[error(
         "the module could not be compiled within {} s of CPU time and {} MiB of memory, not even \
          without optimisation: {status}",
-        COMPILE_CPU_MAX.as_secs(),
-        COMPILE_MEMORY_BYTES_MAX >> 20
+        limits.cpu.as_secs(),
+        limits.memory_bytes >> 20
     )]
     Exhausted {
+        /// The limits of each child.
+        limits: CompileLimits,
         /// How the last child ended.
         status: String,
     },
@@ -103,6 +123,7 @@ pub enum CompileError {
 /// Compiles for one worker.
 pub(crate) struct Compiler {
     cache: Arc<Cache>,
+    limits: CompileLimits,
     /// What else than the module decides what is compiled: version, settings, processor.
     identity: OnceCell<[u8; 32]>,
     one_at_a_time: Semaphore,
@@ -126,9 +147,14 @@ enum Done {
 impl Compiler {
     /// # Errors
     /// When the folder of the cache cannot be made or read.
-    pub(crate) fn open(folder: &Path, bytes_max: u64) -> std::io::Result<Self> {
+    pub(crate) fn open(
+        folder: &Path,
+        bytes_max: u64,
+        limits: CompileLimits,
+    ) -> std::io::Result<Self> {
         Ok(Self {
             cache: Arc::new(Cache::open(folder, bytes_max)?),
+            limits,
             identity: OnceCell::new(),
             one_at_a_time: Semaphore::new(1),
         })
@@ -141,7 +167,7 @@ impl Compiler {
         module: BlobRef,
         wasm: &Path,
     ) -> Result<CompiledModule, CompileError> {
-        let identity = self.identity.get_or_try_init(|| identify(spawner)).await?;
+        let identity = self.identity.get_or_try_init(|| self.identify(spawner)).await?;
         let key = Key::new(identity, module.hash);
         if let Some(file) = self.find(key).await? {
             return Ok(CompiledModule { module: module.hash, file });
@@ -150,7 +176,7 @@ impl Compiler {
         // Whoever had the turn before may have compiled the same.
         let file = match self.find(key).await? {
             Some(file) => file,
-            None => self.store(key, compile(spawner, module.hash, wasm).await?).await?,
+            None => self.store(key, self.compile_now(spawner, module.hash, wasm).await?).await?,
         };
         Ok(CompiledModule { module: module.hash, file })
     }
@@ -174,69 +200,81 @@ impl Compiler {
         let path = || self.cache.folder().to_owned();
         result.map_err(|source| CompileError::Cache { path: path(), source })
     }
-}
 
-async fn identify(spawner: &Spawner) -> Result<[u8; 32], CompileError> {
-    let nothing = File::open("/dev/null").map_err(|error| child_error(&error))?;
-    match order(spawner, Order::Identity, nothing).await? {
-        Done::Identity(identity) => Ok(identity),
-        Done::Compiled(_) => Err(child_error(&"it answered another question")),
-        Done::OutOfLimits(status) => Err(child_error(&status)),
+    async fn identify(&self, spawner: &Spawner) -> Result<[u8; 32], CompileError> {
+        let nothing = File::open("/dev/null").map_err(|error| child_error(&error))?;
+        match self.order(spawner, Order::Identity, nothing).await? {
+            Done::Identity(identity) => Ok(identity),
+            Done::Compiled(_) => Err(child_error(&"it answered another question")),
+            Done::OutOfLimits(status) => Err(child_error(&status)),
+        }
     }
-}
 
-async fn compile(
-    spawner: &Spawner,
-    module: BlobHash,
-    wasm: &Path,
-) -> Result<Vec<u8>, CompileError> {
-    let mut last_status = String::new();
-    for effort in [Effort::Optimised, Effort::Plain] {
-        let path = wasm.to_owned();
-        let file = File::open(wasm).map_err(|source| CompileError::Module { path, source })?;
-        match order(spawner, Order::Compile(module, effort), file).await? {
-            Done::Compiled(artifact) => return Ok(artifact),
-            Done::Identity(_) => return Err(child_error(&"it answered another question")),
-            Done::OutOfLimits(status) => {
-                tracing::debug!(%module, ?effort, status, "a module ran out of its limits");
-                last_status = status;
+    async fn compile_now(
+        &self,
+        spawner: &Spawner,
+        module: BlobHash,
+        wasm: &Path,
+    ) -> Result<Vec<u8>, CompileError> {
+        let mut last_status = String::new();
+        for effort in [Effort::Optimised, Effort::Plain] {
+            let path = wasm.to_owned();
+            let file = File::open(wasm).map_err(|source| CompileError::Module { path, source })?;
+            match self.order(spawner, Order::Compile(module, effort), file).await? {
+                Done::Compiled(artifact) => return Ok(artifact),
+                Done::Identity(_) => return Err(child_error(&"it answered another question")),
+                Done::OutOfLimits(status) => {
+                    tracing::debug!(%module, ?effort, status, "a module ran out of its limits");
+                    last_status = status;
+                }
             }
         }
+        Err(CompileError::Exhausted { limits: self.limits, status: last_status })
     }
-    Err(CompileError::Exhausted { status: last_status })
-}
 
-/// Has a child of its own do `order`, its standard input being `input`.
-async fn order(spawner: &Spawner, order: Order, input: File) -> Result<Done, CompileError> {
-    let launch = Launch { arguments: order.arguments(), input: Input::File(input), files: vec![] };
-    let mut child = spawner.start(launch).await.map_err(|error| child_error(&error))?;
-    let Ok(output) = tokio::time::timeout(COMPILE_WALL_MAX, read_to_end(&child)).await else {
-        return Ok(Done::OutOfLimits(format!("it took longer than {COMPILE_WALL_MAX:?}")));
-    };
-    let output = output.map_err(|error| child_error(&error))?;
-    child.exited().await;
-    match parse(&output)? {
-        None => Ok(Done::OutOfLimits(child.epitaph())),
-        Some((Reply::Identity(identity), _)) => Ok(Done::Identity(identity.into_array())),
-        Some((Reply::Compiled { bytes }, artifact)) if artifact.len() as u64 == bytes => {
-            Ok(Done::Compiled(artifact.to_vec()))
+    /// Has a child of its own do `order`, its standard input being `input`.
+    async fn order(
+        &self,
+        spawner: &Spawner,
+        order: Order,
+        input: File,
+    ) -> Result<Done, CompileError> {
+        let launch = Launch {
+            arguments: order.arguments(&self.limits),
+            input: Input::File(input),
+            files: vec![],
+        };
+        let mut child = spawner.start(launch).await.map_err(|error| child_error(&error))?;
+        let Ok(output) = tokio::time::timeout(COMPILE_WALL_MAX, read_to_end(&child)).await else {
+            return Ok(Done::OutOfLimits(format!("it took longer than {COMPILE_WALL_MAX:?}")));
+        };
+        let output = output.map_err(|error| child_error(&error))?;
+        child.exited().await;
+        match parse(&output)? {
+            None => Ok(Done::OutOfLimits(child.epitaph())),
+            Some((Reply::Identity(identity), _)) => Ok(Done::Identity(identity.into_array())),
+            Some((Reply::Compiled { bytes }, artifact)) if artifact.len() as u64 == bytes => {
+                Ok(Done::Compiled(artifact.to_vec()))
+            }
+            // It was ended while it wrote.
+            Some((Reply::Compiled { .. }, _)) => Ok(Done::OutOfLimits(child.epitaph())),
+            Some((Reply::GaveUp { reason }, _)) => Ok(Done::OutOfLimits(reason)),
+            Some((Reply::Refused(error), _)) => Err(CompileError::Refused(error)),
+            Some((Reply::WrongHash { expected, found }, _)) => {
+                Err(CompileError::WrongHash { expected, found })
+            }
+            Some((Reply::Wall(error), _)) => Err(CompileError::Wall(error)),
+            Some((Reply::Unreadable { reason }, _)) => Err(CompileError::Child { reason }),
         }
-        // It was ended while it wrote.
-        Some((Reply::Compiled { .. }, _)) => Ok(Done::OutOfLimits(child.epitaph())),
-        Some((Reply::GaveUp { reason }, _)) => Ok(Done::OutOfLimits(reason)),
-        Some((Reply::Refused(error), _)) => Err(CompileError::Refused(error)),
-        Some((Reply::WrongHash { expected, found }, _)) => {
-            Err(CompileError::WrongHash { expected, found })
-        }
-        Some((Reply::Wall(error), _)) => Err(CompileError::Wall(error)),
-        Some((Reply::Unreadable { reason }, _)) => Err(CompileError::Child { reason }),
     }
 }
 
 impl Order {
-    fn arguments(self) -> Vec<OsString> {
-        let parent = std::process::id().to_string();
-        let mut arguments = vec!["compile".to_owned(), parent];
+    fn arguments(self, limits: &CompileLimits) -> Vec<OsString> {
+        let numbers =
+            [u64::from(std::process::id()), limits.cpu.as_secs().max(1), limits.memory_bytes];
+        let mut arguments = vec!["compile".to_owned()];
+        arguments.extend(numbers.iter().map(u64::to_string));
         match self {
             Self::Identity => arguments.push("identity".to_owned()),
             Self::Compile(module, effort) => {
@@ -284,4 +322,3 @@ fn parse(output: &[u8]) -> Result<Option<(Reply, &[u8])>, CompileError> {
 fn child_error(reason: &dyn std::fmt::Display) -> CompileError {
     CompileError::Child { reason: reason.to_string() }
 }
-

@@ -8,8 +8,8 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::time::Instant;
 
-use gleaner_protocol::limits::{FAILURE_MESSAGE_BYTES_MAX, UNIT_LOG_BYTES_MAX};
 use gleaner_protocol::Limits;
+use gleaner_protocol::limits::{FAILURE_MESSAGE_BYTES_MAX, UNIT_LOG_BYTES_MAX};
 use wasmtime::{Caller, Linker, Memory, ResourceLimiter};
 
 use super::stream::Stream;
@@ -98,7 +98,7 @@ impl Guest {
         files: Vec<SharedFile>,
     ) -> Self {
         Self {
-            growth: Growth { memory_bytes_max: limits.memory_bytes, permitted: false },
+            growth: Growth { memory_bytes_max: limits.memory_bytes },
             limits,
             is_merge,
             parameters,
@@ -211,11 +211,10 @@ impl Source<'_> {
                 destination.copy_from_slice(&bytes[start..start + destination.len()]);
                 Ok(())
             }
-            Self::File(shared) => {
-                shared.file.read_exact_at(destination, offset).map_err(|error| {
-                    Stop::Host(format!("the shared file `{}`: {error}", shared.name))
-                })
-            }
+            Self::File(shared) => shared
+                .file
+                .read_exact_at(destination, offset)
+                .map_err(|error| Stop::Host(format!("the shared file `{}`: {error}", shared.name))),
         }
     }
 }
@@ -234,12 +233,11 @@ fn words(bytes: &[u8]) -> String {
 /// Keeps a guest's memory within the manifest's limit.
 ///
 /// Growing past that limit ends the item, the same on every machine. Growing past what the module
-/// itself declares gives -1, as WebAssembly says. When the host cannot give what both allow, the
-/// item ends too, as -1 would be an answer that depends on the machine.
+/// itself declares, or past all that 32 bits address, gives -1, as WebAssembly says. When the host
+/// cannot give what all of them allow, the item ends too, as -1 would be an answer that depends on
+/// the machine.
 pub(super) struct Growth {
     memory_bytes_max: u64,
-    /// The growth at hand was permitted, so that its failure is the host's.
-    permitted: bool,
 }
 
 impl ResourceLimiter for Growth {
@@ -249,21 +247,18 @@ impl ResourceLimiter for Growth {
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        self.permitted = false;
         if maximum.is_some_and(|maximum| desired > maximum) {
             return Ok(false);
         }
         if desired as u64 > self.memory_bytes_max {
             return Err(Stop::Memory.into());
         }
-        self.permitted = true;
         Ok(true)
     }
 
+    /// Called only for what was permitted above.
     fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
-        // A growth that was never put to the vote goes beyond all that 32 bits can address.
-        let permitted = std::mem::take(&mut self.permitted);
-        Err(if permitted { Stop::HostMemory } else { Stop::Memory }.into())
+        Err(Stop::HostMemory.into())
     }
 
     fn table_growing(
@@ -345,7 +340,8 @@ fn input_read(
     let (memory, guest) = parts(&mut caller)?;
     let addresses = range("input_read", memory, destination, length)?;
     let source = guest.source(input)?;
-    let end = u64::try_from(offset).ok().and_then(|offset| offset.checked_add(addresses.len() as u64));
+    let end =
+        u64::try_from(offset).ok().and_then(|offset| offset.checked_add(addresses.len() as u64));
     if end.is_none_or(|end| end > source.len()) {
         let length = addresses.len();
         let held = source.len();

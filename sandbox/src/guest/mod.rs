@@ -101,7 +101,7 @@ fn prepare(
     let module = files.next().ok_or_else(|| StartFailure::Setup("no module".to_owned()))?;
     let (instance, entry, memory) = load(module, &setup.entry)?;
     let guest = guest(setup, files)?;
-    platform::forbid_new_code().map_err(StartFailure::Wall)?;
+    platform::tighten().map_err(StartFailure::Wall)?;
     stream.push(&FromSlot::Ready);
     stream.flush().map_err(|error| StartFailure::Setup(error.to_string()))?;
     Ok(Runner::new(instance, entry, memory, guest))

@@ -137,7 +137,8 @@ impl Runner {
                 DONE => return Ok(()),
                 AGAIN => {}
                 other => {
-                    let words = format!("it returned {other}; a step returns 0 (done) or 1 (again)");
+                    let words =
+                        format!("it returned {other}; a step returns 0 (done) or 1 (again)");
                     return Err(Stop::HostCall(words).into());
                 }
             }
@@ -175,9 +176,9 @@ fn read_values(guest: &mut Guest, lengths: &[u64]) -> Result<(), Stop> {
     for (value, length) in values.into_iter().zip(lengths) {
         value.clear();
         let length = *length as usize;
-        value.try_reserve_exact(length).map_err(|_| {
-            Stop::Host(format!("no memory for an input of {length} bytes"))
-        })?;
+        value
+            .try_reserve_exact(length)
+            .map_err(|_| Stop::Host(format!("no memory for an input of {length} bytes")))?;
         value.resize(length, 0);
         let read = guest.stream.read_exact(value);
         read.map_err(|error| Stop::Host(format!("the worker's pipe: {error}")))?;
@@ -193,16 +194,10 @@ fn unfinished(error: &wasmtime::Error, guest: &Guest) -> Unfinished {
     }
     Unfinished::Stopped(match error.downcast_ref::<Stop>() {
         Some(Stop::Failed(message)) => Outcome::Failed { item, message: message.clone() },
-        Some(Stop::Output) => {
-            Outcome::OutputExceeded { item, limit_bytes: limits.output_bytes }
-        }
+        Some(Stop::Output) => Outcome::OutputExceeded { item, limit_bytes: limits.output_bytes },
         Some(Stop::Log) => Outcome::LogExceeded { item, limit_bytes: limits.log_bytes },
-        Some(Stop::HostCalls) => {
-            Outcome::HostCallsExceeded { item, limit: limits.host_calls }
-        }
-        Some(Stop::Memory) => {
-            Outcome::MemoryExceeded { item, limit_bytes: limits.memory_bytes }
-        }
+        Some(Stop::HostCalls) => Outcome::HostCallsExceeded { item, limit: limits.host_calls },
+        Some(Stop::Memory) => Outcome::MemoryExceeded { item, limit_bytes: limits.memory_bytes },
         Some(Stop::HostCall(message)) => {
             Outcome::Trapped { item, kind: TrapKind::HostCall, message: message.clone() }
         }

@@ -6,7 +6,7 @@ mod sys;
 mod walls;
 
 pub(crate) use process::{Input, Launch, Process, Signals, Spawner};
-pub(crate) use walls::{Bounds, forbid_new_code, inherited_files, raise};
+pub(crate) use walls::{Bounds, inherited_files, raise, tighten};
 
 use std::time::Duration;
 
@@ -16,10 +16,7 @@ const FIRST_FILE: i32 = 3;
 /// The CPU time that the calling thread has used.
 pub(crate) fn thread_cpu() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    Duration::new(
-        u64::try_from(time.tv_sec).unwrap_or(0),
-        u32::try_from(time.tv_nsec).unwrap_or(0),
-    )
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
 /// Reads from the calling process's standard input; 0 at its end.

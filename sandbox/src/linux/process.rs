@@ -8,14 +8,15 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use command_fds::{CommandFdExt, FdMapping};
+use gleaner_protocol::limits::STAGE_FILES_MAX;
 use rustix::pipe::PipeFlags;
 use rustix::process::{Pid, PidfdFlags, Signal};
 use tokio::io::unix::AsyncFd;
@@ -68,11 +69,13 @@ struct Started {
 }
 
 impl Spawner {
-    /// Starts the thread; its children run `program`.
+    /// Starts the thread; its children run `program` as it is now, even when its file is replaced
+    /// by a newer version later.
     ///
     /// # Errors
-    /// When the system gives no thread.
-    pub(crate) fn new(program: PathBuf) -> io::Result<Self> {
+    /// When the program cannot be opened or the system gives no thread.
+    pub(crate) fn new(program: &Path) -> io::Result<Self> {
+        let program = Program::open(program)?;
         let (requests, received) = mpsc::channel();
         std::thread::Builder::new().name("gleaner-spawner".to_owned()).spawn(move || {
             for request in received {
@@ -98,7 +101,27 @@ impl Spawner {
     }
 }
 
-fn start(program: &PathBuf, launch: Launch) -> io::Result<Started> {
+/// The program of every child, open.
+struct Program {
+    file: OwnedFd,
+}
+
+impl Program {
+    fn open(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        // Beyond all descriptors that a child is given, which would take its place.
+        let beyond = FIRST_FILE + 1 + STAGE_FILES_MAX as i32;
+        Ok(Self { file: rustix::io::fcntl_dupfd_cloexec(file, beyond)? })
+    }
+
+    /// What a child executes: the path is looked up in the child, just before its descriptors that
+    /// are not meant for it are closed.
+    fn path(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/self/fd/{}", self.file.as_raw_fd()))
+    }
+}
+
+fn start(program: &Program, launch: Launch) -> io::Result<Started> {
     let (output, child_output) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
     let (words, child_words) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
     let (child_input, input) = match launch.input {
@@ -110,7 +133,7 @@ fn start(program: &PathBuf, launch: Launch) -> io::Result<Started> {
         }
     };
     enlarge(&output);
-    let mut command = Command::new(program);
+    let mut command = Command::new(program.path());
     command
         .args(launch.arguments)
         .arg0("gleaner")
@@ -177,6 +200,11 @@ impl Process {
     /// What signals it, from any thread.
     pub(crate) fn signals(&self) -> Signals {
         Signals { pidfd: self.pidfd.get_ref().clone() }
+    }
+
+    /// Its number, for people: signals never go by it.
+    pub(crate) fn id(&self) -> u32 {
+        self.pid
     }
 
     /// The CPU time it has used.

@@ -20,6 +20,8 @@ const ALLOWED: &[i64] = &[
     libc::SYS_writev,
     libc::SYS_close,
     libc::SYS_fstat,
+    libc::SYS_newfstatat,
+    libc::SYS_statx,
     libc::SYS_lseek,
     libc::SYS_fcntl,
     libc::SYS_mmap,
@@ -47,13 +49,15 @@ const ALLOWED: &[i64] = &[
     libc::SYS_exit_group,
 ];
 
+/// What loading a module needs and running it does not: it tells the length of an open file, but
+/// also whether a file of another name exists. Refused with EACCES once the module is loaded.
+const REFUSED_ONCE_LOADED: &[i64] = &[libc::SYS_newfstatat, libc::SYS_statx];
+
 /// What libraries try and can do without: refused with EACCES.
 const REFUSED: &[i64] = &[
     libc::SYS_openat,
     libc::SYS_readlinkat,
     libc::SYS_faccessat,
-    libc::SYS_newfstatat,
-    libc::SYS_statx,
     libc::SYS_getcwd,
     libc::SYS_uname,
     libc::SYS_sysinfo,
@@ -77,10 +81,7 @@ pub(super) fn base(pid: u32) -> Result<Vec<BpfProgram>, BackendError> {
     allowed.insert(libc::SYS_seccomp, vec![]);
     allowed.insert(libc::SYS_prctl, vec![argument_is(0, libc::PR_SET_NO_NEW_PRIVS as u64)?]);
     // Reading a limit of its own (the size of the stack), never setting one.
-    allowed.insert(
-        libc::SYS_prlimit64,
-        vec![SeccompRule::new(vec![equal(0, 0)?, equal(2, 0)?])?],
-    );
+    allowed.insert(libc::SYS_prlimit64, vec![SeccompRule::new(vec![equal(0, 0)?, equal(2, 0)?])?]);
     // `abort` signals its own thread.
     allowed.insert(libc::SYS_tgkill, vec![argument_is(0, u64::from(pid))?]);
     allowed.insert(libc::SYS_tkill, vec![argument_is(0, u64::from(pid))?]);
@@ -90,8 +91,9 @@ pub(super) fn base(pid: u32) -> Result<Vec<BpfProgram>, BackendError> {
     ])
 }
 
-/// The filter after which no memory becomes executable and no further filter can be installed.
-pub(super) fn no_new_code() -> Result<BpfProgram, BackendError> {
+/// The filters, in the order in which to apply them, after which no memory becomes executable, no
+/// name of a file is looked up and no further filter can be installed.
+pub(super) fn once_loaded() -> Result<Vec<BpfProgram>, BackendError> {
     let executable = || {
         let bit = libc::PROT_EXEC as u64;
         let masked = SeccompCmpOp::MaskedEq(bit);
@@ -104,7 +106,10 @@ pub(super) fn no_new_code() -> Result<BpfProgram, BackendError> {
         (libc::SYS_seccomp, vec![]),
         (libc::SYS_prctl, vec![]),
     ]);
-    filter(rules, SeccompAction::Allow, SeccompAction::KillProcess)
+    Ok(vec![
+        filter(unconditional(REFUSED_ONCE_LOADED), SeccompAction::Allow, refused())?,
+        filter(rules, SeccompAction::Allow, SeccompAction::KillProcess)?,
+    ])
 }
 
 fn refused() -> SeccompAction {

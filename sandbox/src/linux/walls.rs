@@ -12,6 +12,7 @@ use landlock::{
     RulesetStatus, Scope,
 };
 use rustix::process::{Resource, Rlimit, Signal};
+use seccompiler::{BackendError, BpfProgram};
 
 use super::{FIRST_FILE, seccomp, sys};
 use crate::limits::PROCESS_STACK_BYTES;
@@ -44,30 +45,39 @@ pub(crate) fn inherited_files(count: u32) -> Result<Vec<File>, WallError> {
 /// # Errors
 /// The first wall that the host cannot give.
 pub(crate) fn raise(parent: u32, bounds: &Bounds) -> Result<(), WallError> {
+    ask_once();
     die_with(parent)?;
     yield_to_everyone();
+    // It was executed from a descriptor, whose number is no name for people.
+    let _ = rustix::thread::set_name(c"gleaner");
     limit(bounds)?;
     rustix::thread::set_no_new_privs(true)
         .map_err(|error| WallError::new(Wall::NoNewPrivileges, error))?;
     restrict_access()?;
     limit_descriptors()?;
-    let filters = seccomp::base(std::process::id());
+    apply(seccomp::base(std::process::id()))
+}
+
+/// From here on, no memory of the calling process can become executable and no name of a file is
+/// looked up: to be called once the module is loaded, before it runs.
+///
+/// # Errors
+/// [`Wall::Seccomp`].
+pub(crate) fn tighten() -> Result<(), WallError> {
+    apply(seccomp::once_loaded())
+}
+
+fn apply(filters: Result<Vec<BpfProgram>, BackendError>) -> Result<(), WallError> {
     for filter in filters.map_err(|error| WallError::new(Wall::Seccomp, error))? {
-        seccompiler::apply_filter(&filter)
-            .map_err(|error| WallError::new(Wall::Seccomp, error))?;
+        seccompiler::apply_filter(&filter).map_err(|error| WallError::new(Wall::Seccomp, error))?;
     }
     Ok(())
 }
 
-/// From here on, no memory of the calling process can become executable: to be called once the
-/// module is loaded, before it runs.
-///
-/// # Errors
-/// [`Wall::Seccomp`].
-pub(crate) fn forbid_new_code() -> Result<(), WallError> {
-    let filter =
-        seccomp::no_new_code().map_err(|error| WallError::new(Wall::Seccomp, error))?;
-    seccompiler::apply_filter(&filter).map_err(|error| WallError::new(Wall::Seccomp, error))
+/// What is asked of the system once for each process is asked before it may not be any more.
+fn ask_once() {
+    let _ = rustix::param::page_size();
+    let _ = super::thread_cpu();
 }
 
 /// The signal is sent when the thread that started this process ends; asking for the parent

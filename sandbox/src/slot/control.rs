@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use crate::platform::Signals;
+use crate::platform::{Process, Signals};
 
 /// What the handles of a slot and its driver share. Signals are sent at once, under the lock that
 /// also guards which process they go to, so that a process started while the slot is suspended is
@@ -23,6 +23,7 @@ pub(crate) struct Control {
 #[derive(Default)]
 struct State {
     signals: Option<Signals>,
+    process_id: Option<u32>,
     suspended_since: Option<Instant>,
     /// The suspensions that are over, together.
     suspended: Duration,
@@ -61,17 +62,28 @@ impl Control {
         }
     }
 
-    /// From here on, signals go to this process; none when there is no process.
-    pub(crate) fn attach(&self, signals: Option<Signals>) {
+    /// From here on, signals go to `process`.
+    pub(crate) fn attach(&self, process: &Process) {
         let mut state = self.lock();
-        if let Some(signals) = &signals {
-            if state.killed {
-                signals.kill();
-            } else if state.suspended_since.is_some() {
-                signals.suspend();
-            }
+        let signals = process.signals();
+        if state.killed {
+            signals.kill();
+        } else if state.suspended_since.is_some() {
+            signals.suspend();
         }
-        state.signals = signals;
+        state.signals = Some(signals);
+        state.process_id = Some(process.id());
+    }
+
+    /// There is no process.
+    pub(crate) fn detach(&self) {
+        let mut state = self.lock();
+        state.signals = None;
+        state.process_id = None;
+    }
+
+    pub(crate) fn process_id(&self) -> Option<u32> {
+        self.lock().process_id
     }
 
     pub(crate) fn is_killed(&self) -> bool {
@@ -103,5 +115,38 @@ impl Control {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_stands_still_while_suspended() {
+        let control = Control::default();
+        let start = Instant::now();
+        control.suspend();
+        let stopped = control.active_since(start);
+        let since = Instant::now();
+        while since.elapsed() < Duration::from_millis(2) {
+            assert_eq!(control.active_since(start), stopped);
+        }
+        control.suspend();
+        assert_eq!(control.active_since(start), stopped, "suspending again changes nothing");
+        control.resume();
+        let resumed = Instant::now();
+        while resumed.elapsed() < Duration::from_millis(2) {}
+        assert!(control.active_since(start) >= stopped + Duration::from_millis(2));
+        assert!(control.active_since(start) + Duration::from_millis(2) <= start.elapsed());
+    }
+
+    #[test]
+    fn progress_is_between_0_and_1_whatever_a_guest_says() {
+        let control = Control::default();
+        for (said, kept) in [(0.25, 0.25), (7.0, 1.0), (-1.0, 0.0), (f32::NAN, 0.0)] {
+            control.set_progress(said);
+            assert_eq!(control.progress(), kept);
+        }
     }
 }

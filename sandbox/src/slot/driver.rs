@@ -63,6 +63,8 @@ pub(super) struct Driver {
     units: VecDeque<InFlight>,
     serving: Option<Serving>,
     began: Instant,
+    /// What is read from a process goes through here.
+    buffer: Box<[u8]>,
 }
 
 struct InFlight {
@@ -122,6 +124,7 @@ impl Driver {
             units: VecDeque::new(),
             serving: None,
             began: Instant::now(),
+            buffer: vec![0; COPIED_BYTES_MAX].into(),
         }
     }
 
@@ -178,14 +181,14 @@ impl Driver {
     async fn start(&mut self) {
         match self.spawner.start(self.plan.launch()).await {
             Ok(process) => {
-                self.control.attach(Some(process.signals()));
+                self.control.attach(&process);
                 let mut serving = Serving::new(process, self.plan.setup.limits.output_bytes);
                 serving.outgoing.push_bytes(wire::encode_frame(&self.plan.setup));
                 for waiting in &self.units {
                     serving.outgoing.push_unit(&waiting.unit);
                 }
                 serving.wall_at_start = self.control.active_since(self.began);
-                serving.check_at = Some(Instant::now() + SLOT_START_MAX);
+                serving.check_in(SLOT_START_MAX);
                 self.serving = Some(serving);
                 self.write();
             }
@@ -233,7 +236,10 @@ impl Driver {
         serving.wall_at_start = self.control.active_since(self.began);
         let limits = &self.plan.setup.limits;
         let first_check = limits.cpu.min(limits.wall);
-        serving.check_at = (!self.units.is_empty()).then(|| Instant::now() + first_check);
+        serving.check_at = None;
+        if !self.units.is_empty() {
+            serving.check_in(first_check);
+        }
     }
 
     fn write(&mut self) {
@@ -258,10 +264,9 @@ impl Driver {
 
     /// Reads all that is there, and answers the units that have ended.
     fn read(&mut self) -> Result<(), End> {
-        let mut buffer = [0; COPIED_BYTES_MAX];
         let Some(serving) = &mut self.serving else { return Ok(()) };
-        match serving.process.try_read(&mut buffer) {
-            Ok(length) if length > 0 => serving.decoder.push(&buffer[..length]),
+        match serving.process.try_read(&mut self.buffer) {
+            Ok(length) if length > 0 => serving.decoder.push(&self.buffer[..length]),
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Ok(()),
             // The end of its output comes just before its own; how it ended is known only then.
             Ok(_) | Err(_) => {
@@ -293,9 +298,6 @@ impl Driver {
                 self.take_outputs(outputs)?;
                 let outcome = match stopped {
                     None => self.completed()?,
-                    Some(Outcome::Completed { .. }) => {
-                        return Err(End::Violation(Violation::OutOfTurn));
-                    }
                     Some(outcome) => outcome,
                 };
                 self.answer(SlotAnswer { outcome, cpu: cpu.min(used), log });
@@ -395,7 +397,7 @@ impl Driver {
     /// Gives the process up and answers what it leaves behind; the next unit starts a new one.
     fn end_process(&mut self, end: End) {
         let Some(mut serving) = self.serving.take() else { return };
-        self.control.attach(None);
+        self.control.detach();
         self.control.set_progress(0.0);
         if self.control.is_killed() {
             // Whoever waits for a unit sees that the driver is gone.
@@ -428,7 +430,7 @@ impl Driver {
     /// The worker ends the slot; whoever waits for a unit sees that the driver is gone.
     async fn end(mut self, done: oneshot::Sender<()>) {
         if let Some(serving) = self.serving.take() {
-            self.control.attach(None);
+            self.control.detach();
             serving.process.signals().kill();
             serving.process.exited().await;
         }
@@ -463,8 +465,9 @@ impl Serving {
         self.check_at.is_some_and(|at| Instant::now() >= at)
     }
 
+    /// A limit beyond the end of time is none.
     fn check_in(&mut self, duration: Duration) {
-        self.check_at = Some(Instant::now() + duration.max(CHECK_INTERVAL_MIN));
+        self.check_at = Instant::now().checked_add(duration.max(CHECK_INTERVAL_MIN));
     }
 }
 
@@ -522,6 +525,8 @@ impl Outgoing {
 
     fn push_bytes(&mut self, bytes: Vec<u8>) {
         match self.pieces.back_mut() {
+            // An empty piece could never be written, nor be got rid of.
+            _ if bytes.is_empty() => {}
             Some(Piece::Bytes(last)) if last.len() < COPIED_BYTES_MAX => last.extend(bytes),
             _ => self.pieces.push_back(Piece::Bytes(bytes)),
         }
@@ -529,8 +534,7 @@ impl Outgoing {
 
     fn push_unit(&mut self, unit: &Arc<SlotUnit>) {
         let lengths = unit.items.iter().map(|item| item.len() as u64).collect();
-        let head =
-            UnitHead { first_item: unit.first_item, seeds: unit.seeds.clone(), lengths };
+        let head = UnitHead { first_item: unit.first_item, seeds: unit.seeds.clone(), lengths };
         let mut bytes = wire::encode_frame(&head);
         for (index, item) in unit.items.iter().enumerate() {
             if item.len() <= COPIED_BYTES_MAX {

@@ -164,6 +164,11 @@ impl Slot {
         self.control.progress()
     }
 
+    /// The number of its process, for people and their tools; none between two processes.
+    pub fn process_id(&self) -> Option<u32> {
+        self.control.process_id()
+    }
+
     /// Stops the process where it is, until [`Slot::resume`]. Of no effect when it is stopped.
     pub fn suspend(&self) {
         self.control.suspend();

@@ -14,7 +14,9 @@
 
 use std::time::Duration;
 
-use gleaner_protocol::limits::{FRAME_BYTES_MAX, ITEMS_PER_UNIT_MAX, UNIT_LOG_BYTES_MAX};
+use gleaner_protocol::limits::{
+    FAILURE_MESSAGE_BYTES_MAX, FRAME_BYTES_MAX, ITEMS_PER_UNIT_MAX, UNIT_LOG_BYTES_MAX,
+};
 use gleaner_protocol::{Limits, Outcome, wire};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
@@ -87,8 +89,8 @@ pub(crate) enum Violation {
     OutputLength { bytes: u64, max: u64 },
     #[error("it announced {outputs} outputs at once; the limit is {max}")]
     OutputCount { outputs: usize, max: u64 },
-    #[error("it sent a log of {bytes} bytes; the limit is {max}")]
-    LogLength { bytes: usize, max: usize },
+    #[error("it sent words of {bytes} bytes; the limit is {max}")]
+    WordsLength { bytes: usize, max: usize },
     #[error("it spoke out of turn")]
     OutOfTurn,
 }
@@ -168,11 +170,10 @@ impl Body {
     fn new(mut message: FromSlot, output_bytes_max: u64) -> Result<Self, Violation> {
         let lengths = match &mut message {
             FromSlot::Outputs { lengths } => std::mem::take(lengths),
-            FromSlot::Ended { lengths, log, .. } if log.len() <= UNIT_LOG_BYTES_MAX => {
+            FromSlot::Ended { lengths, stopped, log, .. } => {
+                check_words(log, UNIT_LOG_BYTES_MAX)?;
+                check_outcome(stopped.as_ref())?;
                 std::mem::take(lengths)
-            }
-            FromSlot::Ended { log, .. } => {
-                return Err(Violation::LogLength { bytes: log.len(), max: UNIT_LOG_BYTES_MAX });
             }
             _ => return Err(Violation::OutOfTurn),
         };
@@ -225,6 +226,26 @@ impl Body {
             }
             _ => Event::Outputs(self.done),
         }
+    }
+}
+
+fn check_outcome(stopped: Option<&Outcome>) -> Result<(), Violation> {
+    match stopped {
+        Some(Outcome::Completed { .. }) => Err(Violation::OutOfTurn),
+        Some(Outcome::Failed { message, .. } | Outcome::Trapped { message, .. }) => {
+            check_words(message, FAILURE_MESSAGE_BYTES_MAX)
+        }
+        Some(Outcome::Refused { reason: words } | Outcome::SlotCrashed { status: words }) => {
+            check_words(words, FAILURE_MESSAGE_BYTES_MAX)
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_words(words: &str, max: usize) -> Result<(), Violation> {
+    match words.len() {
+        bytes if bytes > max => Err(Violation::WordsLength { bytes, max }),
+        _ => Ok(()),
     }
 }
 

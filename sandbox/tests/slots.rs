@@ -1,2 +1,0 @@
-//! Slots as real processes.
-fn main() {}
