@@ -97,7 +97,7 @@ enum Fold<M> {
     Text {
         file: RelativeName,
         style: Style,
-        scratch: Scratch,
+        scratch: Box<Scratch>,
         text: Vec<u8>,
     },
     Files(Files),
@@ -132,7 +132,7 @@ impl<M: Merger> Reduction<M> {
                 return Ok(Self { fold });
             }
         };
-        let (file, scratch) = (file.clone(), blobs.scratch().await?);
+        let (file, scratch) = (file.clone(), Box::new(blobs.scratch().await?));
         Ok(Self { fold: Fold::Text { file, style, scratch, text: Vec::new() } })
     }
 

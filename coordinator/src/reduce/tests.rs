@@ -344,8 +344,11 @@ async fn bytes_that_are_no_value_are_the_items_fault() {
     assert_eq!(error.expect_err("refused").to_string(), expected);
 }
 
+/// A unit's items and their outputs.
+type Unit = (ItemRange, Payload);
+
 /// A store in which stage 0 of job 1 has these units settled, each with so many items' outputs.
-async fn settled(folder: &Folder, units: &[(ItemRange, Payload)]) -> SettledResults {
+async fn settled(folder: &Folder, units: &[Unit]) -> SettledResults {
     let job = JobId(1);
     let stage = StageIndex(0);
     let spec: JobSpec = wire::decode(&wire::encode(&crate::tests::job_spec())).expect("a job");
@@ -406,7 +409,7 @@ async fn missing_results_and_damaged_blobs_are_the_coordinators_fault() {
     let inline = (first, Payload::Inline(outputs.clone()));
     let short = (first, Payload::Inline(outputs[..1].to_vec()));
     let torn = folder().blobs.put("\u{2}").await.expect("kept");
-    let cases: [(Vec<(ItemRange, Payload)>, u64, &str); 4] = [
+    let cases: [(Vec<Unit>, u64, &str); 4] = [
         (vec![inline.clone()], 3, "item 2 has no settled result; the store is damaged"),
         (
             vec![inline, (third, Payload::Inline(more))],
