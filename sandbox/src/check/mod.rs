@@ -403,9 +403,8 @@ impl Nesting {
                 self.loops += 1;
             }
             Operator::End => {
-                if self.blocks.pop() == Some(true) {
-                    self.loops -= 1;
-                }
+                let is_loop = self.blocks.pop() == Some(true);
+                self.loops -= u32::from(is_loop);
             }
             _ => {}
         }
