@@ -22,8 +22,10 @@ pub struct Gleaner {
 /// How a command ended.
 #[derive(Debug)]
 pub struct Answer {
-    /// The exit code.
+    /// The exit code; -1 for a signal.
     pub code: i32,
+    /// The exit code or signal in words.
+    pub status: String,
     /// What it printed as its result.
     pub stdout: String,
     /// What it said besides.
@@ -110,6 +112,7 @@ impl Gleaner {
         };
         Ok(Answer {
             code: status.code().unwrap_or(-1),
+            status: status.to_string(),
             stdout: read(&stdout)?,
             stderr: read(&stderr)?,
         })
@@ -123,7 +126,7 @@ impl Gleaner {
         let answer = self.ask(data, arguments)?;
         if answer.code != 0 {
             let words = arguments.join(" ");
-            bail!("`gleaner {words}` failed with {}: {}", answer.code, answer.stderr);
+            bail!("`gleaner {words}` failed, {}: {}", answer.status, answer.stderr);
         }
         Ok(answer.stdout)
     }

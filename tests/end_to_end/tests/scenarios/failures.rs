@@ -114,7 +114,10 @@ fn a_manifest_at_fault_is_refused_before_anything_is_sent() -> Result<()> {
     let cases = [
         (format!("{stage}{range}functoin = \"noop\""), ["functoin", "did you mean"]),
         (format!("{stage}{range}function = \"nop\""), ["nop", "noop"]),
-        (format!("{stage}lines = {{ field = \"x\", file = \"missing\" }}"), ["missing", "lines"]),
+        (
+            format!("{stage}lines = {{ field = \"line\", file = \"gone\" }}\nfunction = \"shout\""),
+            ["gone", "lines.file"],
+        ),
     ];
     for (stage, words) in cases {
         let folder = JobFolder::of_test_tasks("", &stage)?;
