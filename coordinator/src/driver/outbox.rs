@@ -99,7 +99,6 @@ impl Outbox {
         self.supply.allow(&task);
         self.sender.feed(&ToWorker::Task { job, stage, task }).await
     }
-
 }
 
 impl Supply {

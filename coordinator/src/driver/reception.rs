@@ -89,12 +89,7 @@ impl Reception {
         self.blobs.adopt(&path, blob.hash).await.map_err(|error| error.to_string())
     }
 
-    fn output_bytes_max(
-        &self,
-        job: JobId,
-        stage: StageIndex,
-        result: &UnitResult,
-    ) -> Option<u64> {
+    fn output_bytes_max(&self, job: JobId, stage: StageIndex, result: &UnitResult) -> Option<u64> {
         let spec = self.inputs.spec(job)?;
         let limits = spec.stages.get(stage.0 as usize)?.task.limits;
         let item_bytes = limits.output_bytes + OUTPUT_OVERHEAD_BYTES;

@@ -73,8 +73,7 @@ async fn greet_and_serve(
     let end = CancellationToken::new();
     let guard = end.clone().drop_guard();
     let held = hello.held;
-    let attach =
-        Input::Attach { worker, stream: number, outbox: outbox.clone(), end: guard, held };
+    let attach = Input::Attach { worker, stream: number, outbox: outbox.clone(), end: guard, held };
     reception.engine.send(attach).await;
     let sending = send_all(reception, worker, sender, queue);
     let ended = tokio::select! {

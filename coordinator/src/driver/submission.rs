@@ -51,7 +51,8 @@ pub(crate) async fn check(
 
 async fn check_blobs(stage: &StageSpec, blobs: &Blobs) -> Result<(), SubmissionError> {
     let module = std::iter::once(("its module".to_owned(), stage.task.module));
-    let files = stage.task.files.iter().map(|file| (format!("its file `{}`", file.name), file.blob));
+    let files =
+        stage.task.files.iter().map(|file| (format!("its file `{}`", file.name), file.blob));
     let source = match &stage.splitter {
         Splitter::Lines { source, .. } => Some(("its text".to_owned(), *source)),
         Splitter::Range { .. } | Splitter::Grid { .. } | Splitter::After { .. } => None,

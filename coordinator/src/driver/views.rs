@@ -1,8 +1,6 @@
 //! The core's snapshots as the control API shows them.
 
-use gleaner_coordinator_core::{
-    JobEnd, JobSnapshot, StageSnapshot, StageState, WorkerSnapshot,
-};
+use gleaner_coordinator_core::{JobEnd, JobSnapshot, StageSnapshot, StageState, WorkerSnapshot};
 use gleaner_protocol::{Timestamp, api};
 use jiff::Timestamp as Instant;
 
