@@ -195,8 +195,7 @@ impl Core {
     pub(crate) fn resume_reductions(&mut self) {
         for id in &self.running {
             let stages = (0..).map(StageIndex).zip(&self.jobs[id].stages);
-            for (stage, books) in
-                stages.filter(|(_, books)| books.state() == StageState::Reducing)
+            for (stage, books) in stages.filter(|(_, books)| books.state() == StageState::Reducing)
             {
                 let items = books.items_settled();
                 self.gate.speak(Action::Reduce { job: *id, stage, items });

@@ -33,8 +33,10 @@ fn lab_in(state: &str) -> (Lab, JobId, WorkerId, Grant) {
     (lab, job, first, grant)
 }
 
-fn events(worker: WorkerId, grant: &Grant) -> Vec<(&'static str, Box<dyn FnOnce(&mut Lab)>)> {
-    let returned = |outcome: Outcome| -> Box<dyn FnOnce(&mut Lab)> {
+type Feed = Box<dyn FnOnce(&mut Lab)>;
+
+fn events(worker: WorkerId, grant: &Grant) -> Vec<(&'static str, Feed)> {
+    let returned = |outcome: Outcome| -> Feed {
         let grant = grant.clone();
         Box::new(move |lab| lab.answer(worker, &grant, outcome))
     };
