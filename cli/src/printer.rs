@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use gleaner_protocol::api::{ApiError, JobView, StageState, StageView};
+use gleaner_protocol::api::{ApiError, JobState, JobView, StageState, StageView};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
@@ -21,6 +21,11 @@ const TICK: Duration = Duration::from_millis(250);
 
 /// How often a line of progress is printed where there is no terminal.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(5);
+
+const BAR_OF_KNOWN_ITEMS: &str =
+    "{prefix}  {wide_bar} {human_pos}/{human_len}  {per_sec}  {eta} left  {msg}";
+const BAR_OF_UNKNOWN_ITEMS: &str = "{prefix}  {spinner} {human_pos} items  {per_sec}  {msg}";
+const BAR_WITHOUT_ITEMS: &str = "{prefix}  {msg}";
 
 /// For whom to print.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,7 +158,7 @@ pub enum Progress {
         /// The bars' common place.
         bars: MultiProgress,
         /// A bar for each stage.
-        stages: Vec<ProgressBar>,
+        stages: Vec<StageBar>,
     },
     /// Lines.
     Plain {
@@ -162,6 +167,12 @@ pub enum Progress {
         /// What was last said of each stage.
         stages: Vec<Said>,
     },
+}
+
+/// A stage's bar.
+pub struct StageBar {
+    bar: ProgressBar,
+    template: &'static str,
 }
 
 /// What was last said of a stage, and what it was at first.
@@ -174,19 +185,22 @@ pub struct Said {
 }
 
 impl Progress {
-    /// Shows where the job stands now.
+    /// Shows where the job stands now. A job that ended before its stages did leaves what was
+    /// shown last: they stand as they were, and do not go on.
     pub fn update(&mut self, job: &JobView) {
+        if job.state.is_final() && job.state != JobState::Done {
+            return;
+        }
         match self {
             Self::Silent => {}
             Self::Live { bars, stages } => {
                 while stages.len() < job.stages.len() {
-                    let bar = bars.add(ProgressBar::new(0));
-                    bar.enable_steady_tick(TICK);
-                    stages.push(bar);
+                    let bar = ProgressBar::new(0).with_style(bar_style(BAR_WITHOUT_ITEMS));
+                    stages.push(StageBar { bar: bars.add(bar), template: BAR_WITHOUT_ITEMS });
                 }
                 let width = job.stages.iter().map(|stage| stage.name.chars().count()).max();
-                for (bar, stage) in stages.iter().zip(&job.stages) {
-                    update_bar(bar, stage, width.unwrap_or(0));
+                for (bar, stage) in stages.iter_mut().zip(&job.stages) {
+                    bar.update(stage, width.unwrap_or(0));
                 }
             }
             Self::Plain { printer, stages } => {
@@ -208,36 +222,41 @@ impl Progress {
     /// Leaves what was shown last.
     pub fn finish(self) {
         if let Self::Live { stages, .. } = self {
-            stages.iter().for_each(ProgressBar::abandon);
+            stages.iter().for_each(|stage| stage.bar.abandon());
         }
     }
 }
 
-fn update_bar(bar: &ProgressBar, stage: &StageView, width: usize) {
-    let name = format!("{:width$}", escape(&stage.name));
-    if bar.prefix() != name {
-        bar.set_prefix(name);
-    }
-    let template = match (stage.state, stage.items) {
-        (StageState::Open, Some(_)) => {
-            "{prefix}  {wide_bar} {human_pos}/{human_len}  {per_sec}  {eta} left  {msg}"
+impl StageBar {
+    fn update(&mut self, stage: &StageView, width: usize) {
+        let template = match (stage.state, stage.items) {
+            (StageState::Open, Some(_)) => BAR_OF_KNOWN_ITEMS,
+            (StageState::Open, None) => BAR_OF_UNKNOWN_ITEMS,
+            _ => BAR_WITHOUT_ITEMS,
+        };
+        if self.template != template {
+            self.template = template;
+            self.bar.set_style(bar_style(template));
+            match stage.state {
+                StageState::Open => self.bar.enable_steady_tick(TICK),
+                _ => self.bar.disable_steady_tick(),
+            }
         }
-        (StageState::Open, None) => "{prefix}  {spinner} {human_pos} items  {per_sec}  {msg}",
-        _ => "{prefix}  {msg}",
-    };
+        if let Some(items) = stage.items {
+            self.bar.set_length(items);
+        }
+        self.bar.set_position(stage.items_settled);
+        self.bar.set_prefix(format!("{:width$}", escape(&stage.name)));
+        self.bar.set_message(match stage.state {
+            StageState::Open => words::attempts(stage),
+            _ => words::stage(stage),
+        });
+    }
+}
+
+fn bar_style(template: &str) -> ProgressStyle {
     let style = ProgressStyle::with_template(template).expect("the templates are sound");
-    bar.set_style(style.progress_chars("━╸ "));
-    if let Some(items) = stage.items {
-        bar.set_length(items);
-    }
-    bar.set_position(stage.items_settled);
-    bar.set_message(match stage.state {
-        StageState::Open => words::attempts(stage),
-        _ => words::stage(stage),
-    });
-    if stage.state == StageState::Done {
-        bar.disable_steady_tick();
-    }
+    style.progress_chars("━╸ ")
 }
 
 /// Says where a stage stands when its state has changed or some time has passed.

@@ -223,25 +223,34 @@ mod tests {
     #[test]
     fn jobs_are_a_table() {
         check(&jobs(&[]), expect!["no jobs yet"]);
-        check(&jobs(&[view(JobState::Running)]), expect![[r#"
+        check(
+            &jobs(&[view(JobState::Running)]),
+            expect![[r#"
             job    name     state    submitted            items
-            job-7  planets  running  LOCAL TIME  1200 of ?"#]]);
+            job-7  planets  running  LOCAL TIME  1200 of ?"#]],
+        );
     }
 
     #[test]
     fn a_job_tells_of_its_stages() {
-        check(&job(&view(JobState::Running)), expect![[r#"
+        check(
+            &job(&view(JobState::Running)),
+            expect![[r#"
             job-7  planets  running
             submitted LOCAL TIME
 
             stage   state    items         units  running  retried  CPU
             search  open     1200 of 2001  150    2        1        12.3 s
-            report  blocked  0 of ?        0      0        0        0.0 s"#]]);
+            report  blocked  0 of ?        0      0        0        0.0 s"#]],
+        );
     }
 
     #[test]
     fn an_ending_is_one_line() {
-        check(&[ending(&view(JobState::Done))], expect!["job-7 is done: 1200 items in 1 min 5 s, 12.3 s of CPU"]);
+        check(
+            &[ending(&view(JobState::Done))],
+            expect!["job-7 is done: 1200 items in 1 min 5 s, 12.3 s of CPU"],
+        );
         check(&[ending(&view(JobState::Failed))], expect!["job-7 failed: item 3 trapped"]);
         check(&[ending(&view(JobState::Cancelled))], expect!["job-7 was cancelled"]);
         check(&[ending(&view(JobState::Running))], expect!["job-7 is running: 1200 of ?"]);
@@ -251,20 +260,29 @@ mod tests {
     fn progress_has_rate_and_time_left_once_they_are_known() {
         let [search, report] = &view(JobState::Running).stages[..] else { panic!("two stages") };
         let minute = Duration::from_secs(60);
-        check(&[progress(search, 600, minute)], expect!["search: 1200 of 2001 items, 2 running, 1 retried, 10.0/s, 1 min 20 s left"]);
-        check(&[progress(search, 0, Duration::ZERO)], expect!["search: 1200 of 2001 items, 2 running, 1 retried"]);
+        check(
+            &[progress(search, 600, minute)],
+            expect!["search: 1200 of 2001 items, 2 running, 1 retried, 10.0/s, 1 min 20 s left"],
+        );
+        check(
+            &[progress(search, 0, Duration::ZERO)],
+            expect!["search: 1200 of 2001 items, 2 running, 1 retried"],
+        );
         check(&[progress(report, 0, minute)], expect!["report: waits for an earlier stage"]);
     }
 
     #[test]
     fn spans_have_two_units_at_most() {
         let spans = [0, 59, 61, 3700, 90_000].map(|seconds| span(Duration::from_secs(seconds)));
-        check(&spans, expect![[r#"
+        check(
+            &spans,
+            expect![[r#"
             0.0 s
             59.0 s
             1 min 1 s
             1 h 1 min
-            1 d 1 h"#]]);
+            1 d 1 h"#]],
+        );
     }
 
     #[test]

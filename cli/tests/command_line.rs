@@ -94,12 +94,16 @@ fn a_wrong_command_line_is_a_usage_error() {
     ] {
         assert_eq!(gleaner(folder.path(), arguments).status.code(), Some(2), "{arguments:?}");
     }
-    check(folder.path(), &["status", "x"], expect![[r#"
+    check(
+        folder.path(),
+        &["status", "x"],
+        expect![[r#"
         2
         error: invalid value 'x' for '<JOB>': `x` is not a job id: expected the form `job-7`
 
         For more information, try '--help'.
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -110,35 +114,59 @@ fn a_missing_or_unsound_manifest_is_said_in_two_lines() {
         ("escape.toml", b"[job]\nname = \"a\"\n\"\\u001b[2J\" = 2\n"),
         ("binary.toml", b"[job]\nname = \"\xff\"\n"),
     ]);
-    check(folder.path(), &["submit", "nowhere.toml"], expect![[r#"
+    check(
+        folder.path(),
+        &["submit", "nowhere.toml"],
+        expect![[r#"
         1
         error: cannot read the manifest "nowhere.toml": No such file or directory (os error 2)
         hint: give the path of a job.toml
-    "#]]);
-    check(folder.path(), &["submit", "typo.toml"], expect![[r#"
+    "#]],
+    );
+    check(
+        folder.path(),
+        &["submit", "typo.toml"],
+        expect![[r#"
         1
         error: typo.toml: line 3, column 1: `job.quorm` is no key of a manifest
         hint: did you mean `quorum`?
-    "#]]);
-    check(folder.path(), &["submit", "escape.toml"], expect![[r#"
+    "#]],
+    );
+    check(
+        folder.path(),
+        &["submit", "escape.toml"],
+        expect![[r#"
         1
         error: escape.toml: line 3, column 1: `job.\u{1b}[2J` is no key of a manifest
         hint: the keys here are `name`, `seed`, `quorum` and `max_attempts`
-    "#]]);
-    check(folder.path(), &["submit", "binary.toml"], expect![[r#"
+    "#]],
+    );
+    check(
+        folder.path(),
+        &["submit", "binary.toml"],
+        expect![[r#"
         1
         error: the manifest "binary.toml" is no text: byte 14 is not UTF-8
         hint: save it as UTF-8
-    "#]]);
-    check(folder.path(), &["submit", "job.toml"], expect![[r#"
+    "#]],
+    );
+    check(
+        folder.path(),
+        &["submit", "job.toml"],
+        expect![[r#"
         1
         error: job.toml: line 5, column 10: `stage.s.module` names "m.wasm", which cannot be read: No such file or directory (os error 2)
         hint: paths in a manifest are relative to the manifest's folder
-    "#]]);
-    check(folder.path(), &["submit", "typo.toml", "--json"], expect![[r#"
+    "#]],
+    );
+    check(
+        folder.path(),
+        &["submit", "typo.toml", "--json"],
+        expect![[r#"
         1
         {"error":"typo.toml: line 3, column 1: `job.quorm` is no key of a manifest","hint":"did you mean `quorum`?"}
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -155,18 +183,26 @@ fn a_module_is_checked_before_anything_is_sent() {
 #[test]
 fn a_coordinator_that_is_not_there_has_its_own_exit_code() {
     let folder = folder_with(&[]);
-    check(folder.path(), &["jobs"], expect![[r#"
+    check(
+        folder.path(),
+        &["jobs"],
+        expect![[r#"
         5
         error: there is no coordinator in "data/coordinator"
         hint: make one with `gleaner coordinator init` and start it with `gleaner coordinator start`, or choose another folder with --data
-    "#]]);
+    "#]],
+    );
     let coordinator = folder.path().join("data/coordinator");
     fs::create_dir_all(&coordinator).unwrap();
-    check(folder.path(), &["jobs"], expect![[r#"
+    check(
+        folder.path(),
+        &["jobs"],
+        expect![[r#"
         5
         error: no coordinator is running on "data/coordinator"
         hint: start it with `gleaner coordinator start`
-    "#]]);
+    "#]],
+    );
 
     // A port that was free a moment ago, and that nobody listens on.
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -180,9 +216,28 @@ fn a_coordinator_that_is_not_there_has_its_own_exit_code() {
 
 #[test]
 fn a_folder_in_use_is_refused_before_a_job_is_run() {
-    let folder = folder_with(&[("job.toml", MANIFEST.as_bytes())]);
-    let output = gleaner(folder.path(), &["run", "job.toml", "-o", "."]);
-    assert_eq!(output.status.code(), Some(1));
+    let task = "(module (memory (export \"memory\") 1)
+        (func (export \"gleaner_1:task:run\") (result i32) i32.const 0))";
+    let module = wat::parse_str(task).unwrap();
+    let folder = folder_with(&[("job.toml", MANIFEST.as_bytes()), ("m.wasm", &module)]);
+    check(
+        folder.path(),
+        &["run", "job.toml", "-o", "."],
+        expect![[r#"
+        1
+        error: the folder "." is not empty
+        hint: choose another folder with -o DIR, or put the output into it with --force
+    "#]],
+    );
+    check(
+        folder.path(),
+        &["submit", "job.toml"],
+        expect![[r#"
+        5
+        error: there is no coordinator in "data/coordinator"
+        hint: make one with `gleaner coordinator init` and start it with `gleaner coordinator start`, or choose another folder with --data
+    "#]],
+    );
 }
 
 #[test]

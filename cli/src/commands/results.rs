@@ -42,7 +42,8 @@ pub async fn run(context: &Context, arguments: Results) -> Result<Exit> {
     let overwrite = if arguments.force { Overwrite::Allow } else { Overwrite::Refuse };
     let fetched = fetch(&client, job, &folder, overwrite).await?;
     if fetched.is_empty() {
-        let hint = format!("follow it with `gleaner watch {job}`");
+        let next = if view.state.is_final() { "status" } else { "watch" };
+        let hint = format!("see `gleaner {next} {job}`");
         let line = format!("{job} has no output: {}", words::ending(&view));
         return Err(Hinted::new(line, hint).into());
     }
