@@ -23,8 +23,8 @@ const TICK: Duration = Duration::from_millis(250);
 const PLAIN_INTERVAL: Duration = Duration::from_secs(5);
 
 const BAR_OF_KNOWN_ITEMS: &str =
-    "{prefix}  {wide_bar} {human_pos}/{human_len}  {per_sec}  {eta} left  {msg}";
-const BAR_OF_UNKNOWN_ITEMS: &str = "{prefix}  {spinner} {human_pos} items  {per_sec}  {msg}";
+    "{prefix}  {wide_bar} {human_pos}/{human_len}  {per_sec:1}  {eta} left  {msg}";
+const BAR_OF_UNKNOWN_ITEMS: &str = "{prefix}  {spinner} {human_pos} items  {per_sec:1}  {msg}";
 const BAR_WITHOUT_ITEMS: &str = "{prefix}  {msg}";
 
 /// For whom to print.
