@@ -58,7 +58,7 @@ pub fn run(workspace: &Workspace) -> Result<()> {
 }
 
 fn report(one: &Trial, three: &Trial, cores: usize, kept: &[PathBuf]) -> Result<()> {
-    step::announce("what was found");
+    println!("\n== what was found");
     let summary = one.output.iter().find(|(name, _)| name.ends_with(SUMMARY));
     let (_, summary) = summary.with_context(|| format!("the job gave no {SUMMARY}"))?;
     println!("{}", String::from_utf8_lossy(summary).trim_end());
@@ -67,7 +67,7 @@ fn report(one: &Trial, three: &Trial, cores: usize, kept: &[PathBuf]) -> Result<
         println!("  {}", file.display());
     }
 
-    step::announce("how long it took");
+    println!("\n== how long it took");
     println!("{:<28}{:>9}{:>8}{:>12}{:>12}", "", "time", "units", "task CPU", "busy cores");
     for trial in [one, three] {
         let busy = trial.task_cpu.as_secs_f64() / seconds(trial.elapsed);
