@@ -4,6 +4,7 @@
 //! neither side waits for the other.
 
 use std::io;
+use std::ops::Range;
 
 use gleaner_protocol::limits::FRAME_BYTES_MAX;
 use gleaner_protocol::wire;
@@ -15,37 +16,44 @@ use crate::platform;
 /// How much is read at once.
 const READ_BYTES: usize = 64 * 1024;
 
-#[derive(Default)]
 pub(super) struct Stream {
+    /// What is read goes here; it only grows, so that nothing is cleared again and again.
     input: Vec<u8>,
-    used: usize,
+    /// The part of `input` that holds bytes not yet used.
+    held: Range<usize>,
     output: Vec<u8>,
+}
+
+impl Default for Stream {
+    fn default() -> Self {
+        Self { input: vec![0; READ_BYTES], held: 0..0, output: Vec::new() }
+    }
 }
 
 impl Stream {
     /// The next message; none at the end of the input.
     pub(super) fn read<T: DeserializeOwned>(&mut self) -> io::Result<Option<T>> {
         let mut header = [0; wire::FRAME_HEADER_BYTES];
-        if self.used == self.input.len() && self.fill()? == 0 {
+        if self.held.is_empty() && self.fill()? == 0 {
             return Ok(None);
         }
         self.read_exact(&mut header)?;
         let length = wire::frame_length(header, FRAME_BYTES_MAX).map_err(io::Error::other)?;
-        while self.input.len() - self.used < length {
+        while self.held.len() < length {
             if self.fill()? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }
-        let frame = &self.input[self.used..self.used + length];
+        let frame = &self.input[self.held.start..self.held.start + length];
         let message = wire::decode(frame).map_err(io::Error::other)?;
-        self.used += length;
+        self.held.start += length;
         Ok(Some(message))
     }
 
     /// Fills `bytes` from the input.
     pub(super) fn read_exact(&mut self, mut bytes: &mut [u8]) -> io::Result<()> {
         while !bytes.is_empty() {
-            if self.used == self.input.len() {
+            if self.held.is_empty() {
                 self.flush()?;
                 // Large inputs go straight to where they are wanted.
                 if bytes.len() >= READ_BYTES {
@@ -59,10 +67,10 @@ impl Stream {
                     return Err(io::ErrorKind::UnexpectedEof.into());
                 }
             }
-            let length = bytes.len().min(self.input.len() - self.used);
+            let length = bytes.len().min(self.held.len());
             let (now, later) = bytes.split_at_mut(length);
-            now.copy_from_slice(&self.input[self.used..self.used + length]);
-            self.used += length;
+            now.copy_from_slice(&self.input[self.held.start..self.held.start + length]);
+            self.held.start += length;
             bytes = later;
         }
         Ok(())
@@ -71,11 +79,11 @@ impl Stream {
     /// Passes over `length` bytes of the input.
     pub(super) fn skip(&mut self, mut length: u64) -> io::Result<()> {
         while length > 0 {
-            if self.used == self.input.len() && self.fill()? == 0 {
+            if self.held.is_empty() && self.fill()? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            let now = length.min((self.input.len() - self.used) as u64);
-            self.used += now as usize;
+            let now = length.min(self.held.len() as u64);
+            self.held.start += now as usize;
             length -= now;
         }
         Ok(())
@@ -104,12 +112,13 @@ impl Stream {
     /// Reads more; 0 at the end of the input.
     fn fill(&mut self) -> io::Result<usize> {
         self.flush()?;
-        self.input.drain(..self.used);
-        self.used = 0;
-        let held = self.input.len();
-        self.input.resize(held + READ_BYTES, 0);
-        let length = platform::read_input(&mut self.input[held..]);
-        self.input.truncate(held + *length.as_ref().unwrap_or(&0));
-        length
+        self.input.copy_within(self.held.clone(), 0);
+        self.held = 0..self.held.len();
+        if self.held.end == self.input.len() {
+            self.input.resize(self.held.end + READ_BYTES, 0);
+        }
+        let length = platform::read_input(&mut self.input[self.held.end..])?;
+        self.held.end += length;
+        Ok(length)
     }
 }

@@ -1,6 +1,7 @@
 //! Running units: an instance for each item, outputs gathered and sent, outcomes in words.
 
 use std::io;
+use std::time::Duration;
 
 use gleaner_protocol::{Outcome, TrapKind};
 use wasmtime::{Instance, InstancePre, ModuleExport, Store, Trap};
@@ -30,6 +31,8 @@ pub(super) struct Runner {
     guest: Option<Guest>,
     /// The lengths of the outputs that are gathered.
     lengths: Vec<u64>,
+    /// The CPU time of this process when the last unit ended: waiting for the next takes none.
+    cpu: Duration,
 }
 
 /// How an item ended that gave no output.
@@ -45,7 +48,8 @@ impl Runner {
         memory: ModuleExport,
         guest: Guest,
     ) -> Self {
-        Self { instance, entry, memory, guest: Some(guest), lengths: Vec::new() }
+        let cpu = platform::thread_cpu();
+        Self { instance, entry, memory, guest: Some(guest), lengths: Vec::new(), cpu }
     }
 
     /// Answers units until the input ends.
@@ -62,10 +66,11 @@ impl Runner {
     }
 
     fn run_unit(&mut self, unit: &UnitHead) -> Result<(), ServeError> {
-        let cpu = platform::thread_cpu();
         let stopped = self.run_items(unit)?;
         let lengths = std::mem::take(&mut self.lengths);
-        let cpu = platform::thread_cpu().saturating_sub(cpu);
+        let now = platform::thread_cpu();
+        let cpu = now.saturating_sub(self.cpu);
+        self.cpu = now;
         let guest = self.guest();
         let log = std::mem::take(&mut guest.log);
         guest.stream.push(&FromSlot::Ended { lengths, stopped, cpu, log });

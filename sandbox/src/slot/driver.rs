@@ -23,14 +23,15 @@ use serde_bytes::ByteBuf;
 use tokio::sync::{mpsc, oneshot};
 
 use super::control::Control;
-use super::pipe::{Decoder, Event, Setup, StartFailure, UnitHead, Violation};
+use super::outgoing::Outgoing;
+use super::pipe::{Decoder, Event, Setup, StartFailure, Violation};
 use super::{SlotAnswer, SlotUnit, SpawnError};
 use crate::guest;
 use crate::limits::SLOT_START_MAX;
 use crate::platform::{Input, Launch, Process, Spawner};
 
-/// Units up to this size are copied together, so that many are written at once.
-const COPIED_BYTES_MAX: usize = 64 * 1024;
+/// How much is read from a process at once.
+const READ_BYTES: usize = 64 * 1024;
 
 /// How many commands are taken at once.
 const COMMANDS_TAKEN_MAX: usize = 256;
@@ -124,7 +125,7 @@ impl Driver {
             units: VecDeque::new(),
             serving: None,
             began: Instant::now(),
-            buffer: vec![0; COPIED_BYTES_MAX].into(),
+            buffer: vec![0; READ_BYTES].into(),
         }
     }
 
@@ -221,18 +222,18 @@ impl Driver {
                 }
             }
         }
-        if idle {
-            self.begin_unit();
+        if idle && let Some(serving) = &self.serving {
+            self.begin_unit(serving.process.cpu());
         }
         self.write();
         None
     }
 
-    /// The unit at the front begins now.
-    fn begin_unit(&mut self) {
+    /// The unit at the front begins now, when the process has used `cpu`.
+    fn begin_unit(&mut self, cpu: Duration) {
         self.control.set_progress(0.0);
         let Some(serving) = self.serving.as_mut().filter(|serving| serving.ready) else { return };
-        serving.cpu_at_start = serving.process.cpu();
+        serving.cpu_at_start = cpu;
         serving.wall_at_start = self.control.active_since(self.began);
         let limits = &self.plan.setup.limits;
         let first_check = limits.cpu.min(limits.wall);
@@ -276,13 +277,14 @@ impl Driver {
             }
         }
         let mut answered = false;
-        let used = serving.process.cpu().saturating_sub(serving.cpu_at_start);
+        let now = serving.process.cpu();
+        let used = now.saturating_sub(serving.cpu_at_start);
         while let Some(serving) = &mut self.serving {
             let Some(event) = serving.decoder.next().map_err(End::Violation)? else { break };
             answered |= self.on_event(event, used)?;
         }
         if answered {
-            self.begin_unit();
+            self.begin_unit(now);
         }
         Ok(())
     }
@@ -308,15 +310,18 @@ impl Driver {
     }
 
     fn on_ready(&mut self) -> Result<(), End> {
-        match &mut self.serving {
-            Some(serving) if !serving.ready => serving.ready = true,
+        let cpu = match &mut self.serving {
+            Some(serving) if !serving.ready => {
+                serving.ready = true;
+                serving.process.cpu()
+            }
             _ => return Err(End::Violation(Violation::OutOfTurn)),
-        }
+        };
         if let Some(ready) = self.ready.take() {
             // A caller that is gone has dropped its handle, which ends the driver.
             let _ = ready.send(Ok(()));
         }
-        self.begin_unit();
+        self.begin_unit(cpu);
         Ok(())
     }
 
@@ -497,74 +502,5 @@ async fn check_due(serving: Option<&Serving>) {
     match serving.and_then(|serving| serving.check_at) {
         Some(at) => tokio::time::sleep_until(at.into()).await,
         None => std::future::pending().await,
-    }
-}
-
-/// Bytes on their way to a process. Small units are copied together, large ones are not copied.
-#[derive(Default)]
-struct Outgoing {
-    pieces: VecDeque<Piece>,
-    /// How much of the first piece is written.
-    written: usize,
-}
-
-enum Piece {
-    Bytes(Vec<u8>),
-    Item(Arc<SlotUnit>, usize),
-}
-
-impl Outgoing {
-    fn is_empty(&self) -> bool {
-        self.pieces.is_empty()
-    }
-
-    fn clear(&mut self) {
-        self.pieces.clear();
-        self.written = 0;
-    }
-
-    fn push_bytes(&mut self, bytes: Vec<u8>) {
-        match self.pieces.back_mut() {
-            // An empty piece could never be written, nor be got rid of.
-            _ if bytes.is_empty() => {}
-            Some(Piece::Bytes(last)) if last.len() < COPIED_BYTES_MAX => last.extend(bytes),
-            _ => self.pieces.push_back(Piece::Bytes(bytes)),
-        }
-    }
-
-    fn push_unit(&mut self, unit: &Arc<SlotUnit>) {
-        let lengths = unit.items.iter().map(|item| item.len() as u64).collect();
-        let head = UnitHead { first_item: unit.first_item, seeds: unit.seeds.clone(), lengths };
-        let mut bytes = wire::encode_frame(&head);
-        for (index, item) in unit.items.iter().enumerate() {
-            if item.len() <= COPIED_BYTES_MAX {
-                bytes.extend_from_slice(item);
-            } else {
-                self.push_bytes(std::mem::take(&mut bytes));
-                self.pieces.push_back(Piece::Item(unit.clone(), index));
-            }
-        }
-        self.push_bytes(bytes);
-    }
-
-    fn front(&self) -> Option<&[u8]> {
-        self.pieces.front().map(|piece| &piece.bytes()[self.written..])
-    }
-
-    fn advance(&mut self, written: usize) {
-        self.written += written;
-        if self.pieces.front().is_some_and(|piece| piece.bytes().len() == self.written) {
-            self.pieces.pop_front();
-            self.written = 0;
-        }
-    }
-}
-
-impl Piece {
-    fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Bytes(bytes) => bytes,
-            Self::Item(unit, index) => &unit.items[*index],
-        }
     }
 }

@@ -7,6 +7,7 @@
 
 mod control;
 mod driver;
+mod outgoing;
 pub(crate) mod pipe;
 
 use std::fs::File;
