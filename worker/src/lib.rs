@@ -18,7 +18,6 @@
 //! and preferences.
 
 mod blobs;
-mod clock;
 mod config;
 mod driver;
 mod folder;

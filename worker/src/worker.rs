@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gleaner_clock::Clock;
 use gleaner_network::{HostKey, IncomingStreams, KeyError, Node, NodeConfig};
 use gleaner_protocol::WorkerId;
 use gleaner_protocol::limits::SLOTS_MAX;
@@ -16,7 +17,6 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::blobs::Blobs;
-use crate::clock::Clock;
 use crate::config::Config;
 use crate::driver::{Driver, INPUTS_WAITING_MAX};
 use crate::folder::{Folder, FolderError};

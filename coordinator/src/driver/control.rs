@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use gleaner_clock::Clock;
 use gleaner_coordinator_core::{JobSnapshot, Question, Reply};
 use gleaner_network::Node;
 use gleaner_protocol::JobId;
@@ -11,7 +12,6 @@ use gleaner_protocol::api::{
     SubmitRequest, WorkerView,
 };
 
-use super::clock::Clock;
 use super::engine::{Ask, Changes, Engine};
 use super::submission::{self, SubmissionError};
 use super::views;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gleaner_clock::Clock;
 use gleaner_coordinator_core::{
     Action, Core, Event, JobEnd, Question, Record, Reply, RequestId, Sequence,
 };
@@ -14,7 +15,6 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{info, warn};
 
-use super::clock::Clock;
 use super::inputs::Inputs;
 use super::outbox::Outgoing;
 use super::reduction::Reductions;

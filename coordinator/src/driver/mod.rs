@@ -10,7 +10,6 @@
 //! One task owns the core; everything else sends it inputs. Deliberately absent: any decision that
 //! the core could make.
 
-mod clock;
 mod control;
 mod engine;
 mod inputs;
@@ -27,6 +26,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use gleaner_clock::Clock;
 use gleaner_coordinator_core::{Core, Recovered};
 use gleaner_network::{IncomingStreams, Node, NodeConfig, PORT_DEFAULT};
 use gleaner_sandbox::{Sandbox, SandboxConfig, SandboxError};
@@ -39,7 +39,6 @@ use crate::blobs::{BlobError, Blobs};
 use crate::http::{ServeError, Server};
 use crate::project::{LoadError, Project};
 use crate::store::{Commits, Store, StoreError};
-use clock::Clock;
 use control::DriverControl;
 use engine::{Changes, Engine, EngineParts, Input};
 use inputs::Inputs;

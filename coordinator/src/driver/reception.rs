@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use gleaner_clock::Clock;
 use gleaner_coordinator_core::Event;
 use gleaner_network::Node;
 use gleaner_protocol::{
@@ -13,7 +14,6 @@ use gleaner_protocol::{
 use tokio::sync::Semaphore;
 use tracing::{debug, warn};
 
-use super::clock::Clock;
 use super::engine::{Engine, Input, StreamNumber};
 use super::inputs::Inputs;
 use super::served::Served;

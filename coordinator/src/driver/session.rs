@@ -1,8 +1,11 @@
 //! One worker's stream, from its hello to its end.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
+use futures::future::FusedFuture;
 use gleaner_coordinator_core::Event;
 use gleaner_network::{ReceiveError, SendError, WorkReceiver, WorkSender, WorkStream};
 use gleaner_protocol::limits::{HEARTBEAT_INTERVAL, LEASES_HELD_MAX, RESULTS_PER_MESSAGE_MAX};
@@ -21,6 +24,9 @@ use crate::store::{Admission, StoreError};
 
 /// How long a new stream may take to say hello.
 const HELLO_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// How long what is queued for a worker that says goodbye may take to be sent.
+const CLOSE_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// Why a session ended early.
 #[derive(Debug, thiserror::Error)]
@@ -75,13 +81,19 @@ async fn greet_and_serve(
     let held = hello.held;
     let attach = Input::Attach { worker, stream: number, outbox: outbox.clone(), end: guard, held };
     reception.engine.send(attach).await;
-    let sending = send_all(reception, worker, sender, queue);
+    let mut sending = pin!(send_all(reception, worker, sender, queue).fuse());
     let ended = tokio::select! {
         ended = receive_all(reception, worker, &mut receiver, &outbox) => ended,
-        () = sending => Ok(()),
+        () = &mut sending => Ok(()),
         () = end.cancelled() => Ok(()),
     };
     reception.engine.send(Input::Detach { worker, stream: number }).await;
+    drop(outbox);
+    if ended.is_ok() && !sending.is_terminated() {
+        // What is still queued goes out, and the stream is closed; a worker that is gone already
+        // needs neither.
+        let _ = tokio::time::timeout(CLOSE_TIME_MAX, sending).await;
+    }
     info!(%worker, "worker disconnected");
     ended
 }

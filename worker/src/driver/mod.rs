@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use gleaner_clock::Clock;
 use gleaner_protocol::{ProjectId, StageTask, Timestamp, UnitResult};
 use gleaner_worker_core::{
     AttemptKey, Event, HeldLease, RunId, SlotIndex, StageKey, Verdict, Worker as Core,
@@ -22,7 +23,6 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::blobs::Offered;
-use crate::clock::Clock;
 use crate::input::{Answer, Input};
 use crate::journal::Journal;
 use crate::link::{Connector, Link};
