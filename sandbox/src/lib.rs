@@ -23,6 +23,7 @@ mod engine;
 mod guest;
 mod interface;
 pub mod limits;
+mod priority;
 mod slot;
 mod wall;
 
@@ -41,6 +42,7 @@ use gleaner_protocol::BlobRef;
 pub use crate::check::{ModuleError, ModuleInfo, check_module};
 pub use crate::compile::{CompileError, CompileLimits, CompiledModule, compile_main};
 pub use crate::guest::slot_main;
+pub use crate::priority::Priority;
 pub use crate::slot::{Entry, Slot, SlotAnswer, SlotSpec, SlotUnit, SpawnError};
 pub use crate::wall::{Wall, WallError};
 
@@ -60,13 +62,20 @@ pub struct SandboxConfig {
     pub cache_bytes_max: u64,
     /// What compiling one module may use.
     pub compile: CompileLimits,
+    /// How slots and compiling children share the processor. Default [`Priority::Idle`].
+    pub priority: Priority,
 }
 
 impl SandboxConfig {
     /// The recommended settings for `program` with its compiled modules in `cache`.
     pub fn new(program: PathBuf, cache: PathBuf) -> Self {
-        let compile = CompileLimits::default();
-        Self { program, cache, cache_bytes_max: 1024 * 1024 * 1024, compile }
+        Self {
+            program,
+            cache,
+            cache_bytes_max: 1024 * 1024 * 1024,
+            compile: CompileLimits::default(),
+            priority: Priority::default(),
+        }
     }
 }
 
@@ -107,7 +116,7 @@ impl Sandbox {
     pub fn new(config: SandboxConfig) -> Result<Self, SandboxError> {
         let compiler = Compiler::open(&config.cache, config.cache_bytes_max, config.compile)
             .map_err(|source| SandboxError::Cache { path: config.cache, source })?;
-        let spawner = Spawner::new(&config.program)
+        let spawner = Spawner::new(&config.program, config.priority)
             .map_err(|source| SandboxError::Program { path: config.program, source })?;
         Ok(Self { compiler: Arc::new(compiler), spawner })
     }

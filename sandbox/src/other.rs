@@ -108,7 +108,11 @@ pub(crate) fn inherited_files(_count: u32) -> Result<Vec<File>, WallError> {
     Err(WallError::new(Wall::Descriptors, WHY))
 }
 
-pub(crate) fn raise(_parent: u32, _bounds: &Bounds) -> Result<(), WallError> {
+pub(crate) fn raise(
+    _parent: u32,
+    _priority: crate::priority::Priority,
+    _bounds: &Bounds,
+) -> Result<(), WallError> {
     Err(WallError::new(Wall::Seccomp, WHY))
 }
 

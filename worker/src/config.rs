@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use gleaner_protocol::limits::SLOTS_MAX;
+use gleaner_sandbox::Priority;
 
 /// How a worker runs. [`Config::new`] gives what is recommended for everything but the two paths.
 #[derive(Clone, Debug)]
@@ -23,6 +24,9 @@ pub struct Config {
     pub blob_bytes_max: u64,
     /// The most disk for compiled modules, in bytes. Default: 1 GiB.
     pub compiled_bytes_max: u64,
+    /// How units share the processor with the rest of the machine. Default: idle, they get what
+    /// nobody else wants.
+    pub priority: Priority,
     /// The UDP and TCP port for peers; 0 is any free one. Default: 0, as a worker is not called.
     pub port: u16,
     /// Whether coordinators are looked for on the local network. Default: yes.
@@ -43,6 +47,7 @@ impl Config {
             slot_memory_bytes: 2 * GIB,
             blob_bytes_max: 10 * GIB,
             compiled_bytes_max: GIB,
+            priority: Priority::Idle,
             port: 0,
             mdns: true,
             loopback_only: false,

@@ -102,9 +102,9 @@ pub async fn start(config: Config) -> Result<Worker, StartError> {
     }
     let key = HostKey::load_or_create(&folder.host_key())?;
     let blobs = Blobs::open(folder.blobs(), config.blob_bytes_max)?;
-    let cache_bytes_max = config.compiled_bytes_max;
+    let (cache_bytes_max, priority) = (config.compiled_bytes_max, config.priority);
     let recommended = SandboxConfig::new(config.program, folder.compiled());
-    let sandbox = Sandbox::new(SandboxConfig { cache_bytes_max, ..recommended })?;
+    let sandbox = Sandbox::new(SandboxConfig { cache_bytes_max, priority, ..recommended })?;
     let (inputs, inbox) = mpsc::channel(INPUTS_WAITING_MAX);
     let kept = inputs.clone();
     let (journal, left) = Journal::open(&folder.results(), move |key, place| {

@@ -12,6 +12,7 @@ use gleaner_client::{Client, PreparedJob, new_submission_id};
 use gleaner_coordinator::{Coordinator, InitOptions};
 use gleaner_protocol::Ticket;
 use gleaner_protocol::api::JobState;
+use gleaner_sandbox::Priority;
 use gleaner_worker::Worker;
 
 use super::Context;
@@ -114,6 +115,8 @@ impl Swarm {
         let mut config = gleaner_worker::Config::new(&worker_data, program);
         config.slots = slots.unwrap_or(config.slots);
         (config.mdns, config.loopback_only) = (false, true);
+        // Whoever runs a job here wants it done, and is not a guest on the machine.
+        config.priority = Priority::Normal;
         let worker = gleaner_worker::start(config).await?;
         Ok(Self { coordinator, worker, client })
     }

@@ -29,7 +29,7 @@ use std::sync::atomic::AtomicU64;
 use gleaner_clock::Clock;
 use gleaner_coordinator_core::{Core, Recovered};
 use gleaner_network::{IncomingStreams, Node, NodeConfig, PORT_DEFAULT};
-use gleaner_sandbox::{Sandbox, SandboxConfig, SandboxError};
+use gleaner_sandbox::{Priority, Sandbox, SandboxConfig, SandboxError};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -154,8 +154,12 @@ pub async fn start(config: Config) -> Result<Coordinator, StartError> {
     let (store, commits) = Store::open(&config.data)?;
     let recovered = store.load().await?;
     let blobs = Blobs::open(&config.data.join(BLOBS_FOLDER))?;
-    let sandbox = SandboxConfig::new(config.program.clone(), config.data.join(COMPILED_FOLDER));
-    let sandbox = Sandbox::new(sandbox)?;
+    let compiled = config.data.join(COMPILED_FOLDER);
+    // Nobody lends a coordinator its machine: its merges are what the machine is there for.
+    let sandbox = Sandbox::new(SandboxConfig {
+        priority: Priority::Normal,
+        ..SandboxConfig::new(config.program.clone(), compiled)
+    })?;
     let (node, streams) = Node::start(&project.host_key, node_config(&config)).await?;
     let (engine, inbox) = Engine::channel();
     let shared = Shared {

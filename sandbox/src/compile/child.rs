@@ -18,6 +18,7 @@ use crate::check::{ModuleError, check_module};
 use crate::engine::{Effort, engine};
 use crate::limits::SLOT_ADDRESS_BYTES;
 use crate::platform::{self, Bounds};
+use crate::priority::Priority;
 use crate::wall::WallError;
 
 /// The exit status of a child that was not started by a worker.
@@ -46,15 +47,16 @@ enum Order {
 /// Reads a module from standard input and writes it compiled to standard output. Meant to be
 /// called first in a process with one thread that a worker has started.
 pub fn compile_main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let Some((parent, bounds, order)) = parse(arguments) else {
+    let Some(Start { priority, parent, bounds, order }) = Start::parse(arguments) else {
         eprintln!("`compile` is started by a worker, not by people");
         return ExitCode::from(NOT_READY);
     };
-    let (reply, artifact) =
-        match platform::inherited_files(0).and_then(|_| platform::raise(parent, &bounds)) {
-            Ok(()) => obey(&order),
-            Err(error) => (Reply::Wall(error), Vec::new()),
-        };
+    let (reply, artifact) = match platform::inherited_files(0)
+        .and_then(|_| platform::raise(parent, priority, &bounds))
+    {
+        Ok(()) => obey(&order),
+        Err(error) => (Reply::Wall(error), Vec::new()),
+    };
     let mut output = wire::encode_frame(&reply);
     output.extend(artifact);
     match write(&output) {
@@ -67,23 +69,34 @@ pub fn compile_main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 /// Who started this child, what it may use, and what it is asked for.
-fn parse(arguments: impl IntoIterator<Item = OsString>) -> Option<(u32, Bounds, Order)> {
-    let arguments: Option<Vec<_>> =
-        arguments.into_iter().map(|argument| argument.into_string().ok()).collect();
-    let arguments = arguments?;
-    let ([parent, cpu_seconds, memory_bytes], order) = arguments.split_first_chunk()?;
-    let order = match order {
-        [word] if word == "identity" => Order::Identity,
-        [effort, module] => Order::Compile(Effort::of_name(effort)?, module.parse().ok()?),
-        _ => return None,
-    };
-    let data_bytes: u64 = memory_bytes.parse().ok()?;
-    let bounds = Bounds {
-        data_bytes,
-        address_bytes: data_bytes.saturating_add(SLOT_ADDRESS_BYTES),
-        cpu: Some(Duration::from_secs(cpu_seconds.parse().ok()?)),
-    };
-    Some((parent.parse().ok()?, bounds, order))
+struct Start {
+    priority: Priority,
+    parent: u32,
+    bounds: Bounds,
+    order: Order,
+}
+
+impl Start {
+    fn parse(arguments: impl IntoIterator<Item = OsString>) -> Option<Self> {
+        let arguments: Option<Vec<_>> =
+            arguments.into_iter().map(|argument| argument.into_string().ok()).collect();
+        let arguments = arguments?;
+        let ([priority, parent, cpu_seconds, memory_bytes], order) =
+            arguments.split_first_chunk()?;
+        let order = match order {
+            [word] if word == "identity" => Order::Identity,
+            [effort, module] => Order::Compile(Effort::of_name(effort)?, module.parse().ok()?),
+            _ => return None,
+        };
+        let data_bytes: u64 = memory_bytes.parse().ok()?;
+        let bounds = Bounds {
+            data_bytes,
+            address_bytes: data_bytes.saturating_add(SLOT_ADDRESS_BYTES),
+            cpu: Some(Duration::from_secs(cpu_seconds.parse().ok()?)),
+        };
+        let (priority, parent) = (Priority::of_name(priority)?, parent.parse().ok()?);
+        Some(Self { priority, parent, bounds, order })
+    }
 }
 
 fn obey(order: &Order) -> (Reply, Vec<u8>) {

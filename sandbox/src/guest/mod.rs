@@ -21,6 +21,7 @@ use self::unit::Runner;
 use crate::engine::{Effort, engine};
 use crate::limits::{SLOT_ADDRESS_BYTES, SLOT_OVERHEAD_BYTES};
 use crate::platform::{self, Bounds};
+use crate::priority::Priority;
 use crate::slot::Entry;
 use crate::slot::pipe::{FromSlot, Setup, StartFailure};
 use crate::{artifact, interface};
@@ -54,12 +55,12 @@ pub(crate) fn outputs_of(entry: &Entry, items: usize) -> usize {
 /// Serves units over standard input and output until the input ends. Meant to be called first in a
 /// process with one thread that a worker has started.
 pub fn slot_main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let Some([parent, data_bytes, files]) = numbers(arguments) else {
+    let Some(start) = Start::parse(arguments) else {
         eprintln!("`slot` is started by a worker, not by people");
         return ExitCode::from(NOT_READY);
     };
     let mut stream = Stream::default();
-    match prepare(&mut stream, parent as u32, data_bytes, files as u32) {
+    match prepare(&mut stream, &start) {
         Ok(mut runner) => match runner.serve(stream) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
@@ -76,25 +77,34 @@ pub fn slot_main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn numbers<const N: usize>(arguments: impl IntoIterator<Item = OsString>) -> Option<[u64; N]> {
-    let numbers = arguments
-        .into_iter()
-        .map(|argument| argument.to_str()?.parse().ok())
-        .collect::<Option<Vec<u64>>>()?;
-    numbers.try_into().ok()
-}
-
-/// Puts the walls up, then reads the setup and loads the module.
-fn prepare(
-    stream: &mut Stream,
+/// What a slot is told by its arguments.
+struct Start {
+    priority: Priority,
     parent: u32,
     data_bytes: u64,
     files: u32,
-) -> Result<Runner, StartFailure> {
+}
+
+impl Start {
+    fn parse(arguments: impl IntoIterator<Item = OsString>) -> Option<Self> {
+        let mut arguments = arguments.into_iter();
+        let priority = Priority::of_name(arguments.next()?.to_str()?)?;
+        let numbers = arguments
+            .map(|argument| argument.to_str()?.parse().ok())
+            .collect::<Option<Vec<u64>>>()?;
+        let [parent, data_bytes, files] = numbers.try_into().ok()?;
+        let (parent, files) = (u32::try_from(parent).ok()?, u32::try_from(files).ok()?);
+        Some(Self { priority, parent, data_bytes, files })
+    }
+}
+
+/// Puts the walls up, then reads the setup and loads the module.
+fn prepare(stream: &mut Stream, start: &Start) -> Result<Runner, StartFailure> {
+    let Start { priority, parent, data_bytes, files } = *start;
     let files = platform::inherited_files(files).map_err(StartFailure::Wall)?;
     let address_bytes = data_bytes.saturating_add(SLOT_ADDRESS_BYTES);
     let bounds = Bounds { data_bytes, address_bytes, cpu: None };
-    platform::raise(parent, &bounds).map_err(StartFailure::Wall)?;
+    platform::raise(parent, priority, &bounds).map_err(StartFailure::Wall)?;
     let setup = stream.read::<Setup>().map_err(|error| StartFailure::Setup(error.to_string()))?;
     let setup = setup.ok_or_else(|| StartFailure::Setup("there was none".to_owned()))?;
     let mut files = files.into_iter();

@@ -25,13 +25,14 @@ use tokio::sync::oneshot;
 
 use super::{FIRST_FILE, sys};
 use crate::limits::LAST_WORDS_BYTES_MAX;
+use crate::priority::Priority;
 
 /// The size asked for each pipe: a burst of small units fits without waking the other side.
 const PIPE_BYTES: usize = 256 * 1024;
 
 /// What to start.
 pub(crate) struct Launch {
-    /// Its arguments, the subcommand first.
+    /// Its arguments, the subcommand first; the priority is put after that.
     pub(crate) arguments: Vec<OsString>,
     /// Its standard input.
     pub(crate) input: Input,
@@ -74,8 +75,8 @@ impl Spawner {
     ///
     /// # Errors
     /// When the program cannot be opened or the system gives no thread.
-    pub(crate) fn new(program: &Path) -> io::Result<Self> {
-        let program = Program::open(program)?;
+    pub(crate) fn new(program: &Path, priority: Priority) -> io::Result<Self> {
+        let program = Program::open(program, priority)?;
         let (requests, received) = mpsc::channel();
         std::thread::Builder::new().name("gleaner-spawner".to_owned()).spawn(move || {
             for request in received {
@@ -104,14 +105,15 @@ impl Spawner {
 /// The program of every child, open.
 struct Program {
     file: OwnedFd,
+    priority: Priority,
 }
 
 impl Program {
-    fn open(path: &Path) -> io::Result<Self> {
+    fn open(path: &Path, priority: Priority) -> io::Result<Self> {
         let file = File::open(path)?;
         // Beyond all descriptors that a child is given, which would take its place.
         let beyond = FIRST_FILE + 1 + STAGE_FILES_MAX as i32;
-        Ok(Self { file: rustix::io::fcntl_dupfd_cloexec(file, beyond)? })
+        Ok(Self { file: rustix::io::fcntl_dupfd_cloexec(file, beyond)?, priority })
     }
 
     /// What a child executes: the path is looked up in the child, just before its descriptors that
@@ -133,9 +135,11 @@ fn start(program: &Program, launch: Launch) -> io::Result<Started> {
         }
     };
     enlarge(&output);
+    let mut arguments = launch.arguments;
+    arguments.insert(1, program.priority.name().into());
     let mut command = Command::new(program.path());
     command
-        .args(launch.arguments)
+        .args(arguments)
         .arg0("gleaner")
         .env_clear()
         .current_dir("/")

@@ -16,6 +16,7 @@ use seccompiler::{BackendError, BpfProgram};
 
 use super::{FIRST_FILE, seccomp, sys};
 use crate::limits::PROCESS_STACK_BYTES;
+use crate::priority::Priority;
 use crate::wall::{Wall, WallError};
 
 /// How much of the machine a child may use.
@@ -44,10 +45,13 @@ pub(crate) fn inherited_files(count: u32) -> Result<Vec<File>, WallError> {
 ///
 /// # Errors
 /// The first wall that the host cannot give.
-pub(crate) fn raise(parent: u32, bounds: &Bounds) -> Result<(), WallError> {
+pub(crate) fn raise(parent: u32, priority: Priority, bounds: &Bounds) -> Result<(), WallError> {
     ask_once();
     die_with(parent)?;
-    yield_to_everyone();
+    leave_session();
+    if priority == Priority::Idle {
+        yield_to_everyone();
+    }
     // It was executed from a descriptor, whose number is no name for people.
     let _ = rustix::thread::set_name(c"gleaner");
     limit(bounds)?;
@@ -94,11 +98,14 @@ fn die_with(parent: u32) -> Result<(), WallError> {
 }
 
 /// A session of its own keeps the terminal's signals away, and gives it an autogroup of its own,
-/// whose weight can be lowered without lowering the worker's.
-fn yield_to_everyone() {
+/// whose weight can be lowered without lowering the worker's. When memory runs out it goes first.
+fn leave_session() {
     let _ = rustix::process::setsid();
-    let _ = fs::write("/proc/self/autogroup", "19");
     let _ = fs::write("/proc/self/oom_score_adj", "1000");
+}
+
+fn yield_to_everyone() {
+    let _ = fs::write("/proc/self/autogroup", "19");
     let _ = rustix::process::setpriority_process(None, 19);
     let _ = sys::set_idle_scheduling();
 }
