@@ -10,12 +10,13 @@ use crate::{jobs, step};
 /// What `test` and `demo` build, so that Cargo unifies features alike and compiles nothing twice.
 const BUILD_ALL: [&str; 6] = ["build", "--workspace", "--lib", "--bin", "gleaner", "--tests"];
 
-/// Formatting, every test of the workspace, and what `cargo deny` checks where it is installed.
+/// Formatting, what `cargo deny` checks where it is installed, and every test of the workspace.
 ///
 /// # Errors
 /// The first step that fails.
 pub fn test(workspace: &Workspace) -> Result<()> {
     formatting(workspace)?;
+    dependencies(workspace)?;
     let (built, ran) = build_and_run(workspace, &[])?;
     eprintln!("\nall tests passed; built in {}, ran in {}", seconds(built), seconds(ran));
     Ok(())
