@@ -4,10 +4,24 @@ use std::io::{self, IsTerminal};
 
 use tracing_subscriber::EnvFilter;
 
-/// Starts logging: warnings, and for a service one line for each job or peer event; `verbose`
-/// steps more of our own. `RUST_LOG` replaces all of that.
-pub fn start(verbose: u8, is_service: bool) {
-    let level = match verbose + u8::from(is_service) {
+/// Whose log it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// The user of a command that ends, who reads what it prints: warnings are enough.
+    Command,
+    /// The operator of a service, who sees nothing but its log: one line for each job or peer
+    /// event as well.
+    Service,
+}
+
+/// Starts logging what `audience` needs and `verbose` steps more of our own. `RUST_LOG` replaces
+/// all of that.
+pub fn start(verbose: u8, audience: Audience) {
+    let steps = match audience {
+        Audience::Command => verbose,
+        Audience::Service => verbose.saturating_add(1),
+    };
+    let level = match steps {
         0 => "warn",
         1 => "info",
         2 => "debug",
