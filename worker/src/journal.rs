@@ -76,6 +76,14 @@ enum Command {
     Read(Vec<AttemptKey>, OnRead),
 }
 
+/// Whether more commands may come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Supply {
+    Open,
+    /// The journal was dropped, and every command was taken.
+    Ended,
+}
+
 /// The results of this worker, on disk. Dropping it writes what is still to be written.
 #[derive(Debug)]
 pub(crate) struct Journal {
@@ -141,7 +149,8 @@ type Change = Option<Arc<UnitResult>>;
 
 struct Writer {
     database: Connection,
-    /// Changes the disk would not take, and whether they were reported.
+    /// Changes the disk would not take, the last one for each attempt. The results among them were
+    /// reported as [`Place::Memory`] when they came, and are not reported again.
     unwritten: BTreeMap<AttemptKey, Change>,
     on_kept: Box<dyn Fn(AttemptKey, Place) + Send>,
 }
@@ -150,7 +159,7 @@ impl Writer {
     fn run(&mut self, inbox: &mpsc::Receiver<Command>) {
         let mut failed_at = None;
         loop {
-            let (batch, open) = receive(inbox, failed_at);
+            let (batch, supply) = receive(inbox, failed_at);
             let due = failed_at.is_some_and(|at: Instant| at.elapsed() >= RETRY_AFTER);
             let mut changes = BTreeMap::new();
             let mut reads = Vec::new();
@@ -161,21 +170,24 @@ impl Writer {
                     Command::Read(keys, then) => reads.push((keys, then)),
                 }
             }
-            if !changes.is_empty() || due || (!open && !self.unwritten.is_empty()) {
-                failed_at = self.commit(changes).then(Instant::now);
+            let last_chance = supply == Supply::Ended && !self.unwritten.is_empty();
+            if !changes.is_empty() || due || last_chance {
+                failed_at = match self.commit(changes) {
+                    Place::Disk => None,
+                    Place::Memory => Some(Instant::now()),
+                };
             }
             for (keys, then) in reads {
                 then(keys.into_iter().filter_map(|key| self.read(key)).collect());
             }
-            if !open {
+            if supply == Supply::Ended {
                 return;
             }
         }
     }
 
-    /// Writes `changes` and what could not be written before; true when the disk would not take
-    /// them.
-    fn commit(&mut self, changes: BTreeMap<AttemptKey, Change>) -> bool {
+    /// Writes `changes` and what could not be written before: where all of them are now.
+    fn commit(&mut self, changes: BTreeMap<AttemptKey, Change>) -> Place {
         let kept: Vec<_> =
             changes.iter().filter(|(_, change)| change.is_some()).map(|(key, _)| *key).collect();
         let mended = !self.unwritten.is_empty();
@@ -198,7 +210,7 @@ impl Writer {
         for key in kept {
             (self.on_kept)(key, place);
         }
-        written.is_err()
+        place
     }
 
     fn read(&self, key: AttemptKey) -> Option<UnitResult> {
@@ -212,8 +224,9 @@ impl Writer {
     }
 }
 
-/// Waits for one command and takes those that came with it; false when no more will come.
-fn receive(inbox: &mpsc::Receiver<Command>, failed_at: Option<Instant>) -> (Vec<Command>, bool) {
+/// Waits for one command and takes those that came with it; for none when a write that failed is
+/// due before one comes.
+fn receive(inbox: &mpsc::Receiver<Command>, failed_at: Option<Instant>) -> (Vec<Command>, Supply) {
     let first = match failed_at {
         None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
         Some(at) => inbox.recv_timeout(RETRY_AFTER.saturating_sub(at.elapsed())),
@@ -221,10 +234,10 @@ fn receive(inbox: &mpsc::Receiver<Command>, failed_at: Option<Instant>) -> (Vec<
     match first {
         Ok(command) => {
             let more = inbox.try_iter().take(CHANGES_PER_COMMIT_MAX - 1);
-            (std::iter::once(command).chain(more).collect(), true)
+            (std::iter::once(command).chain(more).collect(), Supply::Open)
         }
-        Err(RecvTimeoutError::Timeout) => (Vec::new(), true),
-        Err(RecvTimeoutError::Disconnected) => (Vec::new(), false),
+        Err(RecvTimeoutError::Timeout) => (Vec::new(), Supply::Open),
+        Err(RecvTimeoutError::Disconnected) => (Vec::new(), Supply::Ended),
     }
 }
 

@@ -70,11 +70,11 @@ fn a_result_that_the_disk_does_not_take_stays_in_memory_and_is_tried_again() {
     let mut writer = Writer { database, unwritten: BTreeMap::new(), on_kept };
     let keep = |unit| BTreeMap::from([(key(unit), Some(Arc::new(result(unit))))]);
     // The last page takes no more than two of these.
-    assert!((0..4).map(|unit| writer.commit(keep(unit))).last().unwrap());
+    assert_eq!((0..4).map(|unit| writer.commit(keep(unit))).last(), Some(Place::Memory));
     assert_eq!(reports.lock().unwrap().last(), Some(&(key(3), Place::Memory)));
     assert_eq!(writer.read(key(3)), Some(result(3)));
     writer.database.pragma_update(None, "max_page_count", 1_000).unwrap();
-    assert!(!writer.commit(BTreeMap::new()));
+    assert_eq!(writer.commit(BTreeMap::new()), Place::Disk);
     assert!(writer.unwritten.is_empty());
     assert_eq!(writer.read(key(3)), Some(result(3)));
     assert_eq!(reports.lock().unwrap().len(), 4, "each result is reported once");
