@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::Limits;
+
 /// The longest frame of the work stream and of a slot's pipe. Room for one message of
 /// [`LEASES_PER_MESSAGE_MAX`] leases; small enough that a stranger cannot make us hold much.
 pub const FRAME_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -28,10 +30,14 @@ pub const SLOTS_MAX: u32 = 1024;
 /// The largest blob: a module, a file of a job, a unit's output.
 pub const BLOB_BYTES_MAX: u64 = 16 * 1024 * 1024 * 1024;
 
+/// The outputs of one unit together, in bytes: a worker and its coordinator hold them in memory
+/// before they are a blob. One output at its own limit always fits.
+pub const UNIT_OUTPUT_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+
 /// The largest module in bytes of WebAssembly.
 pub const MODULE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
-/// The log of one unit that a worker keeps and returns, in bytes.
+/// The log of one unit that travels with its result, in bytes; what comes after is cut off.
 pub const UNIT_LOG_BYTES_MAX: usize = 64 * 1024;
 
 /// The message of a failed task that is kept, in bytes.
@@ -68,3 +74,6 @@ const _: () = assert!(
 );
 const _: () = assert!(HEARTBEAT_INTERVAL.as_secs() * 4 <= LEASE_DURATION.as_secs());
 const _: () = assert!(LEASES_PER_MESSAGE_MAX <= LEASES_HELD_MAX);
+const _: () = assert!(UNIT_OUTPUT_BYTES_MAX >= Limits::OUTPUT_BYTES_MAX);
+// Each output has a header of at most 5 bytes in a blob, and so has their list.
+const _: () = assert!(UNIT_OUTPUT_BYTES_MAX + (ITEMS_PER_UNIT_MAX + 1) * 5 <= BLOB_BYTES_MAX);

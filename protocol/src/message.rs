@@ -137,7 +137,8 @@ pub struct UnitResult {
     pub outcome: Outcome,
     /// CPU time used.
     pub cpu: Duration,
-    /// What the task logged, no part of the answer.
+    /// What the task logged, no part of the answer: for the coordinator's own log, never stored
+    /// there.
     pub log: String,
 }
 

@@ -1,7 +1,9 @@
-//! Words for the author, kept with the unit that said them.
+//! Words for the author, which travel with the result of the unit that said them.
 //!
 //! A log is for reading, never part of a result. What an item may log is capped by the manifest's
-//! `limits.log`; going over it ends the item. Natively the words go to standard error.
+//! `limits.log`; going over it ends the item. Of what a unit's items log, the first 64 KiB travel.
+//! The coordinator prints them in its own log at debug level (`gleaner -vv coordinator start`) and
+//! does not store them. Natively the words go to standard error.
 //!
 //! ```
 //! use gleaner_sdk::prelude::*;
