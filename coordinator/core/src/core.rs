@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
+use gleaner_protocol::limits::{LEASES_HELD_MAX, SLOTS_MAX};
 use gleaner_protocol::{
     AttemptId, Capacity, Epoch, JobId, JobSpec, LeaseClaims, LeaseKey, StageIndex, SubmissionId,
     Timestamp, WorkerId,
@@ -193,17 +194,23 @@ impl Core {
 
     fn on_capacity(&mut self, worker: WorkerId, capacity: Capacity) {
         if let Some(session) = self.sessions.get_mut(&worker) {
-            session.capacity = capacity;
+            session.capacity = Capacity {
+                slots: capacity.slots.min(SLOTS_MAX),
+                units: capacity.units.min(LEASES_HELD_MAX as u32),
+                ..capacity
+            };
         }
     }
 
-    /// Whether a result under these claims could still matter: a driver need not fetch the outputs
-    /// of one that does not.
-    pub fn wants_result(&self, claims: &LeaseClaims) -> bool {
+    /// Whether a result under these claims could still matter: its unit is open, its worker has
+    /// given no opinion on it, and its attempt has not ended already.
+    pub(crate) fn wants_result(&self, claims: &LeaseClaims) -> bool {
         let unit = claims.attempt.unit;
         let stage = self.jobs.get(&unit.job).and_then(|job| job.stage(claims.stage));
         stage.is_some_and(|stage| {
-            stage.unit(unit.number).is_some_and(|unit| !unit.has_opinion_of(claims.worker))
+            stage.unit(unit.number).is_some_and(|unit| {
+                !unit.has_opinion_of(claims.worker) && !unit.is_inconclusive(claims.attempt.number)
+            })
         })
     }
 

@@ -15,8 +15,8 @@ use std::cmp::Reverse;
 
 use gleaner_protocol::limits::LEASES_HELD_MAX;
 use gleaner_protocol::{
-    AttemptId, LeaseClaims, LeaseToken, ReleaseReason, StageIndex, Timestamp, WithdrawReason,
-    WorkerId,
+    AttemptId, Capacity, LeaseClaims, LeaseToken, ReleaseReason, StageIndex, Timestamp,
+    WithdrawReason, WorkerId,
 };
 
 use crate::core::Core;
@@ -39,7 +39,7 @@ impl Core {
     ) {
         let session = self.sessions.entry(worker).or_insert_with(|| Session::connected(now));
         session.presence = Presence::Connected { since: now };
-        session.capacity = gleaner_protocol::Capacity::default();
+        session.capacity = Capacity::default();
         self.connected.insert(worker);
         let lost: Vec<_> = session
             .leases
@@ -61,7 +61,7 @@ impl Core {
         self.connected.remove(&worker);
         if let Some(session) = self.sessions.get_mut(&worker) {
             session.presence = Presence::Away;
-            session.capacity.units = 0;
+            session.capacity = Capacity::default();
         }
         self.forget_if_gone(worker);
     }

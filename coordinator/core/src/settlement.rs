@@ -113,7 +113,7 @@ impl Core {
         let books = job.stage_mut(stage).expect("a wanted result is of a known stage");
         books.note_inconclusive();
         let unit = books.unit_mut(id.number).expect("a wanted result is of a unit in flight");
-        let attempts = unit.on_inconclusive(worker);
+        let attempts = unit.on_inconclusive(attempt.number, worker);
         if attempts >= max_attempts as usize {
             let reason =
                 format!("{id}: {attempts} attempts ended without an answer, the last one: {words}");

@@ -21,7 +21,7 @@ const BLOCK_UNITS_FIXED: u64 = 1024;
 /// The most units a block of automatic size has, so that sizes follow what is learned.
 const BLOCK_UNITS_AUTO: u64 = 64;
 
-/// How many waiting units are looked at to find one a worker may take.
+/// How many waiting units are looked at to find one a worker may take, before it gets a fresh one.
 const WANTING_SEARCH_MAX: usize = 256;
 
 #[derive(Debug)]
@@ -143,7 +143,7 @@ impl Stage {
         self.recover_attempts(&recovered.attempts, &recovered.opinions, quorum);
         for (attempt, worker) in recovered.inconclusive {
             if let Some(unit) = self.units.get_mut(&attempt.unit.number) {
-                unit.on_inconclusive(worker);
+                unit.on_inconclusive(attempt.number, worker);
             }
         }
     }
@@ -192,15 +192,19 @@ impl Stage {
         if self.state != StageState::Open {
             return None;
         }
-        let again = self.wanting.iter().take(WANTING_SEARCH_MAX).find(|number| {
+        let fresh = self.offer_fresh(advice);
+        // With nothing else to give, all are looked at: no unit may wait behind others for ever.
+        let searched = if fresh.is_some() { WANTING_SEARCH_MAX } else { usize::MAX };
+        let again = self.wanting.iter().take(searched).find(|number| {
             let unit = &self.units[*number];
             let untried =
                 |other: &WorkerId| unit.is_new_to(*other) && !unit.was_inconclusive_on(*other);
             unit.is_new_to(worker) && (untried(&worker) || !connected.iter().any(untried))
         });
-        if let Some(unit) = again {
-            return Some(Offer::Unit(*unit));
-        }
+        again.map(|unit| Offer::Unit(*unit)).or(fresh)
+    }
+
+    fn offer_fresh(&self, advice: CutAdvice) -> Option<Offer> {
         match self.blocks.last() {
             Some(cut) if cut.next_unit < cut.block.end_unit() => Some(Offer::Unit(cut.next_unit)),
             _ => self.propose_cut(advice),
@@ -231,14 +235,15 @@ impl Stage {
     /// the end and no slot is left with a long last one (guided self-scheduling, Polychronopoulos
     /// & Kuck 1987, IEEE Trans. Comput. C-36, 1425).
     fn auto_size(&self, left: u64, advice: CutAdvice) -> (u64, u64) {
+        let units = advice.slots.clamp(1, BLOCK_UNITS_AUTO);
         let Some(cost) = self.cost.cpu_per_item else {
-            return (1, advice.slots * 2);
+            return (1, units);
         };
         let wanted = advice.unit_duration.as_nanos() / cost.as_nanos().max(1);
         let share = left.div_ceil(advice.slots * 2).max(1);
         let wanted = u64::try_from(wanted).unwrap_or(u64::MAX);
         let unit_items = wanted.clamp(1, ITEMS_PER_UNIT_MAX).min(share);
-        (unit_items, advice.slots.clamp(1, BLOCK_UNITS_AUTO))
+        (unit_items, units)
     }
 
     /// Enters a block into the books.

@@ -21,7 +21,7 @@ pub(crate) struct Unit {
     attempts_issued: u32,
     leases: Vec<HeldLease>,
     opinions: Vec<Opinion>,
-    inconclusive: Vec<WorkerId>,
+    inconclusive: Vec<(u32, WorkerId)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +67,7 @@ impl Unit {
 
     /// Whether an attempt by `worker` ended without an answer before.
     pub(crate) fn was_inconclusive_on(&self, worker: WorkerId) -> bool {
-        self.inconclusive.contains(&worker)
+        self.inconclusive.iter().any(|(_, other)| *other == worker)
     }
 
     /// Starts the next attempt.
@@ -110,9 +110,14 @@ impl Unit {
     }
 
     /// Notes an attempt that ended without an answer: how many there are now.
-    pub(crate) fn on_inconclusive(&mut self, worker: WorkerId) -> usize {
-        self.inconclusive.push(worker);
+    pub(crate) fn on_inconclusive(&mut self, attempt: u32, worker: WorkerId) -> usize {
+        self.inconclusive.push((attempt, worker));
         self.inconclusive.len()
+    }
+
+    /// Whether an attempt is known to have ended without an answer.
+    pub(crate) fn is_inconclusive(&self, attempt: u32) -> bool {
+        self.inconclusive.iter().any(|(known, _)| *known == attempt)
     }
 
     pub(crate) fn has_opinion_of(&self, worker: WorkerId) -> bool {

@@ -48,7 +48,7 @@ impl Control for DriverControl {
         let items = submission::check(&spec, &self.blobs).await.map_err(|error| {
             let told = error.to_api();
             match error {
-                SubmissionError::Blob(_) => ControlError::Failed(told),
+                SubmissionError::Blob(_) | SubmissionError::Input(_) => ControlError::Failed(told),
                 SubmissionError::Job(_) | SubmissionError::BlobMissing { .. } => {
                     ControlError::Refused(told)
                 }

@@ -278,6 +278,7 @@ impl Running {
                     JobEnd::Cancelled => info!(%job, "job cancelled"),
                 }
                 self.parts.inputs.remove_job(*job);
+                self.parts.reductions.end_job(*job);
             }
             _ => {}
         }

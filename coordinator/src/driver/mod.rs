@@ -16,6 +16,7 @@ mod inputs;
 mod outbox;
 mod reception;
 mod reduction;
+mod results;
 mod served;
 mod session;
 mod submission;
@@ -239,6 +240,7 @@ impl Shared {
             blobs: self.blobs.clone(),
             sandbox,
             stop: stop.child_token(),
+            jobs: Arc::default(),
         };
         EngineParts {
             core: Core::recover(config, key, epoch, recovered, self.clock.now()),

@@ -6,13 +6,16 @@ use std::sync::Arc;
 use gleaner_coordinator_core::{Event, Grant};
 use gleaner_network::{SendError, WorkSender};
 use gleaner_protocol::limits::LEASES_PER_MESSAGE_MAX;
-use gleaner_protocol::{JobId, Lease, Payload, StageIndex, StageTask, ToWorker, WorkerId};
+use gleaner_protocol::{
+    JobId, Lease, LeaseClaims, Payload, ReleaseReason, StageIndex, StageTask, ToWorker, WorkerId,
+};
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
 use super::engine::{Engine, Input};
 use super::inputs::Inputs;
 use super::served::Served;
+use crate::split::SplitError;
 
 /// How many messages may wait for a worker that reads slowly before its stream is given up.
 pub(crate) const OUTBOX_MESSAGES_MAX: usize = 4096;
@@ -22,6 +25,8 @@ pub(crate) const OUTBOX_MESSAGES_MAX: usize = 4096;
 pub(crate) enum Outgoing {
     Message(ToWorker),
     Grants(Vec<Grant>),
+    /// Tasks are sent again with the next leases: the worker has lost some.
+    RepeatTasks,
 }
 
 pub(crate) struct Outbox {
@@ -67,6 +72,7 @@ impl Outbox {
             match outgoing {
                 Outgoing::Message(message) => self.sender.feed(&message).await?,
                 Outgoing::Grants(grants) => self.feed_grants(grants).await?,
+                Outgoing::RepeatTasks => self.tasks_sent.clear(),
             }
             next = queue.try_recv().ok();
         }
@@ -78,9 +84,7 @@ impl Outbox {
         for grant in grants {
             let (job, stage) = (grant.claims.attempt.unit.job, grant.claims.stage);
             let Some(lease) = self.supply.lease(grant).await else { continue };
-            if self.tasks_sent.insert((job, stage)) {
-                self.feed_task(job, stage).await?;
-            }
+            self.feed_task(job, stage).await?;
             leases.push(lease);
             if leases.len() == LEASES_PER_MESSAGE_MAX {
                 let leases = std::mem::take(&mut leases);
@@ -93,11 +97,15 @@ impl Outbox {
         }
     }
 
+    /// Sends a stage's task before its first lease, and lets its blobs be fetched with each.
     async fn feed_task(&mut self, job: JobId, stage: StageIndex) -> Result<(), SendError> {
         let Some(spec) = self.supply.inputs.spec(job) else { return Ok(()) };
-        let task = spec.stages[stage.0 as usize].task.clone();
-        self.supply.allow(&task);
-        self.sender.feed(&ToWorker::Task { job, stage, task }).await
+        let task = &spec.stages[stage.0 as usize].task;
+        self.supply.allow(task);
+        if !self.tasks_sent.insert((job, stage)) {
+            return Ok(());
+        }
+        self.sender.feed(&ToWorker::Task { job, stage, task: task.clone() }).await
     }
 }
 
@@ -107,6 +115,19 @@ impl Supply {
         for file in &task.files {
             self.served.allow(self.worker, file.blob.hash);
         }
+    }
+
+    /// A job at fault ends; this host's disk may do better in a while.
+    async fn give_up(&self, claims: &LeaseClaims, error: &SplitError) {
+        let (job, stage) = (claims.attempt.unit.job, claims.stage);
+        let event = if error.is_of_job() {
+            Event::StageFailed { job, stage, reason: error.to_string() }
+        } else {
+            let attempts = vec![claims.attempt];
+            let reason = ReleaseReason::InputsMissing;
+            Event::Released { worker: self.worker, attempts, reason }
+        };
+        self.engine.send(Input::Event(event)).await;
     }
 
     /// The lease with its inputs; `None` when its job has ended, or ends now because the inputs
@@ -127,8 +148,7 @@ impl Supply {
             }
             Err(error) => {
                 warn!(%job, %stage, %error, "a stage's input cannot be read");
-                let reason = error.to_string();
-                self.engine.send(Input::Event(Event::StageFailed { job, stage, reason })).await;
+                self.give_up(&claims, &error).await;
                 None
             }
         }

@@ -8,8 +8,7 @@ use gleaner_clock::Clock;
 use gleaner_coordinator_core::Event;
 use gleaner_network::Node;
 use gleaner_protocol::{
-    BlobRef, JobId, LeaseKey, Payload, ProjectId, SignedProjectRecord, StageIndex, UnitResult,
-    WorkerId,
+    BlobRef, JobId, LeaseKey, ProjectId, SignedProjectRecord, StageIndex, UnitResult, WorkerId,
 };
 use tokio::sync::Semaphore;
 use tracing::{debug, warn};
@@ -18,6 +17,7 @@ use super::engine::{Engine, Input, StreamNumber};
 use super::inputs::Inputs;
 use super::served::Served;
 use crate::blobs::Blobs;
+use crate::reduce::count_outputs;
 use crate::store::Store;
 
 /// How many large results are fetched at one time, from all workers together.
@@ -79,13 +79,20 @@ impl Reception {
         blob: BlobRef,
         items: u64,
     ) -> Result<(), String> {
-        if self.blobs.path(blob.hash).is_some() {
-            return Ok(());
+        if let Some(path) = self.blobs.path(blob.hash) {
+            return match self.blobs.find(blob.hash).await {
+                Ok(Some(held)) if held == blob => check_outputs(&path, items).await,
+                Ok(_) => Err(format!("the blob has not {} bytes", blob.bytes)),
+                Err(error) => Err(error.to_string()),
+            };
         }
         let path = self.blobs.scratch_path();
         let fetched = self.node.fetch_blob(worker, blob, &path).await;
         fetched.map_err(|error| error.to_string())?;
-        check_outputs(&path, items).await?;
+        if let Err(error) = check_outputs(&path, items).await {
+            remove(&path).await;
+            return Err(error);
+        }
         self.blobs.adopt(&path, blob.hash).await.map_err(|error| error.to_string())
     }
 
@@ -97,20 +104,12 @@ impl Reception {
     }
 }
 
-/// Whether the file holds one output for each item; removed when not.
+/// Whether the file holds one output for each item, and nothing else.
 async fn check_outputs(path: &Path, items: u64) -> Result<(), String> {
-    let bytes = tokio::fs::read(path).await.map_err(|error| error.to_string())?;
-    let outputs = Payload::decode_items(&bytes).map_err(|error| error.to_string());
-    match outputs {
-        Ok(outputs) if outputs.len() as u64 == items => Ok(()),
-        Ok(outputs) => {
-            remove(path).await;
-            Err(format!("{} outputs for {items} items", outputs.len()))
-        }
-        Err(error) => {
-            remove(path).await;
-            Err(error)
-        }
+    match count_outputs(path).await {
+        Ok(outputs) if outputs == items => Ok(()),
+        Ok(outputs) => Err(format!("{outputs} outputs for {items} items")),
+        Err(error) => Err(error.to_string()),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Stages whose units are all settled, on their way to an output.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use gleaner_coordinator_core::Event;
@@ -27,6 +28,7 @@ pub(crate) struct Reductions {
     pub(crate) blobs: Blobs,
     pub(crate) sandbox: Sandbox,
     pub(crate) stop: CancellationToken,
+    pub(crate) jobs: Arc<Mutex<HashMap<JobId, CancellationToken>>>,
 }
 
 impl Reductions {
@@ -34,14 +36,27 @@ impl Reductions {
     /// there will be none.
     pub(crate) fn start(&self, job: JobId, stage: StageIndex, items: u64, spec: Arc<JobSpec>) {
         let reductions = self.clone();
+        let stop = self.token(job);
         tokio::spawn(async move {
             tokio::select! {
                 event = reductions.run(job, stage, items, &spec) => {
                     reductions.engine.send(Input::Event(event)).await;
                 }
-                () = reductions.stop.cancelled() => {}
+                () = stop.cancelled() => {}
             }
         });
+    }
+
+    /// Gives up what is under way for a job that has ended.
+    pub(crate) fn end_job(&self, job: JobId) {
+        if let Some(token) = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).remove(&job) {
+            token.cancel();
+        }
+    }
+
+    fn token(&self, job: JobId) -> CancellationToken {
+        let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        jobs.entry(job).or_insert_with(|| self.stop.child_token()).clone()
     }
 
     async fn run(&self, job: JobId, stage: StageIndex, items: u64, spec: &JobSpec) -> Event {

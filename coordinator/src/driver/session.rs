@@ -8,10 +8,10 @@ use futures::FutureExt;
 use futures::future::FusedFuture;
 use gleaner_coordinator_core::Event;
 use gleaner_network::{ReceiveError, SendError, WorkReceiver, WorkSender, WorkStream};
-use gleaner_protocol::limits::{HEARTBEAT_INTERVAL, LEASES_HELD_MAX, RESULTS_PER_MESSAGE_MAX};
+use gleaner_protocol::limits::{HEARTBEAT_INTERVAL, LEASES_HELD_MAX};
 use gleaner_protocol::{
-    Invitation, LeaseClaims, LeaseToken, Outcome, Payload, ProjectId, RefusedReason, ToCoordinator,
-    ToWorker, UnitResult, WORK_PROTOCOL_VERSION, WithdrawReason, WorkerId,
+    Invitation, LeaseClaims, LeaseToken, ProjectId, RefusedReason, ReleaseReason, ToCoordinator,
+    ToWorker, WORK_PROTOCOL_VERSION, WorkerId,
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -20,6 +20,7 @@ use tracing::{info, warn};
 use super::engine::Input;
 use super::outbox::{OUTBOX_MESSAGES_MAX, Outbox, Outgoing, Supply};
 use super::reception::Reception;
+use super::results::{ResultViolation, Results};
 use crate::store::{Admission, StoreError};
 
 /// How long a new stream may take to say hello.
@@ -39,6 +40,8 @@ enum SessionError {
     Send(#[from] SendError),
     #[error("it broke the protocol: {0}")]
     Violation(&'static str),
+    #[error("it broke the protocol: {0}")]
+    Result(#[from] ResultViolation),
     #[error("it was refused: {0}")]
     Refused(RefusedReason),
     #[error(transparent)]
@@ -158,6 +161,7 @@ async fn receive_all(
     receiver: &mut WorkReceiver,
     outbox: &mpsc::Sender<Outgoing>,
 ) -> Result<(), SessionError> {
+    let mut returned = Results::new(Arc::clone(reception), worker, outbox.clone());
     while let Some(message) = receiver.receive().await? {
         let event = match message {
             ToCoordinator::Hello { .. } => {
@@ -169,54 +173,18 @@ async fn receive_all(
                 Event::Heartbeat { worker, attempts }
             }
             ToCoordinator::Release { attempts, reason } => {
+                if reason == ReleaseReason::InputsMissing {
+                    // A full outbox ends the session by itself.
+                    let _ = outbox.try_send(Outgoing::RepeatTasks);
+                }
                 Event::Released { worker, attempts, reason }
             }
             ToCoordinator::Results { results } => {
-                take_results(reception, worker, results, outbox).await?;
+                returned.take(results).await?;
                 continue;
             }
         };
         reception.engine.send(Input::Event(event)).await;
-    }
-    Ok(())
-}
-
-/// Passes results on; those whose outputs are a blob once it is here and durable.
-async fn take_results(
-    reception: &Arc<Reception>,
-    worker: WorkerId,
-    results: Vec<UnitResult>,
-    outbox: &mpsc::Sender<Outgoing>,
-) -> Result<(), SessionError> {
-    if results.len() > RESULTS_PER_MESSAGE_MAX {
-        return Err(SessionError::Violation("it sent too many results in one message"));
-    }
-    for result in results {
-        if result.claims.worker != worker
-            || !reception.lease_key.verifies(&result.claims, &result.token)
-        {
-            let attempts = vec![result.claims.attempt];
-            let reason = WithdrawReason::UnknownLease;
-            let message = ToWorker::Withdraw { attempts, reason };
-            // A full outbox ends the session by itself.
-            let _ = outbox.try_send(Outgoing::Message(message));
-            continue;
-        }
-        match &result.outcome {
-            Outcome::Completed { outputs: Payload::Inline(items) }
-                if items.len() as u64 != result.claims.items.len() =>
-            {
-                return Err(SessionError::Violation("a result has not one output for each item"));
-            }
-            Outcome::Completed { outputs: Payload::Blob(blob) } => {
-                let blob = *blob;
-                let reception = Arc::clone(reception);
-                tokio::spawn(async move { reception.fetch_outputs(worker, result, blob).await });
-            }
-            _ => {
-                reception.engine.send(Input::Event(Event::ResultReturned { worker, result })).await;
-            }
-        }
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use gleaner_protocol::{BlobRef, JobSpec, Reducer, Splitter, StageSpec};
 use gleaner_sandbox::{ModuleInfo, check_module};
 
 use crate::blobs::{BlobError, Blobs};
-use crate::split::{StageInput, check_stages};
+use crate::split::{SplitError, StageInput, check_stages};
 
 /// Why a submission was not taken. Nothing of it is kept but blobs that were sent before it.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +20,9 @@ pub(crate) enum SubmissionError {
     /// This coordinator's disk failed.
     #[error(transparent)]
     Blob(#[from] BlobError),
+    /// This coordinator's disk failed while the input was read.
+    #[error(transparent)]
+    Input(SplitError),
 }
 
 impl SubmissionError {
@@ -27,7 +30,7 @@ impl SubmissionError {
         let hint = match self {
             Self::Job(_) => "mend the manifest or the task and submit again",
             Self::BlobMissing { .. } => "a submitter uploads missing blobs and posts the job again",
-            Self::Blob(_) => "ask the coordinator's operator to look at its disk",
+            Self::Blob(_) | Self::Input(_) => "ask the coordinator's operator to look at its disk",
         };
         ApiError { error: self.to_string(), hint: Some(hint.into()) }
     }
@@ -105,6 +108,7 @@ async fn count_items(stage: &StageSpec, blobs: &Blobs) -> Result<Option<u64>, Su
     }
     match StageInput::open(stage, None, blobs).await {
         Ok(input) => Ok(Some(input.items())),
-        Err(error) => Err(SubmissionError::Job(error.to_string())),
+        Err(error) if error.is_of_job() => Err(SubmissionError::Job(error.to_string())),
+        Err(error) => Err(SubmissionError::Input(error)),
     }
 }

@@ -32,6 +32,7 @@ use files::Files;
 use merge::MergeTree;
 use messagepack::Reader;
 use outputs::UnitOutputs;
+pub(crate) use outputs::count_outputs;
 
 /// How much rendered text is gathered before it is written.
 const WRITE_BYTES: usize = 256 * 1024;

@@ -1,5 +1,7 @@
 //! The outputs of one unit, item by item, wherever they are.
 
+use std::path::Path;
+
 use gleaner_protocol::Payload;
 use rmp::Marker;
 use serde_bytes::ByteBuf;
@@ -49,6 +51,25 @@ impl UnitOutputs {
                 Ok(Some(ByteBuf::from(output)))
             }
         }
+    }
+}
+
+/// How many outputs a file holds: what [`gleaner_protocol::Payload::encode_items`] wrote, whole and
+/// nothing else. One output is held in memory at a time.
+///
+/// # Errors
+/// When it cannot be read, or holds something else.
+pub(crate) async fn count_outputs(path: &Path) -> std::io::Result<u64> {
+    let file = File::open(path).await?;
+    let length = file.metadata().await?.len();
+    let mut file = BufReader::new(file);
+    let left = read_header(&mut file, Kind::List).await?;
+    let mut outputs = UnitOutputs::Blob { file, length, left };
+    while outputs.next().await?.is_some() {}
+    let UnitOutputs::Blob { mut file, .. } = outputs else { return Err(not_outputs()) };
+    match file.read(&mut [0]).await? {
+        0 => Ok(u64::from(left)),
+        _ => Err(not_outputs()),
     }
 }
 

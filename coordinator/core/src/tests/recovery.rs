@@ -36,6 +36,8 @@ pub(crate) fn recover(records: &[Record]) -> Recovered {
             Record::AttemptInconclusive { attempt, worker, .. } => {
                 let stage = stage_of_unit(&jobs, attempt);
                 let stage = stage_of(&mut jobs, attempt.unit.job, stage);
+                let known = stage.inconclusive.iter().any(|(known, _)| *known == attempt);
+                assert!(!known, "{attempt} ended without an answer twice");
                 stage.inconclusive.push((attempt, worker));
                 stage.attempts_inconclusive += 1;
             }
@@ -86,7 +88,7 @@ fn stage_of_unit(jobs: &BTreeMap<JobId, RecoveredJob>, attempt: AttemptId) -> St
 }
 
 /// The lab after a crash: what was durable, and the workers with what they hold.
-fn restart(lab: Lab) -> Lab {
+pub(crate) fn restart(lab: Lab) -> Lab {
     let now = lab.now + Duration::from_secs(1);
     let mut after = Lab::recovered(recover(&lab.durable), Epoch(2), now);
     after.durable = lab.durable;

@@ -206,3 +206,33 @@ fn a_stage_that_needs_more_memory_than_is_offered_waits() {
     lab.feed(Event::CapacityOffered { worker, capacity });
     assert!(!lab.said().contains("grant"));
 }
+
+#[test]
+fn a_repeated_inconclusive_result_counts_once_also_after_a_restart() {
+    let mut lab = Lab::new();
+    let job = lab.submit(job_spec(1, 1, 1));
+    let only = lab.connect(1, 1);
+    let grant = lab.lease(only);
+    lab.answer(only, &grant, Outcome::HostMemory);
+    lab.answer(only, &grant, Outcome::HostMemory);
+    assert_eq!(lab.job(job).stages[0].attempts_inconclusive, 1);
+
+    let mut lab = super::recovery::restart(lab);
+    lab.connect(1, 0);
+    lab.said();
+    lab.answer(only, &grant, Outcome::HostMemory);
+    assert_eq!(lab.said().trim(), "acknowledge w1: attempt-1.0.1");
+    assert_eq!(lab.job(job).stages[0].attempts_inconclusive, 1);
+}
+
+#[test]
+fn a_peer_cannot_make_the_books_grow_by_what_it_claims_to_offer() {
+    let mut lab = Lab::new();
+    lab.submit(job_spec(i64::MAX, 0, 1));
+    let worker = worker(1);
+    lab.feed(Event::WorkerConnected { worker, held: Vec::new() });
+    let slot_memory_bytes = u64::MAX;
+    let capacity = Capacity { slots: u32::MAX, units: u32::MAX, slot_memory_bytes };
+    lab.feed(Event::CapacityOffered { worker, capacity });
+    assert_eq!(lab.held[&worker].len(), gleaner_protocol::limits::LEASES_HELD_MAX);
+}

@@ -16,7 +16,7 @@ enum Step {
     Disconnect { worker: u8 },
     Forget { worker: u8 },
     Answer { worker: u8, nth: usize, honest: bool, repeat: bool },
-    Inconclusive { worker: u8 },
+    Inconclusive { worker: u8, repeat: bool },
     Release { worker: u8 },
     Heartbeat { worker: u8 },
     Reduced,
@@ -34,7 +34,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => worker.clone().prop_map(|worker| Step::Forget { worker }),
         12 => (worker.clone(), 0_usize..4, prop::bool::weighted(0.9), any::<bool>())
             .prop_map(|(worker, nth, honest, repeat)| Step::Answer { worker, nth, honest, repeat }),
-        1 => worker.clone().prop_map(|worker| Step::Inconclusive { worker }),
+        1 => (worker.clone(), any::<bool>())
+            .prop_map(|(worker, repeat)| Step::Inconclusive { worker, repeat }),
         1 => worker.clone().prop_map(|worker| Step::Release { worker }),
         1 => worker.prop_map(|worker| Step::Heartbeat { worker }),
         3 => Just(Step::Reduced),
@@ -65,9 +66,11 @@ impl Lab {
                     self.answer(super::worker(worker), &grant, outcome.clone());
                 }
             }
-            Step::Inconclusive { worker } => {
+            Step::Inconclusive { worker, repeat } => {
                 let Some(grant) = self.nth_lease(worker, 0) else { return };
-                self.answer(super::worker(worker), &grant, Outcome::HostMemory);
+                for _ in 0..=usize::from(repeat) {
+                    self.answer(super::worker(worker), &grant, Outcome::HostMemory);
+                }
             }
             Step::Release { worker } => {
                 let Some(grant) = self.nth_lease(worker, 0) else { return };

@@ -1,0 +1,220 @@
+//! Results as they come from one worker: checked, their large outputs fetched.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use gleaner_coordinator_core::Event;
+use gleaner_protocol::limits::{
+    FAILURE_MESSAGE_BYTES_MAX, RESULTS_PER_MESSAGE_MAX, UNIT_LOG_BYTES_MAX,
+};
+use gleaner_protocol::{
+    AttemptId, Outcome, Payload, ToWorker, UnitResult, WithdrawReason, WorkerId,
+};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tracing::debug;
+
+use super::engine::Input;
+use super::outbox::Outgoing;
+use super::reception::Reception;
+
+/// How many large results of one worker are fetched at a time; until one is here, nothing more is
+/// read from that worker.
+const FETCHES_MAX: usize = 4;
+
+/// The longest words of a failure: a task's own, and what the worker says around them.
+const WORDS_BYTES_MAX: usize = 4 * FAILURE_MESSAGE_BYTES_MAX;
+
+/// The results of one stream. Dropped with it, fetches under way are given up: the worker sends
+/// such results again.
+pub(crate) struct Results {
+    reception: Arc<Reception>,
+    worker: WorkerId,
+    outbox: mpsc::Sender<Outgoing>,
+    fetches: JoinSet<AttemptId>,
+    fetching: HashSet<AttemptId>,
+}
+
+/// How a result breaks the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct ResultViolation(&'static str);
+
+impl Results {
+    pub(crate) fn new(
+        reception: Arc<Reception>,
+        worker: WorkerId,
+        outbox: mpsc::Sender<Outgoing>,
+    ) -> Self {
+        let (fetches, fetching) = (JoinSet::new(), HashSet::new());
+        Self { reception, worker, outbox, fetches, fetching }
+    }
+
+    /// Passes results on to the engine; those whose outputs are a blob once it is here and durable.
+    pub(crate) async fn take(&mut self, results: Vec<UnitResult>) -> Result<(), ResultViolation> {
+        if results.len() > RESULTS_PER_MESSAGE_MAX {
+            return Err(ResultViolation("it sent too many results in one message"));
+        }
+        for result in results {
+            check(&result)?;
+            self.take_one(result).await;
+        }
+        Ok(())
+    }
+
+    async fn take_one(&mut self, result: UnitResult) {
+        let worker = self.worker;
+        let attempt = result.claims.attempt;
+        let key = &self.reception.lease_key;
+        if result.claims.worker != worker || !key.verifies(&result.claims, &result.token) {
+            let (attempts, reason) = (vec![attempt], WithdrawReason::UnknownLease);
+            let message = ToWorker::Withdraw { attempts, reason };
+            // A full outbox ends the session by itself.
+            let _ = self.outbox.try_send(Outgoing::Message(message));
+            return;
+        }
+        if !result.log.is_empty() {
+            debug!(%attempt, log = result.log, "a task's log");
+        }
+        match &result.outcome {
+            Outcome::Completed { outputs: Payload::Blob(blob) } => {
+                let blob = *blob;
+                self.make_room().await;
+                if self.fetching.insert(attempt) {
+                    let reception = Arc::clone(&self.reception);
+                    self.fetches.spawn(async move {
+                        reception.fetch_outputs(worker, result, blob).await;
+                        attempt
+                    });
+                }
+            }
+            _ => {
+                let event = Event::ResultReturned { worker, result };
+                self.reception.engine.send(Input::Event(event)).await;
+            }
+        }
+    }
+
+    /// Waits until one more fetch may start.
+    async fn make_room(&mut self) {
+        while let Some(done) = self.fetches.try_join_next() {
+            self.forget(done);
+        }
+        while self.fetches.len() >= FETCHES_MAX {
+            match self.fetches.join_next().await {
+                Some(done) => self.forget(done),
+                None => return,
+            }
+        }
+    }
+
+    fn forget(&mut self, done: Result<AttemptId, tokio::task::JoinError>) {
+        match done {
+            Ok(attempt) => drop(self.fetching.remove(&attempt)),
+            // A fetch that panicked left its attempt behind; the worker sends the result again.
+            Err(_) => self.fetching.clear(),
+        }
+    }
+}
+
+fn check(result: &UnitResult) -> Result<(), ResultViolation> {
+    if result.log.len() > UNIT_LOG_BYTES_MAX {
+        return Err(ResultViolation("a result's log is too long"));
+    }
+    let items = result.claims.items;
+    let item = match &result.outcome {
+        Outcome::Completed { outputs: Payload::Inline(outputs) } => {
+            if outputs.len() as u64 != items.len() {
+                return Err(ResultViolation("a result has not one output for each item"));
+            }
+            if !Payload::fits_inline(outputs) {
+                return Err(ResultViolation("a result carries more outputs than fit in a message"));
+            }
+            None
+        }
+        Outcome::Failed { item, message } | Outcome::Trapped { item, message, .. } => {
+            check_words(message)?;
+            Some(*item)
+        }
+        Outcome::Refused { reason: words } | Outcome::SlotCrashed { status: words } => {
+            check_words(words)?;
+            None
+        }
+        Outcome::MemoryExceeded { item, .. }
+        | Outcome::OutputExceeded { item, .. }
+        | Outcome::LogExceeded { item, .. }
+        | Outcome::HostCallsExceeded { item, .. }
+        | Outcome::StackOverflow { item } => Some(*item),
+        Outcome::Completed { outputs: Payload::Blob(_) }
+        | Outcome::CpuExceeded { .. }
+        | Outcome::WallExceeded { .. }
+        | Outcome::HostMemory => None,
+    };
+    match item {
+        Some(item) if !(items.start..items.end).contains(&item) => {
+            Err(ResultViolation("a result speaks of an item that is not its unit's"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_words(words: &str) -> Result<(), ResultViolation> {
+    if words.len() > WORDS_BYTES_MAX {
+        return Err(ResultViolation("a result's words are too long"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use gleaner_protocol::{
+        BlobHash, Epoch, ItemRange, JobId, LeaseClaims, LeaseKey, StageIndex, UnitId,
+    };
+
+    use super::*;
+
+    fn violation(outcome: Outcome) -> Option<&'static str> {
+        let claims = LeaseClaims {
+            worker: WorkerId([1; 32]),
+            attempt: AttemptId { unit: UnitId { job: JobId(1), number: 0 }, number: 1 },
+            stage: StageIndex(0),
+            items: ItemRange { start: 4, end: 6 },
+            input: BlobHash([0; 32]),
+            epoch: Epoch(1),
+        };
+        let token = LeaseKey::new([0; 32]).seal(&claims);
+        let (cpu, log) = (Duration::ZERO, String::new());
+        check(&UnitResult { claims, token, outcome, cpu, log }).err().map(|violation| violation.0)
+    }
+
+    fn completed(outputs: &[usize]) -> Outcome {
+        let outputs = outputs.iter().map(|bytes| vec![0; *bytes].into()).collect();
+        Outcome::Completed { outputs: Payload::Inline(outputs) }
+    }
+
+    #[test]
+    fn what_an_honest_worker_sends_passes() {
+        let failed = Outcome::Failed { item: 5, message: "no such star".into() };
+        for outcome in [completed(&[1, 2]), failed, Outcome::HostMemory] {
+            assert_eq!(violation(outcome), None);
+        }
+    }
+
+    #[test]
+    fn counts_sizes_and_items_are_checked() {
+        let long = "x".repeat(WORDS_BYTES_MAX + 1);
+        let outcomes = [
+            completed(&[1]),
+            completed(&[40_000, 40_000]),
+            Outcome::Failed { item: 6, message: String::new() },
+            Outcome::StackOverflow { item: 3 },
+            Outcome::Failed { item: 4, message: long.clone() },
+            Outcome::SlotCrashed { status: long },
+        ];
+        for outcome in outcomes {
+            assert!(violation(outcome.clone()).is_some(), "{outcome:.60}");
+        }
+    }
+}
