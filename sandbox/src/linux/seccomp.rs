@@ -23,7 +23,6 @@ const ALLOWED: &[i64] = &[
     libc::SYS_newfstatat,
     libc::SYS_statx,
     libc::SYS_lseek,
-    libc::SYS_fcntl,
     libc::SYS_mmap,
     libc::SYS_munmap,
     libc::SYS_mprotect,
@@ -82,6 +81,9 @@ pub(super) fn base(pid: u32) -> Result<Vec<BpfProgram>, BackendError> {
     allowed.insert(libc::SYS_prctl, vec![argument_is(0, libc::PR_SET_NO_NEW_PRIVS as u64)?]);
     // Reading a limit of its own (the size of the stack), never setting one.
     allowed.insert(libc::SYS_prlimit64, vec![SeccompRule::new(vec![equal(0, 0)?, equal(2, 0)?])?]);
+    // std's debug builds ask it of what they close. Any other command is too much: F_SETFL,
+    // F_SETOWN and F_SETSIG together have a pipe send signals to other processes of the user.
+    allowed.insert(libc::SYS_fcntl, vec![argument_is(1, libc::F_GETFD as u64)?]);
     // `abort` signals its own thread.
     allowed.insert(libc::SYS_tgkill, vec![argument_is(0, u64::from(pid))?]);
     allowed.insert(libc::SYS_tkill, vec![argument_is(0, u64::from(pid))?]);
@@ -137,4 +139,64 @@ fn filter(
 ) -> Result<BpfProgram, BackendError> {
     let architecture = std::env::consts::ARCH.try_into()?;
     SeccompFilter::new(rules, otherwise, matched, architecture)?.try_into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the kernel makes of a call's number and arguments: the instructions of classic BPF that
+    /// filters are compiled to (seccomp(2), linux/bpf_common.h).
+    fn verdict(program: &BpfProgram, call: i64, arguments: [u64; 6]) -> u32 {
+        let architecture = if cfg!(target_arch = "x86_64") { 0xc000_003e } else { 0xc000_00b7 };
+        let mut data = vec![call as u32, architecture, 0, 0];
+        data.extend(arguments.iter().flat_map(|value| [*value as u32, (*value >> 32) as u32]));
+        let (mut at, mut held) = (0, 0);
+        loop {
+            let step = &program[at];
+            at += 1;
+            let jump = |holds: bool| usize::from(if holds { step.jt } else { step.jf });
+            match step.code {
+                0x20 => held = data[step.k as usize / 4],
+                0x54 => held &= step.k,
+                0x05 => at += step.k as usize,
+                0x15 => at += jump(held == step.k),
+                0x25 => at += jump(held > step.k),
+                0x35 => at += jump(held >= step.k),
+                0x06 => return step.k,
+                code => panic!("an instruction {code:#x}"),
+            }
+        }
+    }
+
+    #[test]
+    fn descriptors_can_be_asked_and_not_changed() {
+        const PIPE: u64 = 1;
+        let filters = base(7).expect("valid filters");
+        let check = |command: i32, expected: SeccompAction| {
+            // The kernel reads 32 bits of the command, whatever stands above them.
+            for above in [0, 1 << 32] {
+                let arguments = [PIPE, command as u64 | above, 7, 0, 0, 0];
+                let mut verdicts = filters.iter().map(|f| verdict(f, libc::SYS_fcntl, arguments));
+                let allow = u32::from(SeccompAction::Allow);
+                let strictest = verdicts.find(|verdict| *verdict != allow);
+                assert_eq!(strictest.unwrap_or(allow), expected.clone().into(), "{command}");
+            }
+        };
+        check(libc::F_GETFD, SeccompAction::Allow);
+        for command in [
+            libc::F_SETFL,
+            libc::F_SETOWN,
+            libc::F_NOTIFY,
+            libc::F_SETLEASE,
+            libc::F_SETPIPE_SZ,
+            libc::F_DUPFD,
+            libc::F_DUPFD_CLOEXEC,
+            // F_SETSIG and F_SETOWN_EX, which libc does not name.
+            10,
+            15,
+        ] {
+            check(command, SeccompAction::KillProcess);
+        }
+    }
 }

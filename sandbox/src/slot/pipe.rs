@@ -10,12 +10,14 @@
 //! ```
 //! Each message is a frame of [`wire`]; the bytes of items and outputs follow it raw, as long as it
 //! says, so that no frame grows with them. A slot may have been taken over by its guest: the worker
-//! believes no length beyond the unit's own limits.
+//! believes no length beyond the unit's own limits, and takes no byte of a unit whose outputs are
+//! too much together.
 
 use std::time::Duration;
 
 use gleaner_protocol::limits::{
     FAILURE_MESSAGE_BYTES_MAX, FRAME_BYTES_MAX, ITEMS_PER_UNIT_MAX, UNIT_LOG_BYTES_MAX,
+    UNIT_OUTPUT_BYTES_MAX,
 };
 use gleaner_protocol::{Limits, Outcome, wire};
 use serde::{Deserialize, Serialize};
@@ -87,6 +89,8 @@ pub(crate) enum Violation {
     Frame(#[from] wire::DecodeError),
     #[error("it announced an output of {bytes} bytes; the limit is {max}")]
     OutputLength { bytes: u64, max: u64 },
+    #[error("the unit's outputs together passed {max} bytes; use a smaller unit_items")]
+    UnitOutputs { max: u64 },
     #[error("it announced {outputs} outputs at once; the limit is {max}")]
     OutputCount { outputs: usize, max: u64 },
     #[error("it sent words of {bytes} bytes; the limit is {max}")]
@@ -99,6 +103,9 @@ pub(crate) enum Violation {
 #[derive(Debug)]
 pub(crate) struct Decoder {
     output_bytes_max: u64,
+    unit_output_bytes_max: u64,
+    /// The outputs that the running unit has announced, in bytes.
+    unit_output_bytes: u64,
     buffer: Vec<u8>,
     /// How much of `buffer` has been used.
     used: usize,
@@ -109,6 +116,8 @@ pub(crate) struct Decoder {
 #[derive(Debug)]
 struct Body {
     message: FromSlot,
+    /// All its outputs, in bytes.
+    output_bytes: u64,
     lengths: std::vec::IntoIter<u64>,
     done: Vec<ByteBuf>,
     current: Vec<u8>,
@@ -118,7 +127,14 @@ struct Body {
 
 impl Decoder {
     pub(crate) fn new(output_bytes_max: u64) -> Self {
-        Self { output_bytes_max, buffer: Vec::new(), used: 0, body: None }
+        Self {
+            output_bytes_max,
+            unit_output_bytes_max: UNIT_OUTPUT_BYTES_MAX,
+            unit_output_bytes: 0,
+            buffer: Vec::new(),
+            used: 0,
+            body: None,
+        }
     }
 
     /// Takes what was read from the slot.
@@ -149,10 +165,25 @@ impl Decoder {
                 FromSlot::NotReady(failure) => return Ok(Some(Event::NotReady(failure))),
                 FromSlot::Progress(fraction) => return Ok(Some(Event::Progress(fraction))),
                 message @ (FromSlot::Outputs { .. } | FromSlot::Ended { .. }) => {
-                    self.body = Some(Body::new(message, self.output_bytes_max)?);
+                    let ended = matches!(message, FromSlot::Ended { .. });
+                    let body = Body::new(message, self.output_bytes_max)?;
+                    self.count_outputs(body.output_bytes)?;
+                    self.body = Some(body);
+                    if ended {
+                        self.unit_output_bytes = 0;
+                    }
                 }
             }
         }
+    }
+
+    /// Before their bytes arrive: what is too much is never held.
+    fn count_outputs(&mut self, bytes: u64) -> Result<(), Violation> {
+        self.unit_output_bytes = self.unit_output_bytes.saturating_add(bytes);
+        if self.unit_output_bytes > self.unit_output_bytes_max {
+            return Err(Violation::UnitOutputs { max: self.unit_output_bytes_max });
+        }
+        Ok(())
     }
 
     fn next_frame(&mut self) -> Result<Option<FromSlot>, Violation> {
@@ -184,8 +215,10 @@ impl Body {
             return Err(Violation::OutputLength { bytes, max: output_bytes_max });
         }
         let done = Vec::with_capacity(lengths.len());
+        let output_bytes = lengths.iter().fold(0u64, |sum, bytes| sum.saturating_add(*bytes));
         let lengths = lengths.into_iter();
-        let mut body = Self { message, lengths, done, current: Vec::new(), missing: 0 };
+        let mut body =
+            Self { message, output_bytes, lengths, done, current: Vec::new(), missing: 0 };
         body.next_output();
         Ok(body)
     }
@@ -301,5 +334,28 @@ mod tests {
         assert!(matches!(check(ended(vec![4])), Violation::OutputLength { bytes: 4, max: 3 }));
         assert!(matches!(check(ended(vec![0; 5000])), Violation::OutputCount { .. }));
         assert!(matches!(check(vec![255; 8]), Violation::Frame(_)));
+    }
+    #[test]
+    fn a_units_outputs_are_bounded_together() {
+        let outputs = |lengths: Vec<u64>| {
+            let bytes = lengths.iter().sum::<u64>() as usize;
+            let mut frame = wire::encode_frame(&FromSlot::Outputs { lengths });
+            frame.resize(frame.len() + bytes, b'o');
+            frame
+        };
+        let mut decoder = Decoder { unit_output_bytes_max: 8, ..Decoder::new(3) };
+        let mut next = |bytes: &[u8]| {
+            decoder.push(bytes);
+            decoder.next()
+        };
+        for _ in 0..2 {
+            assert!(matches!(next(&outputs(vec![3, 3])), Ok(Some(Event::Outputs(_)))));
+            let end = [&ended(vec![2])[..], b"oo"].concat();
+            assert!(matches!(next(&end), Ok(Some(Event::Ended { .. }))), "8 bytes are allowed");
+        }
+        assert!(matches!(next(&outputs(vec![3, 3])), Ok(Some(Event::Outputs(_)))));
+        let words = "the unit's outputs together passed 8 bytes; use a smaller unit_items";
+        let violation = next(&ended(vec![1, 2])).expect_err("9 bytes, none of which has arrived");
+        assert_eq!(violation.to_string(), words);
     }
 }
