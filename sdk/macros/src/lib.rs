@@ -16,7 +16,7 @@ use crate::export::Kind;
 
 /// Makes a function a task, which a manifest names by `function = "NAME"`.
 ///
-/// ```ignore
+/// ```text
 /// #[task]
 /// fn search(input: Search, context: &Context) -> Result<Vec<Row>, Error> {
 /// ```
@@ -37,7 +37,7 @@ pub fn task(attribute: TokenStream, function: TokenStream) -> TokenStream {
 
 /// Makes a function a merge, which a manifest names by `merge = "NAME"` for the reducer `merge`.
 ///
-/// ```ignore
+/// ```text
 /// #[merge]
 /// fn combine(a: Histogram, b: Histogram) -> Histogram {
 /// ```
