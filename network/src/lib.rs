@@ -5,7 +5,7 @@
 //! stranger sends, opens or delays has a cap in `limits`; what a peer does wrong is a
 //! [`Violation`], never a panic; no byte of a blob reaches its place unverified.
 //!
-//! Deliberately absent for now: discovery beyond the local network, traversal of NATs, fetching
+//! Deliberately absent: discovery beyond the local network, traversal of NATs, fetching
 //! one blob from several peers.
 
 mod address;

@@ -14,7 +14,7 @@
 //! record that the project signed, that names it, and that is no older than the last one seen; a
 //! result is on disk before it is sent (or in memory and said so, when the disk refuses) and stays
 //! until it is acknowledged or withdrawn; slots end with the worker, however it ends.
-//! Deliberately absent for now: any sense of whether the machine is idle (it runs when told to),
+//! Deliberately absent: any sense of whether the machine is idle (it runs when told to),
 //! and preferences.
 
 mod blobs;
