@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use gleaner_protocol::manifest::parse_duration;
-use gleaner_protocol::{JobId, ParseIdError, Ticket};
+use gleaner_protocol::{JobId, ParseIdError};
+
+use crate::commands::{coordinator, project, results, run, submit, worker};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -52,16 +54,16 @@ pub enum Command {
         subcommand,
         after_help = "Example:\n  gleaner coordinator init --name planets\n  gleaner coordinator start"
     )]
-    Coordinator(CoordinatorCommand),
+    Coordinator(coordinator::Command),
     /// Lend this machine to projects
     #[command(subcommand, after_help = "Example:\n  gleaner worker start --join gleaner1…")]
-    Worker(WorkerCommand),
+    Worker(worker::Command),
     /// Look after a project's key
     #[command(subcommand, after_help = "Example:\n  gleaner project sign --valid 365d")]
-    Project(ProjectCommand),
+    Project(project::Command),
     /// Hand a job to the coordinator
     #[command(after_help = "Example:\n  gleaner submit job.toml --wait")]
-    Submit(Submit),
+    Submit(submit::Arguments),
     /// List the jobs, newest first
     #[command(after_help = "Example:\n  gleaner jobs")]
     Jobs,
@@ -78,83 +80,13 @@ pub enum Command {
         after_help = "Files are put into DIR/STAGE/NAME, each whole and verified or not at all.\n\n\
                       Example:\n  gleaner results job-7 -o planets"
     )]
-    Results(Results),
+    Results(results::Arguments),
     /// End a job
     #[command(after_help = "Example:\n  gleaner cancel job-7")]
     Cancel(Job),
     /// Run a job on this machine alone, with no server: the same bytes come out
     #[command(after_help = "Example:\n  gleaner run job.toml -o planets")]
-    Run(Run),
-}
-
-#[derive(Debug, Subcommand)]
-pub enum CoordinatorCommand {
-    /// Make a project: its key, its record and this machine's own key
-    #[command(
-        after_help = "Example:\n  gleaner coordinator init --name planets --operator 'Ada, Astronomy' \\\n    --purpose 'looks for planets of nearby stars'"
-    )]
-    Init(Init),
-    /// Run the coordinator until it is stopped
-    #[command(after_help = "Example:\n  gleaner coordinator start")]
-    Start(CoordinatorStart),
-    /// Print a ticket that lets workers join
-    #[command(after_help = "Example:\n  gleaner coordinator invite --valid 7d")]
-    Invite(Invite),
-}
-
-#[derive(Debug, Subcommand)]
-pub enum WorkerCommand {
-    /// Work until it is stopped
-    #[command(after_help = "The first time with a ticket; the project is remembered.\n\n\
-                      Example:\n  gleaner worker start --join gleaner1…\n  gleaner worker start --slots 2")]
-    Start(WorkerStart),
-}
-
-#[derive(Debug, Subcommand)]
-pub enum ProjectCommand {
-    /// Sign the project's record anew, before it ends
-    #[command(after_help = "Example:\n  gleaner project sign --valid 365d")]
-    Sign(Sign),
-}
-
-#[derive(Debug, Args)]
-pub struct Init {
-    /// The project's name, as volunteers see it
-    #[arg(long, default_value = "lab")]
-    pub name: String,
-    /// Who runs it [default: this user's name]
-    #[arg(long)]
-    pub operator: Option<String>,
-    /// What it computes, in a sentence
-    #[arg(long, default_value = "not said yet")]
-    pub purpose: String,
-}
-
-#[derive(Debug, Args)]
-pub struct CoordinatorStart {
-    /// The port for workers, UDP and TCP; 0 is any free one [default: 4747]
-    #[arg(long)]
-    pub port: Option<u16>,
-    /// The port of the control API on loopback; 0 is any free one [default: 4748]
-    #[arg(long)]
-    pub api_port: Option<u16>,
-    #[command(flatten)]
-    pub reach: Reach,
-}
-
-#[derive(Debug, Args)]
-pub struct WorkerStart {
-    /// Join the project of this ticket first
-    #[arg(long, value_name = "TICKET")]
-    pub join: Option<Ticket>,
-    /// How many units to run at once [default: one for each CPU]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=i64::from(gleaner_protocol::limits::SLOTS_MAX)))]
-    pub slots: Option<u32>,
-    /// The port for peers, UDP and TCP [default: any free one]
-    #[arg(long)]
-    pub port: Option<u16>,
-    #[command(flatten)]
-    pub reach: Reach,
+    Run(run::Arguments),
 }
 
 /// How far from this machine peers are looked for and listened to.
@@ -169,63 +101,10 @@ pub struct Reach {
 }
 
 #[derive(Debug, Args)]
-pub struct Invite {
-    /// How long the ticket can be used, such as 12h or 7d
-    #[arg(long, default_value = "7d", value_parser = duration)]
-    pub valid: Duration,
-}
-
-#[derive(Debug, Args)]
-pub struct Sign {
-    /// How long the record holds, such as 90d
-    #[arg(long, default_value = "365d", value_parser = duration)]
-    pub valid: Duration,
-}
-
-#[derive(Debug, Args)]
-pub struct Submit {
-    /// The job's manifest
-    #[arg(value_name = "JOB.toml")]
-    pub manifest: PathBuf,
-    /// Follow the job until it ends
-    #[arg(long)]
-    pub wait: bool,
-}
-
-#[derive(Debug, Args)]
 pub struct Job {
     /// The job, as job-7 or 7
     #[arg(value_parser = job_id)]
     pub job: JobId,
-}
-
-#[derive(Debug, Args)]
-pub struct Results {
-    /// The job, as job-7 or 7
-    #[arg(value_parser = job_id)]
-    pub job: JobId,
-    /// Where to put the files [default: a folder of the job's id]
-    #[arg(short, long, value_name = "DIR")]
-    pub output: Option<PathBuf>,
-    /// Replace files that are there and differ
-    #[arg(long)]
-    pub force: bool,
-}
-
-#[derive(Debug, Args)]
-pub struct Run {
-    /// The job's manifest
-    #[arg(value_name = "JOB.toml")]
-    pub manifest: PathBuf,
-    /// Where to put the files [default: a folder NAME-output]
-    #[arg(short, long, value_name = "DIR")]
-    pub output: Option<PathBuf>,
-    /// Put them into a folder that is not empty, and replace files that differ
-    #[arg(long)]
-    pub force: bool,
-    /// How many units to run at once [default: one for each CPU]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=i64::from(gleaner_protocol::limits::SLOTS_MAX)))]
-    pub slots: Option<u32>,
 }
 
 impl Command {
@@ -233,19 +112,20 @@ impl Command {
     pub fn is_service(&self) -> bool {
         matches!(
             self,
-            Self::Coordinator(CoordinatorCommand::Start(_)) | Self::Worker(WorkerCommand::Start(_))
+            Self::Coordinator(coordinator::Command::Start(_))
+                | Self::Worker(worker::Command::Start(_))
         )
     }
 }
 
-fn job_id(text: &str) -> Result<JobId, ParseIdError> {
+pub fn job_id(text: &str) -> Result<JobId, ParseIdError> {
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         return format!("job-{text}").parse();
     }
     text.parse()
 }
 
-fn duration(text: &str) -> Result<Duration, &'static str> {
+pub fn duration(text: &str) -> Result<Duration, &'static str> {
     match parse_duration(text) {
         Some(Duration::ZERO) => Err("it must be longer than nothing"),
         Some(duration) => Ok(duration),

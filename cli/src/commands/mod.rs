@@ -1,25 +1,23 @@
 //! A file for each command.
 
 mod cancel;
-mod coordinator_init;
-mod coordinator_invite;
-mod coordinator_start;
+pub mod coordinator;
 mod jobs;
 mod prepare;
-mod project_sign;
-mod results;
-mod run;
+pub mod project;
+pub mod results;
+pub mod run;
 mod status;
-mod submit;
+pub mod submit;
 mod watch;
-mod worker_start;
+pub mod worker;
 
 use std::path::PathBuf;
 
 use anyhow::Result;
 use gleaner_client::{Client, OpenError};
 
-use crate::arguments::{Command, CoordinatorCommand, ProjectCommand, WorkerCommand};
+use crate::arguments::Command;
 use crate::failure::Exit;
 use crate::printer::Printer;
 
@@ -53,17 +51,9 @@ impl Context {
 /// Whatever goes wrong, typed where it was noticed, so that `failure` can tell what to do.
 pub async fn run(context: &Context, command: Command) -> Result<Exit> {
     match command {
-        Command::Coordinator(CoordinatorCommand::Init(init)) => {
-            coordinator_init::run(context, init)
-        }
-        Command::Coordinator(CoordinatorCommand::Start(start)) => {
-            coordinator_start::run(context, start).await
-        }
-        Command::Coordinator(CoordinatorCommand::Invite(invite)) => {
-            coordinator_invite::run(context, invite).await
-        }
-        Command::Worker(WorkerCommand::Start(start)) => worker_start::run(context, start).await,
-        Command::Project(ProjectCommand::Sign(sign)) => project_sign::run(context, sign),
+        Command::Coordinator(command) => coordinator::run(context, command).await,
+        Command::Worker(command) => worker::run(context, command).await,
+        Command::Project(command) => project::run(context, command),
         Command::Submit(submit) => submit::run(context, submit).await,
         Command::Jobs => jobs::run(context).await,
         Command::Status(job) => status::run(context, job).await,

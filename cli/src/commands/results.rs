@@ -4,15 +4,30 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use clap::Args;
 use gleaner_client::{Client, hash_file};
 use gleaner_protocol::api::OutputFile;
 use gleaner_protocol::{JobId, RelativeName};
 use serde::Serialize;
 
 use super::Context;
-use crate::arguments::Results;
+use crate::arguments::job_id;
 use crate::failure::{Exit, Hinted};
 use crate::words;
+
+/// What `gleaner results` is told.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The job, as job-7 or 7
+    #[arg(value_parser = job_id)]
+    pub job: JobId,
+    /// Where to put the files [default: a folder of the job's id]
+    #[arg(short, long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+    /// Replace files that are there and differ
+    #[arg(long)]
+    pub force: bool,
+}
 
 /// What to do with a file that is there and differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +49,7 @@ pub struct Fetched {
 }
 
 /// Fetches a job's output.
-pub async fn run(context: &Context, arguments: Results) -> Result<Exit> {
+pub async fn run(context: &Context, arguments: Arguments) -> Result<Exit> {
     let client = context.client()?;
     let job = arguments.job;
     let view = client.job(job).await?;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use clap::Args;
 use gleaner_client::{Client, PreparedJob, new_submission_id};
 use gleaner_coordinator::{Coordinator, InitOptions};
 use gleaner_protocol::Ticket;
@@ -19,16 +20,32 @@ use super::Context;
 use super::prepare::prepare;
 use super::results::{Overwrite, fetch, listing};
 use super::watch::{conclude, follow};
-use crate::arguments::Run;
 use crate::failure::{Exit, Hinted};
 use crate::printer::Form;
 use crate::signals::StopRequests;
+
+/// What `gleaner run` is told.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The job's manifest
+    #[arg(value_name = "JOB.toml")]
+    pub manifest: PathBuf,
+    /// Where to put the files [default: a folder NAME-output]
+    #[arg(short, long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+    /// Put them into a folder that is not empty, and replace files that differ
+    #[arg(long)]
+    pub force: bool,
+    /// How many units to run at once [default: one for each CPU]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=i64::from(gleaner_protocol::limits::SLOTS_MAX)))]
+    pub slots: Option<u32>,
+}
 
 /// The worker joins at once or never.
 const TICKET_VALID: Duration = Duration::from_secs(60 * 60);
 
 /// Runs a job here, and puts its output into a folder.
-pub async fn run(context: &Context, arguments: Run) -> Result<Exit> {
+pub async fn run(context: &Context, arguments: Arguments) -> Result<Exit> {
     let prepared = prepare(&arguments.manifest)?;
     let folder =
         arguments.output.unwrap_or_else(|| PathBuf::from(format!("{}-output", prepared.spec.name)));

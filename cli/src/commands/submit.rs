@@ -1,17 +1,30 @@
 //! `gleaner submit`.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
+use clap::Args;
 use gleaner_client::new_submission_id;
 use gleaner_protocol::api::SubmitReply;
 
 use super::Context;
 use super::prepare::prepare;
 use super::watch::{conclude, follow};
-use crate::arguments::Submit;
 use crate::failure::Exit;
 
+/// What `gleaner submit` is told.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The job's manifest
+    #[arg(value_name = "JOB.toml")]
+    pub manifest: PathBuf,
+    /// Follow the job until it ends
+    #[arg(long)]
+    pub wait: bool,
+}
+
 /// Checks a job here, hands it to the coordinator, and follows it if asked to.
-pub async fn run(context: &Context, arguments: Submit) -> Result<Exit> {
+pub async fn run(context: &Context, arguments: Arguments) -> Result<Exit> {
     let prepared = prepare(&arguments.manifest)?;
     let client = context.client()?;
     let job = client.submit_prepared(&prepared, new_submission_id()).await?;

@@ -1,17 +1,31 @@
 //! `gleaner coordinator start`.
 
 use anyhow::{Context as _, Result};
+use clap::Args;
 use gleaner_client::Client;
 use gleaner_coordinator::{Config, Coordinator};
 use serde_json::json;
 
-use super::Context;
-use crate::arguments::CoordinatorStart;
+use crate::arguments::Reach;
+use crate::commands::Context;
 use crate::failure::Exit;
 use crate::signals::StopRequests;
 
+/// What `gleaner coordinator start` is told.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The port for workers, UDP and TCP; 0 is any free one [default: 4747]
+    #[arg(long)]
+    pub port: Option<u16>,
+    /// The port of the control API on loopback; 0 is any free one [default: 4748]
+    #[arg(long)]
+    pub api_port: Option<u16>,
+    #[command(flatten)]
+    pub reach: Reach,
+}
+
 /// Runs the coordinator until it is asked to stop.
-pub async fn run(context: &Context, arguments: CoordinatorStart) -> Result<Exit> {
+pub async fn run(context: &Context, arguments: Arguments) -> Result<Exit> {
     let mut stop = StopRequests::listen()?;
     let data = context.coordinator_data();
     let mut config = Config::new(data, context.program.clone());

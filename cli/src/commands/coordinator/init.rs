@@ -3,15 +3,29 @@
 use std::env;
 
 use anyhow::Result;
+use clap::Args;
 use gleaner_coordinator::InitOptions;
 use serde_json::json;
 
-use super::Context;
-use crate::arguments::Init;
+use crate::commands::Context;
 use crate::failure::Exit;
 
+/// What `gleaner coordinator init` is told.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The project's name, as volunteers see it
+    #[arg(long, default_value = "lab")]
+    pub name: String,
+    /// Who runs it [default: this user's name]
+    #[arg(long)]
+    pub operator: Option<String>,
+    /// What it computes, in a sentence
+    #[arg(long, default_value = "not said yet")]
+    pub purpose: String,
+}
+
 /// Makes a project, and says where its key is and how to keep it.
-pub fn run(context: &Context, arguments: Init) -> Result<Exit> {
+pub fn run(context: &Context, arguments: Arguments) -> Result<Exit> {
     let options = InitOptions {
         name: arguments.name,
         operator: arguments.operator.unwrap_or_else(this_user),

@@ -1,17 +1,34 @@
 //! `gleaner worker start`.
 
 use anyhow::{Context as _, Result};
+use clap::Args;
 use gleaner_protocol::Ticket;
 use gleaner_worker::Config;
 use serde_json::json;
 
-use super::Context;
-use crate::arguments::WorkerStart;
+use crate::arguments::Reach;
+use crate::commands::Context;
 use crate::failure::Exit;
 use crate::signals::StopRequests;
 
+/// What `gleaner worker start` is told.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Join the project of this ticket first
+    #[arg(long, value_name = "TICKET")]
+    pub join: Option<Ticket>,
+    /// How many units to run at once [default: one for each CPU]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=i64::from(gleaner_protocol::limits::SLOTS_MAX)))]
+    pub slots: Option<u32>,
+    /// The port for peers, UDP and TCP [default: any free one]
+    #[arg(long)]
+    pub port: Option<u16>,
+    #[command(flatten)]
+    pub reach: Reach,
+}
+
 /// Works for the projects that were joined until it is asked to stop.
-pub async fn run(context: &Context, arguments: WorkerStart) -> Result<Exit> {
+pub async fn run(context: &Context, arguments: Arguments) -> Result<Exit> {
     let mut stop = StopRequests::listen()?;
     let data = context.worker_data();
     if let Some(ticket) = &arguments.join {

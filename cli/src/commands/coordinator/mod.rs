@@ -1,0 +1,39 @@
+//! `gleaner coordinator`: a file for each command.
+
+mod init;
+mod invite;
+mod start;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+use super::Context;
+use crate::failure::Exit;
+
+/// What can be said after `gleaner coordinator`.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a project: its key, its record and this machine's own key
+    #[command(
+        after_help = "Example:\n  gleaner coordinator init --name planets --operator 'Ada, Astronomy' \\\n    --purpose 'looks for planets of nearby stars'"
+    )]
+    Init(init::Arguments),
+    /// Run the coordinator until it is stopped
+    #[command(after_help = "Example:\n  gleaner coordinator start")]
+    Start(start::Arguments),
+    /// Print a ticket that lets workers join
+    #[command(after_help = "Example:\n  gleaner coordinator invite --valid 7d")]
+    Invite(invite::Arguments),
+}
+
+/// Runs one of them.
+///
+/// # Errors
+/// The command's own.
+pub async fn run(context: &Context, command: Command) -> Result<Exit> {
+    match command {
+        Command::Init(arguments) => init::run(context, arguments),
+        Command::Start(arguments) => start::run(context, arguments).await,
+        Command::Invite(arguments) => invite::run(context, arguments).await,
+    }
+}
