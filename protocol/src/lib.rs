@@ -15,6 +15,7 @@ mod message;
 mod outcome;
 mod payload;
 mod project;
+mod reducer;
 mod relative_name;
 mod seed;
 mod ticket;
@@ -25,7 +26,7 @@ pub mod wire;
 pub use hash::{BlobHash, BlobRef, ParseHashError};
 pub use id::{AttemptId, Epoch, ItemRange, JobId, ParseIdError, StageIndex, SubmissionId, UnitId};
 pub use job::{
-    Axis, FileRef, JobSpec, JobSpecError, Limits, Reducer, Splitter, StageSpec, StageTask, UnitSize,
+    Axis, FileRef, JobSpec, JobSpecError, Limits, Splitter, StageSpec, StageTask, UnitSize,
 };
 pub use lease::{Lease, LeaseClaims, LeaseKey, LeaseToken};
 pub use message::{
@@ -38,6 +39,7 @@ pub use project::{
     Invitation, InvitationSecret, ProjectId, ProjectKind, ProjectRecord, Signature,
     SignedProjectRecord, WorkerId,
 };
+pub use reducer::Reducer;
 pub use relative_name::{RelativeName, RelativeNameError};
 pub use seed::item_seed;
 pub use ticket::{Ticket, TicketError};

@@ -40,6 +40,7 @@
 mod error;
 mod nearest;
 mod quantity;
+mod reducer;
 mod section;
 mod stage;
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::error::{ManifestError, ManifestProblem, QuantityKind};
 use super::quantity::{parse_duration, parse_size, print_duration, print_size};
+use super::reducer::reducer;
 use super::section::{Entry, Section};
 use super::{FunctionKind, FunctionUse, LocalFile, Place, values};
 use crate::limits::{
@@ -34,7 +35,6 @@ const KEYS: &[&str] = &[
     "limits",
 ];
 const SPLITTERS: [&str; 4] = ["range", "lines", "grid", "after"];
-const REDUCERS: &[&str] = &["concat", "lines", "csv", "files", "merge"];
 
 /// A stage, its files not yet hashed.
 #[derive(Clone, Debug, PartialEq)]
@@ -268,58 +268,7 @@ fn unit_size(entry: &Entry<'_>) -> Result<UnitSize, ManifestError> {
     }
 }
 
-/// The reducer, and where its merge function is named.
-fn reducer(section: &Section<'_>, stage: &str) -> Result<(Reducer, Option<Place>), ManifestError> {
-    let entry = section.require("reduce", "reduce = \"csv\"")?;
-    let word = entry.text()?;
-    let Some(reduce) = REDUCERS.iter().copied().find(|known| *known == word) else {
-        let (key, found) = (entry.path.clone(), word.to_owned());
-        return Err(entry.error(ManifestProblem::Choice { key, found, allowed: REDUCERS }));
-    };
-    if reduce != "merge" {
-        refuse_useless(section, "merge", reduce)?;
-    }
-    if reduce == "files" {
-        refuse_useless(section, "output", reduce)?;
-        return Ok((Reducer::Files, None));
-    }
-    let file = |extension: &str| output_name(section, stage, extension);
-    Ok(match reduce {
-        "concat" => (Reducer::Concat { file: file("bin")? }, None),
-        "lines" => (Reducer::Lines { file: file("txt")? }, None),
-        "csv" => (Reducer::Csv { file: file("csv")? }, None),
-        _ => {
-            let merge = section.require("merge", "merge = \"combine\"")?;
-            let function = merge.identifier()?;
-            (Reducer::Merge { file: file("json")?, function }, Some(merge.place()))
-        }
-    })
-}
-
-fn refuse_useless(
-    section: &Section<'_>,
-    name: &'static str,
-    reduce: &'static str,
-) -> Result<(), ManifestError> {
-    let Some(entry) = section.find(name) else { return Ok(()) };
-    Err(entry.key_error(ManifestProblem::Useless { key: entry.path.clone(), name, reduce }))
-}
-
-fn output_name(
-    section: &Section<'_>,
-    stage: &str,
-    extension: &str,
-) -> Result<RelativeName, ManifestError> {
-    match section.find("output") {
-        Some(entry) => relative_name(&entry, entry.text()?),
-        None => {
-            let entry = section.require("name", "name = \"search\"")?;
-            relative_name(&entry, &format!("{stage}.{extension}"))
-        }
-    }
-}
-
-fn relative_name(entry: &Entry<'_>, name: &str) -> Result<RelativeName, ManifestError> {
+pub(super) fn relative_name(entry: &Entry<'_>, name: &str) -> Result<RelativeName, ManifestError> {
     name.parse().map_err(|reason| {
         entry.error(ManifestProblem::FileName { key: entry.path.clone(), reason })
     })
