@@ -1,13 +1,11 @@
 //! What can be said on the command line.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
-use gleaner_protocol::manifest::parse_duration;
-use gleaner_protocol::{JobId, ParseIdError};
+use clap::{Parser, Subcommand};
 
 use crate::commands::{coordinator, project, results, run, submit, worker};
+use crate::operands::Job;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -89,24 +87,6 @@ pub enum Command {
     Run(run::Arguments),
 }
 
-/// How far from this machine peers are looked for and listened to.
-#[derive(Debug, Args)]
-pub struct Reach {
-    /// Stay on this machine: listen and call on loopback only
-    #[arg(long)]
-    pub loopback: bool,
-    /// Do not look for peers on the local network by mDNS
-    #[arg(long)]
-    pub no_mdns: bool,
-}
-
-#[derive(Debug, Args)]
-pub struct Job {
-    /// The job, as job-7 or 7
-    #[arg(value_parser = job_id)]
-    pub job: JobId,
-}
-
 impl Command {
     /// Whether it runs until it is stopped, so that its log is what its user sees.
     pub fn is_service(&self) -> bool {
@@ -115,21 +95,6 @@ impl Command {
             Self::Coordinator(coordinator::Command::Start(_))
                 | Self::Worker(worker::Command::Start(_))
         )
-    }
-}
-
-pub fn job_id(text: &str) -> Result<JobId, ParseIdError> {
-    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return format!("job-{text}").parse();
-    }
-    text.parse()
-}
-
-pub fn duration(text: &str) -> Result<Duration, &'static str> {
-    match parse_duration(text) {
-        Some(Duration::ZERO) => Err("it must be longer than nothing"),
-        Some(duration) => Ok(duration),
-        None => Err("write a whole number and one of s, min, h, d, such as 12h"),
     }
 }
 
@@ -142,15 +107,6 @@ mod tests {
     #[test]
     fn the_command_line_is_well_defined() {
         Arguments::command().debug_assert();
-    }
-
-    #[test]
-    fn a_job_is_named_by_its_id_or_its_number() {
-        assert_eq!(job_id("job-7"), Ok(JobId(7)));
-        assert_eq!(job_id("7"), Ok(JobId(7)));
-        for text in ["", "job", "-7", "7.1", "99999999999999999999"] {
-            assert!(job_id(text).is_err(), "{text:?}");
-        }
     }
 
     #[test]

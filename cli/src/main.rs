@@ -10,6 +10,7 @@ mod commands;
 mod data_folder;
 mod failure;
 mod logging;
+mod operands;
 mod printer;
 mod signals;
 mod words;

@@ -4,8 +4,8 @@ use anyhow::Result;
 use gleaner_protocol::api::JobState;
 
 use super::Context;
-use crate::arguments::Job;
 use crate::failure::{Exit, Hinted};
+use crate::operands::Job;
 use crate::words;
 
 /// Ends a job. One that was cancelled before stays so, which is as good.

@@ -11,8 +11,8 @@ use gleaner_protocol::{JobId, RelativeName};
 use serde::Serialize;
 
 use super::Context;
-use crate::arguments::job_id;
 use crate::failure::{Exit, Hinted};
+use crate::operands::job_id;
 use crate::words;
 
 /// What `gleaner results` is told.

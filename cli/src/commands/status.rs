@@ -3,8 +3,8 @@
 use anyhow::Result;
 
 use super::Context;
-use crate::arguments::Job;
 use crate::failure::Exit;
+use crate::operands::Job;
 use crate::words;
 
 /// Says where a job stands.

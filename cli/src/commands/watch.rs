@@ -8,8 +8,8 @@ use gleaner_protocol::JobId;
 use gleaner_protocol::api::{JobState, JobView};
 
 use super::Context;
-use crate::arguments::Job;
 use crate::failure::Exit;
+use crate::operands::Job;
 use crate::printer::{Form, PrintError, Printer};
 use crate::words;
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Args;
 
-use crate::arguments::duration;
 use crate::commands::Context;
 use crate::failure::Exit;
+use crate::operands::duration;
 use crate::words;
 
 /// What `gleaner coordinator invite` is told.

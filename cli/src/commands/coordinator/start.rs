@@ -6,9 +6,9 @@ use gleaner_client::Client;
 use gleaner_coordinator::{Config, Coordinator};
 use serde_json::json;
 
-use crate::arguments::Reach;
 use crate::commands::Context;
 use crate::failure::Exit;
+use crate::operands::Reach;
 use crate::signals::StopRequests;
 
 /// What `gleaner coordinator start` is told.

@@ -7,9 +7,9 @@ use clap::Args;
 use jiff::Timestamp;
 use serde_json::json;
 
-use crate::arguments::duration;
 use crate::commands::Context;
 use crate::failure::Exit;
+use crate::operands::duration;
 use crate::words;
 
 /// What `gleaner project sign` is told.

@@ -6,9 +6,9 @@ use gleaner_protocol::Ticket;
 use gleaner_worker::Config;
 use serde_json::json;
 
-use crate::arguments::Reach;
 use crate::commands::Context;
 use crate::failure::Exit;
+use crate::operands::Reach;
 use crate::signals::StopRequests;
 
 /// What `gleaner worker start` is told.
