@@ -170,6 +170,48 @@ fn a_missing_or_unsound_manifest_is_said_in_two_lines() {
 }
 
 #[test]
+fn a_setting_is_as_strict_as_the_manifest_and_says_so() {
+    let folder = folder_with(&[("job.toml", MANIFEST.as_bytes())]);
+    check(
+        folder.path(),
+        &["submit", "job.toml", "--set", "job.seed=1", "--set", "unit_itms=2"],
+        expect![[r#"
+        1
+        error: job.toml: --set unit_itms=2: `stage.s.unit_itms` is no key of a manifest
+        hint: did you mean `unit_items`?
+    "#]],
+    );
+    check(
+        folder.path(),
+        &["run", "job.toml", "--name", "a b"],
+        expect![[r#"
+        1
+        error: job.toml: --name a b: `job.name` is "a b", which cannot be a name
+        hint: use 1 to 128 letters, digits, `-`, `_` or `.`
+    "#]],
+    );
+    check(
+        folder.path(),
+        &["submit", "job.toml", "--set", "module=\"n.wasm\""],
+        expect![[r#"
+        1
+        error: job.toml: --set module="n.wasm": `stage.s.module` names "n.wasm", which cannot be read: No such file or directory (os error 2)
+        hint: paths in a manifest are relative to the manifest's folder
+    "#]],
+    );
+    check(
+        folder.path(),
+        &["submit", "job.toml", "--set", "job.name=planets"],
+        expect![[r#"
+        2
+        error: invalid value 'job.name=planets' for '--set <KEY=VALUE>': `planets` is no value of TOML: write a number, true or false, a list, or a text in quotes that the shell leaves alone: 'job.name="text"'
+
+        For more information, try '--help'.
+    "#]],
+    );
+}
+
+#[test]
 fn a_module_is_checked_before_anything_is_sent() {
     let folder = folder_with(&[("job.toml", MANIFEST.as_bytes()), ("m.wasm", b"no wasm")]);
     let words = answer(folder.path(), &["submit", "job.toml"]);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use gleaner_protocol::BlobHash;
 use gleaner_protocol::api::ApiError;
-use gleaner_protocol::manifest::ManifestError;
+use gleaner_protocol::manifest::{ManifestError, Position};
 
 /// Why a data folder does not lead to a coordinator. A retry helps once one runs there.
 #[derive(Debug, thiserror::Error)]
@@ -150,16 +150,14 @@ pub enum JobFileError {
     },
     /// A file that the manifest names cannot be read.
     #[error(
-        "{}: line {line}, column {column}: `{key}` names {path:?}, which cannot be read",
+        "{}: {position}: `{key}` names {path:?}, which cannot be read",
         manifest.display()
     )]
     File {
         /// The manifest.
         manifest: PathBuf,
-        /// The line that names the file.
-        line: usize,
-        /// The column.
-        column: usize,
+        /// Where it names the file.
+        position: Position,
         /// The key.
         key: String,
         /// The file.

@@ -6,7 +6,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use gleaner_protocol::api::SubmitRequest;
-use gleaner_protocol::manifest::{FunctionUse, MANIFEST_BYTES_MAX, Manifest};
+use gleaner_protocol::manifest::{FunctionUse, MANIFEST_BYTES_MAX, Manifest, Setting};
 use gleaner_protocol::{BlobRef, JobId, JobSpec, SubmissionId};
 
 use crate::blobs::hash_file;
@@ -53,6 +53,14 @@ impl JobFile {
     /// # Errors
     /// When it cannot be read, or the first thing wrong in it.
     pub fn read(path: &Path) -> Result<Self, JobFileError> {
+        Self::read_with(path, &[])
+    }
+
+    /// Reads the manifest at `path` and puts `settings` in place of what stands there.
+    ///
+    /// # Errors
+    /// When it cannot be read, or the first thing wrong in what becomes of it.
+    pub fn read_with(path: &Path, settings: &[Setting]) -> Result<Self, JobFileError> {
         let read_error = |source| JobFileError::Read { path: path.to_owned(), source };
         let mut bytes = Vec::new();
         let file = File::open(path).map_err(read_error)?;
@@ -62,7 +70,7 @@ impl JobFile {
             path: path.to_owned(),
             offset: error.utf8_error().valid_up_to(),
         })?;
-        let manifest = Manifest::parse(&text)
+        let manifest = Manifest::parse_with(&text, settings)
             .map_err(|problem| JobFileError::Manifest { path: path.to_owned(), problem })?;
         Ok(Self { path: path.to_owned(), manifest })
     }
@@ -100,9 +108,9 @@ impl JobFile {
             }
             let path = self.locate(file.path());
             let blob = hash_file(&path).map_err(|source| {
-                let (line, column) = file.line_and_column();
-                let (manifest, key) = (self.path.clone(), file.key().to_owned());
-                JobFileError::File { manifest, line, column, key, path: path.clone(), source }
+                let (position, key) = (file.position().clone(), file.key().to_owned());
+                let manifest = self.path.clone();
+                JobFileError::File { manifest, position, key, path: path.clone(), source }
             })?;
             blobs.insert(file.path().to_owned(), blob);
             files.insert(blob.hash, LocalBlob { path, blob });

@@ -2,21 +2,40 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use clap::Args;
 use gleaner_client::{JobFile, JobFileError, PreparedJob};
-use gleaner_protocol::manifest::FunctionKind;
+use gleaner_protocol::manifest::{FunctionKind, Setting};
 use gleaner_sandbox::{ModuleInfo, check_module};
 
 use crate::failure::Hinted;
 
-/// Reads and checks the manifest at `path`, the modules it names, and hashes its files.
+/// What a job is made from.
+#[derive(Debug, Args)]
+pub struct Source {
+    /// The job's manifest
+    #[arg(value_name = "JOB.toml")]
+    pub manifest: PathBuf,
+    /// Put a value in the place of one of the manifest's: job.seed=7,
+    /// stage.search.parameters.oversampling=4, or parameters.oversampling=4 when there is one
+    /// stage; the value is TOML
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub settings: Vec<Setting>,
+    /// Give the job another name than the manifest does
+    #[arg(long)]
+    pub name: Option<String>,
+}
+
+/// Reads and checks the manifest, the modules it names, and hashes its files.
 ///
 /// # Errors
 /// The first thing wrong.
-pub fn prepare(path: &Path) -> Result<PreparedJob> {
-    let file = JobFile::read(path)?;
+pub fn prepare(source: &Source) -> Result<PreparedJob> {
+    let mut settings = source.settings.clone();
+    settings.extend(source.name.as_deref().map(Setting::of_name));
+    let file = JobFile::read_with(&source.manifest, &settings)?;
     check_modules(&file)?;
     Ok(file.prepare()?)
 }

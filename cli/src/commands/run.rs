@@ -17,7 +17,7 @@ use gleaner_sandbox::Priority;
 use gleaner_worker::Worker;
 
 use super::Context;
-use super::prepare::prepare;
+use super::prepare::{Source, prepare};
 use super::results::{Overwrite, fetch, listing};
 use super::watch::{conclude, follow};
 use crate::failure::{Exit, Hinted};
@@ -27,9 +27,8 @@ use crate::signals::StopRequests;
 /// What `gleaner run` is told.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// The job's manifest
-    #[arg(value_name = "JOB.toml")]
-    pub manifest: PathBuf,
+    #[command(flatten)]
+    pub source: Source,
     /// Where to put the files [default: a folder NAME-output]
     #[arg(short, long, value_name = "DIR")]
     pub output: Option<PathBuf>,
@@ -46,7 +45,7 @@ const TICKET_VALID: Duration = Duration::from_secs(60 * 60);
 
 /// Runs a job here, and puts its output into a folder.
 pub async fn run(context: &Context, arguments: Arguments) -> Result<Exit> {
-    let prepared = prepare(&arguments.manifest)?;
+    let prepared = prepare(&arguments.source)?;
     let folder =
         arguments.output.unwrap_or_else(|| PathBuf::from(format!("{}-output", prepared.spec.name)));
     let overwrite = if arguments.force { Overwrite::Allow } else { Overwrite::Refuse };

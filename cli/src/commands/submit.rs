@@ -1,23 +1,20 @@
 //! `gleaner submit`.
 
-use std::path::PathBuf;
-
 use anyhow::Result;
 use clap::Args;
 use gleaner_client::new_submission_id;
 use gleaner_protocol::api::SubmitReply;
 
 use super::Context;
-use super::prepare::prepare;
+use super::prepare::{Source, prepare};
 use super::watch::{conclude, follow};
 use crate::failure::Exit;
 
 /// What `gleaner submit` is told.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// The job's manifest
-    #[arg(value_name = "JOB.toml")]
-    pub manifest: PathBuf,
+    #[command(flatten)]
+    pub source: Source,
     /// Follow the job until it ends
     #[arg(long)]
     pub wait: bool,
@@ -25,7 +22,7 @@ pub struct Arguments {
 
 /// Checks a job here, hands it to the coordinator, and follows it if asked to.
 pub async fn run(context: &Context, arguments: Arguments) -> Result<Exit> {
-    let prepared = prepare(&arguments.manifest)?;
+    let prepared = prepare(&arguments.source)?;
     let client = context.client()?;
     let job = client.submit_prepared(&prepared, new_submission_id()).await?;
     if arguments.wait {

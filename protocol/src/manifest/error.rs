@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::FunctionKind;
 use super::nearest::nearest;
+use super::setting::{Position, Source};
 use crate::RelativeNameError;
 use crate::limits::NAME_BYTES_MAX;
 
@@ -13,12 +14,10 @@ use crate::limits::NAME_BYTES_MAX;
 /// Prints as one line that names the place, the key, the value and the limit; [`Self::hint`] says
 /// what to do. Both may hold the manifest's own text, which is a stranger's to whoever prints it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}, column {column}: {problem}")]
+#[error("{position}: {problem}")]
 pub struct ManifestError {
-    /// The line, from 1.
-    pub line: usize,
-    /// The column in characters, from 1.
-    pub column: usize,
+    /// Where.
+    pub position: Position,
     /// What is wrong there.
     pub problem: Box<ManifestProblem>,
 }
@@ -210,6 +209,38 @@ pub enum ManifestProblem {
         /// The functions of that kind that the module offers.
         offered: Vec<String>,
     },
+    /// A setting of a stage that the manifest does not have.
+    #[error("the manifest has no stage {stage:?}")]
+    NoStage {
+        /// The stage named.
+        stage: String,
+        /// The stages there are.
+        stages: Vec<String>,
+    },
+    /// A setting that could be of several stages.
+    #[error("`{key}` does not say of which stage")]
+    WhichStage {
+        /// The key.
+        key: String,
+        /// The stages there are.
+        stages: Vec<String>,
+    },
+    /// A setting in place of a whole stage.
+    #[error("`{key}` is a whole stage, or all of them")]
+    WholeStage {
+        /// The key.
+        key: String,
+    },
+    /// A setting of a parameter or a shared file that the manifest does not name.
+    #[error("`{key}` is not in the manifest")]
+    NotThere {
+        /// The key.
+        key: String,
+        /// The part of it that is not there.
+        name: String,
+        /// What is there.
+        there: Vec<String>,
+    },
     /// A file that is too large.
     #[error("`{key}` is a file of {bytes} bytes; the most is {max}")]
     FileTooLarge {
@@ -241,10 +272,9 @@ impl std::fmt::Display for QuantityKind {
 }
 
 impl ManifestError {
-    /// `problem` at the start of `span` in `text`.
-    pub(super) fn at(text: &str, span: &Range<usize>, problem: ManifestProblem) -> Self {
-        let (line, column) = line_and_column(text, span.start);
-        Self { line, column, problem: Box::new(problem) }
+    /// `problem` at the start of `span` in `source`.
+    pub(super) fn at(source: Source<'_>, span: &Range<usize>, problem: ManifestProblem) -> Self {
+        Self { position: source.position(span.start), problem: Box::new(problem) }
     }
 
     /// What to do about it, in one line.
@@ -309,12 +339,22 @@ impl ManifestProblem {
                 format!("mark a function of the task crate with `{}`, and build it", kind.mark())
             }
             Self::NoFunction { function, kind, offered, .. } => {
-                let offered: Vec<_> = offered.iter().map(String::as_str).collect();
-                match nearest(function, &offered) {
-                    Some(near) => format!("did you mean \"{near}\"?"),
-                    None => format!("its {kind} functions are {}", list(&offered, "and")),
-                }
+                nearest_of(function, offered, &format!("its {kind} functions are"))
             }
+            Self::NoStage { stage, stages } => nearest_of(stage, stages, "its stages are"),
+            Self::WhichStage { stages, .. } if stages.is_empty() => {
+                "the keys of a setting begin with `job` or `stage`".into()
+            }
+            Self::WhichStage { key, stages } => {
+                format!("write stage.NAME.{key}, where NAME is {}", list(stages, "or"))
+            }
+            Self::WholeStage { .. } => {
+                "name one key of it, such as stage.search.unit_items=16".into()
+            }
+            Self::NotThere { there, .. } if there.is_empty() => {
+                "a setting changes what the manifest names: write it there first".into()
+            }
+            Self::NotThere { name, there, .. } => nearest_of(name, there, "it has"),
             Self::FileTooLarge { .. } => "make the file smaller, or split it among stages".into(),
         }
     }
@@ -324,6 +364,15 @@ fn unknown_key_hint(name: &str, known: &[&str]) -> String {
     match nearest(name, known) {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("the keys here are {}", list(known, "and")),
+    }
+}
+
+/// The one of `known` that was probably meant, or all of them after `introduction`.
+fn nearest_of(word: &str, known: &[String], introduction: &str) -> String {
+    let known: Vec<_> = known.iter().map(String::as_str).collect();
+    match nearest(word, &known) {
+        Some(near) => format!("did you mean \"{near}\"?"),
+        None => format!("{introduction} {}", list(&known, "and")),
     }
 }
 

@@ -42,6 +42,7 @@ mod nearest;
 mod quantity;
 mod reducer;
 mod section;
+mod setting;
 mod stage;
 #[cfg(test)]
 mod tests;
@@ -57,6 +58,8 @@ use toml::de::DeTable;
 pub use self::error::{ManifestError, ManifestProblem, QuantityKind};
 pub use self::quantity::parse_duration;
 use self::section::{Entry, Section};
+use self::setting::Source;
+pub use self::setting::{ParseSettingError, Position, Setting};
 use self::stage::StagePlan;
 use crate::limits::{ATTEMPTS_MAX, QUORUM_MAX, STAGES_MAX};
 use crate::{BlobRef, JobSpec};
@@ -67,6 +70,7 @@ pub const MANIFEST_BYTES_MAX: usize = 1024 * 1024;
 
 const _: () = assert!(MANIFEST_BYTES_MAX * 4 < crate::limits::FRAME_BYTES_MAX);
 
+const ROOT_KEYS: &[&str] = &["job", "stage"];
 const QUORUM_DEFAULT: NonZeroU32 = NonZeroU32::new(1).expect("not zero");
 const MAX_ATTEMPTS_DEFAULT: NonZeroU32 = NonZeroU32::new(5).expect("not zero");
 
@@ -113,8 +117,7 @@ pub enum FunctionKind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Place {
     key: String,
-    line: usize,
-    column: usize,
+    position: Position,
 }
 
 impl Manifest {
@@ -123,12 +126,24 @@ impl Manifest {
     /// # Errors
     /// The first thing wrong; nothing is guessed and nothing is ignored.
     pub fn parse(text: &str) -> Result<Self, ManifestError> {
-        if text.len() > MANIFEST_BYTES_MAX {
-            let problem = ManifestProblem::TooLong { bytes: text.len(), max: MANIFEST_BYTES_MAX };
-            return Err(ManifestError { line: 1, column: 1, problem: Box::new(problem) });
+        Self::parse_with(text, &[])
+    }
+
+    /// Reads a manifest in which `settings` have taken the place of what stands there, the later
+    /// ones that of the earlier.
+    ///
+    /// # Errors
+    /// The first thing wrong; nothing is guessed and nothing is ignored.
+    pub fn parse_with(text: &str, settings: &[Setting]) -> Result<Self, ManifestError> {
+        let source = Source { text, settings };
+        let bytes = text.len() + settings.iter().map(Setting::bytes).sum::<usize>();
+        if bytes > MANIFEST_BYTES_MAX {
+            let problem = ManifestProblem::TooLong { bytes, max: MANIFEST_BYTES_MAX };
+            return Err(ManifestError::at(source, &(0..0), problem));
         }
-        let document = DeTable::parse(text).map_err(|error| syntax_error(text, &error))?;
-        let root = Section::root(text, &document, &["job", "stage"])?;
+        let mut document = DeTable::parse(text).map_err(|error| syntax_error(source, &error))?;
+        source.apply(document.get_mut(), ROOT_KEYS)?;
+        let root = Section::root(source, &document, ROOT_KEYS)?;
         let job = Section::open(
             &root.require("job", "[job]")?,
             &["name", "seed", "quorum", "max_attempts"],
@@ -187,9 +202,9 @@ impl LocalFile {
         &self.path
     }
 
-    /// Where the manifest names it: line and column, from 1.
-    pub fn line_and_column(&self) -> (usize, usize) {
-        (self.place.line, self.place.column)
+    /// Where the manifest names it.
+    pub fn position(&self) -> &Position {
+        &self.place.position
     }
 
     /// The key that names it.
@@ -243,14 +258,14 @@ impl fmt::Display for FunctionKind {
 
 impl Place {
     fn error(&self, problem: ManifestProblem) -> ManifestError {
-        ManifestError { line: self.line, column: self.column, problem: Box::new(problem) }
+        ManifestError { position: self.position.clone(), problem: Box::new(problem) }
     }
 }
 
-fn syntax_error(text: &str, error: &toml::de::Error) -> ManifestError {
+fn syntax_error(source: Source<'_>, error: &toml::de::Error) -> ManifestError {
     let message = error.message().lines().collect::<Vec<_>>().join("; ");
     let span = error.span().unwrap_or(0..0);
-    ManifestError::at(text, &span, ManifestProblem::Syntax { message })
+    ManifestError::at(source, &span, ManifestProblem::Syntax { message })
 }
 
 fn stages(root: &Section<'_>) -> Result<Vec<StagePlan>, ManifestError> {

@@ -7,12 +7,13 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::Place;
-use super::error::{ManifestError, ManifestProblem, line_and_column};
+use super::error::{ManifestError, ManifestProblem};
+use super::setting::Source;
 use crate::job::is_name;
 
 /// A table whose keys are all known, unless it was opened as free.
 pub(super) struct Section<'a> {
-    text: &'a str,
+    source: Source<'a>,
     pub(super) path: String,
     table: &'a DeTable<'a>,
     span: Range<usize>,
@@ -20,7 +21,7 @@ pub(super) struct Section<'a> {
 
 /// A key with its value.
 pub(super) struct Entry<'a> {
-    text: &'a str,
+    source: Source<'a>,
     pub(super) path: String,
     pub(super) name: &'a str,
     key_span: Range<usize>,
@@ -30,11 +31,11 @@ pub(super) struct Entry<'a> {
 impl<'a> Section<'a> {
     /// The whole document.
     pub(super) fn root(
-        text: &'a str,
+        source: Source<'a>,
         document: &'a Spanned<DeTable<'a>>,
         known: &'static [&'static str],
     ) -> Result<Self, ManifestError> {
-        let section = Self { text, path: String::new(), table: document.get_ref(), span: 0..0 };
+        let section = Self { source, path: String::new(), table: document.get_ref(), span: 0..0 };
         section.refuse_unknown(known)?;
         Ok(section)
     }
@@ -54,7 +55,7 @@ impl<'a> Section<'a> {
         let DeValue::Table(table) = entry.value.get_ref() else {
             return Err(entry.wrong_type("a table"));
         };
-        Ok(Self { text: entry.text, path: entry.path.clone(), table, span: entry.value.span() })
+        Ok(Self { source: entry.source, path: entry.path.clone(), table, span: entry.value.span() })
     }
 
     /// The key `name`, if it is there.
@@ -82,7 +83,7 @@ impl<'a> Section<'a> {
 
     /// `problem` at the place of the table itself.
     pub(super) fn error(&self, problem: ManifestProblem) -> ManifestError {
-        ManifestError::at(self.text, &self.span, problem)
+        ManifestError::at(self.source, &self.span, problem)
     }
 
     fn refuse_unknown(&self, known: &'static [&'static str]) -> Result<(), ManifestError> {
@@ -101,7 +102,13 @@ impl<'a> Section<'a> {
         (key, value): (&'a Spanned<toml::de::DeString<'a>>, &'a Spanned<DeValue<'a>>),
     ) -> Entry<'a> {
         let name = key.get_ref().as_ref();
-        Entry { text: self.text, path: self.child_path(name), name, key_span: key.span(), value }
+        Entry {
+            source: self.source,
+            path: self.child_path(name),
+            name,
+            key_span: key.span(),
+            value,
+        }
     }
 
     fn child_path(&self, name: &str) -> String {
@@ -121,7 +128,7 @@ impl<'a> Entry<'a> {
             return Err(self.wrong_type(expected));
         };
         let element = |value: &'a Spanned<DeValue<'a>>| Entry {
-            text: self.text,
+            source: self.source,
             path: self.path.clone(),
             name: self.name,
             key_span: value.span(),
@@ -183,18 +190,18 @@ impl<'a> Entry<'a> {
 
     /// The key's path, and where its value stands.
     pub(super) fn place(&self) -> Place {
-        let (line, column) = line_and_column(self.text, self.value.span().start);
-        Place { key: self.path.clone(), line, column }
+        let position = self.source.position(self.value.span().start);
+        Place { key: self.path.clone(), position }
     }
 
     /// `problem` at the place of the value.
     pub(super) fn error(&self, problem: ManifestProblem) -> ManifestError {
-        ManifestError::at(self.text, &self.value.span(), problem)
+        ManifestError::at(self.source, &self.value.span(), problem)
     }
 
     /// `problem` at the place of the key.
     pub(super) fn key_error(&self, problem: ManifestProblem) -> ManifestError {
-        ManifestError::at(self.text, &self.key_span, problem)
+        ManifestError::at(self.source, &self.key_span, problem)
     }
 
     /// The value stands outside its bounds.
@@ -214,15 +221,20 @@ impl<'a> Entry<'a> {
 
     /// The value has another type than `expected`.
     pub(super) fn wrong_type(&self, expected: &'static str) -> ManifestError {
-        let found = match self.value.get_ref() {
-            DeValue::String(_) => "a text",
-            DeValue::Integer(_) => "a whole number",
-            DeValue::Float(_) => "a number with a fraction",
-            DeValue::Boolean(_) => "a truth value",
-            DeValue::Datetime(_) => "a date or time",
-            DeValue::Array(_) => "a list",
-            DeValue::Table(_) => "a table",
-        };
+        let found = type_name(self.value.get_ref());
         self.error(ManifestProblem::Type { key: self.path.clone(), found, expected })
+    }
+}
+
+/// What `value` is, in words.
+pub(super) fn type_name(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a text",
+        DeValue::Integer(_) => "a whole number",
+        DeValue::Float(_) => "a number with a fraction",
+        DeValue::Boolean(_) => "a truth value",
+        DeValue::Datetime(_) => "a date or time",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
     }
 }

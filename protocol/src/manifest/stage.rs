@@ -9,7 +9,7 @@ use super::error::{ManifestError, ManifestProblem, QuantityKind};
 use super::quantity::{parse_duration, parse_size, print_duration, print_size};
 use super::reducer::reducer;
 use super::section::{Entry, Section};
-use super::{FunctionKind, FunctionUse, LocalFile, Place, values};
+use super::{FunctionKind, FunctionUse, LocalFile, Place, Position, values};
 use crate::limits::{
     BLOB_BYTES_MAX, ITEMS_MAX, ITEMS_PER_UNIT_MAX, MODULE_BYTES_MAX, STAGE_FILES_MAX,
 };
@@ -185,7 +185,7 @@ fn function_place(section: &Section<'_>) -> Place {
     let key = format!("{}.function", section.path);
     match section.find("function").or_else(|| section.find("name")) {
         Some(entry) => Place { key, ..entry.place() },
-        None => Place { key, line: 1, column: 1 },
+        None => Place { key, position: Position::Text { line: 1, column: 1 } },
     }
 }
 
