@@ -1,4 +1,4 @@
-//! Jobs, stages and files in words. Pure: data in, lines out.
+//! Jobs, stages and files in words, a file for each further subject. Pure: data in, lines out.
 
 use std::time::Duration;
 
