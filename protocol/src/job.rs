@@ -1,5 +1,7 @@
 //! A job as it is submitted, stored and handed to workers.
 
+mod splitter;
+
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -9,7 +11,9 @@ use crate::limits::{
     ATTEMPTS_MAX, ITEMS_MAX, ITEMS_PER_UNIT_MAX, NAME_BYTES_MAX, QUORUM_MAX, STAGE_FILES_MAX,
     STAGES_MAX,
 };
-use crate::{BlobHash, BlobRef, Reducer, StageIndex, Value, ValueMap, wire};
+use crate::{BlobHash, BlobRef, Reducer, ValueMap, wire};
+
+pub use self::splitter::{Axis, Splitter};
 
 /// A whole job, its files already known by hash.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -65,49 +69,6 @@ pub struct FileRef {
     pub name: String,
     /// Its bytes.
     pub blob: BlobRef,
-}
-
-/// How a stage's input is cut into items. Each item is a map of fields.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Splitter {
-    /// One item for each whole number from `start` up to, not including, `end`.
-    Range {
-        /// The field that holds the number.
-        field: String,
-        /// The first number.
-        start: i64,
-        /// One past the last.
-        end: i64,
-    },
-    /// One item for each line of a text, without its line end.
-    Lines {
-        /// The field that holds the line.
-        field: String,
-        /// The text.
-        source: BlobRef,
-    },
-    /// One item for each combination of the axes' values, the last axis running fastest.
-    Grid {
-        /// At least one.
-        axes: Vec<Axis>,
-    },
-    /// One item: the whole output of an earlier stage.
-    After {
-        /// The earlier stage.
-        stage: StageIndex,
-        /// The field that holds its output's bytes.
-        field: String,
-    },
-}
-
-/// One parameter of a grid.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Axis {
-    /// The field that holds the value.
-    pub field: String,
-    /// At least one.
-    pub values: Vec<Value>,
 }
 
 /// How many items go into a unit.
@@ -231,16 +192,7 @@ impl JobSpec {
 impl StageSpec {
     /// The number of items, where the splitter knows it without reading anything.
     pub fn item_count(&self) -> Option<u64> {
-        match &self.splitter {
-            Splitter::Range { start, end, .. } => {
-                Some(u64::try_from(i128::from(*end) - i128::from(*start)).unwrap_or(0))
-            }
-            Splitter::Grid { axes } => axes
-                .iter()
-                .try_fold(1_u64, |count, axis| count.checked_mul(axis.values.len() as u64)),
-            Splitter::After { .. } => Some(1),
-            Splitter::Lines { .. } => None,
-        }
+        self.splitter.item_count()
     }
 
     /// The hash of all that decides what its items compute: what leases bind.
@@ -276,18 +228,6 @@ impl StageSpec {
             check_bounds("unit_items", items.get().into(), 1, ITEMS_PER_UNIT_MAX)?;
         }
         self.task.limits.check()
-    }
-}
-
-impl Splitter {
-    /// The fields it gives each item.
-    pub fn fields(&self) -> Vec<&str> {
-        match self {
-            Self::Range { field, .. } | Self::Lines { field, .. } | Self::After { field, .. } => {
-                vec![field]
-            }
-            Self::Grid { axes } => axes.iter().map(|axis| axis.field.as_str()).collect(),
-        }
     }
 }
 

@@ -43,6 +43,7 @@ mod quantity;
 mod reducer;
 mod section;
 mod setting;
+mod splitter;
 mod stage;
 #[cfg(test)]
 mod tests;

@@ -9,13 +9,11 @@ use super::error::{ManifestError, ManifestProblem, QuantityKind};
 use super::quantity::{parse_duration, parse_size, print_duration, print_size};
 use super::reducer::reducer;
 use super::section::{Entry, Section};
+use super::splitter::SplitterPlan;
 use super::{FunctionKind, FunctionUse, LocalFile, Place, Position, values};
-use crate::limits::{
-    BLOB_BYTES_MAX, ITEMS_MAX, ITEMS_PER_UNIT_MAX, MODULE_BYTES_MAX, STAGE_FILES_MAX,
-};
+use crate::limits::{BLOB_BYTES_MAX, ITEMS_PER_UNIT_MAX, MODULE_BYTES_MAX, STAGE_FILES_MAX};
 use crate::{
-    BlobRef, FileRef, Limits, Reducer, RelativeName, Splitter, StageIndex, StageSpec, StageTask,
-    UnitSize, ValueMap,
+    BlobRef, FileRef, Limits, Reducer, RelativeName, StageSpec, StageTask, UnitSize, ValueMap,
 };
 
 const KEYS: &[&str] = &[
@@ -34,7 +32,6 @@ const KEYS: &[&str] = &[
     "files",
     "limits",
 ];
-const SPLITTERS: [&str; 4] = ["range", "lines", "grid", "after"];
 
 /// A stage, its files not yet hashed.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,17 +49,6 @@ pub(super) struct StagePlan {
     limits: Limits,
 }
 
-/// A splitter, its text not yet hashed.
-#[derive(Clone, Debug, PartialEq)]
-enum SplitterPlan {
-    /// One that needs no file.
-    Whole(Splitter),
-    Lines {
-        field: String,
-        source: LocalFile,
-    },
-}
-
 impl StagePlan {
     /// Reads the stage that follows those of `earlier`.
     pub(super) fn read(entry: Entry<'_>, earlier: &[Self]) -> Result<Self, ManifestError> {
@@ -76,7 +62,7 @@ impl StagePlan {
             )?,
             function: section.find("function").map_or(Ok("run".into()), |f| f.identifier())?,
             function_place: function_place(&section),
-            splitter: splitter(&section, earlier)?,
+            splitter: SplitterPlan::read(&section, earlier)?,
             unit_size: section.find("unit_items").map_or(Ok(UnitSize::Auto), |e| unit_size(&e))?,
             reducer,
             merge_place,
@@ -91,12 +77,17 @@ impl StagePlan {
         Ok(stage)
     }
 
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn reducer(&self) -> &Reducer {
+        &self.reducer
+    }
+
     pub(super) fn files(&self) -> impl Iterator<Item = &LocalFile> {
-        let lines = match &self.splitter {
-            SplitterPlan::Lines { source, .. } => Some(source),
-            SplitterPlan::Whole(_) => None,
-        };
-        [&self.module].into_iter().chain(lines).chain(self.files.iter().map(|(_, file)| file))
+        let shared = self.files.iter().map(|(_, file)| file);
+        [&self.module].into_iter().chain(self.splitter.source()).chain(shared)
     }
 
     pub(super) fn functions(&self) -> impl Iterator<Item = FunctionUse<'_>> {
@@ -134,21 +125,13 @@ impl StagePlan {
             limits: self.limits,
             seed,
         };
-        let splitter = match self.splitter {
-            SplitterPlan::Whole(splitter) => splitter,
-            SplitterPlan::Lines { field, source } => {
-                Splitter::Lines { field, source: source.resolve(blobs)? }
-            }
-        };
+        let splitter = self.splitter.into_splitter(blobs)?;
         let (name, unit_size, reducer) = (self.name, self.unit_size, self.reducer);
         Ok(StageSpec { name, task, splitter, unit_size, reducer })
     }
 
     fn refuse_repeated_fields(&self, section: &Section<'_>) -> Result<(), ManifestError> {
-        let fields = match &self.splitter {
-            SplitterPlan::Whole(splitter) => splitter.fields(),
-            SplitterPlan::Lines { field, .. } => vec![field.as_str()],
-        };
+        let fields = self.splitter.fields();
         let Some(entry) = section.find("parameters") else { return Ok(()) };
         let parameters = Section::open_free(&entry)?.entries();
         let Some(twice) = parameters.iter().find(|entry| fields.contains(&entry.name)) else {
@@ -189,73 +172,6 @@ fn function_place(section: &Section<'_>) -> Place {
     }
 }
 
-fn splitter(section: &Section<'_>, earlier: &[StagePlan]) -> Result<SplitterPlan, ManifestError> {
-    let found: Vec<_> =
-        SPLITTERS.into_iter().filter(|splitter| section.find(splitter).is_some()).collect();
-    let entry = match found.as_slice() {
-        [only] => section.require(only, "range = { field = \"i\", start = 0, end = 10 }")?,
-        _ => {
-            let key = section.path.clone();
-            return Err(section.error(ManifestProblem::Splitters { key, found }));
-        }
-    };
-    match entry.name {
-        "range" => range(&entry).map(SplitterPlan::Whole),
-        "grid" => grid(&entry).map(SplitterPlan::Whole),
-        "after" => after(&entry, earlier).map(SplitterPlan::Whole),
-        _ => lines(&entry),
-    }
-}
-
-fn range(entry: &Entry<'_>) -> Result<Splitter, ManifestError> {
-    let section = Section::open(entry, &["field", "start", "end"])?;
-    let field = section.require("field", "field = \"i\"")?.identifier()?;
-    let start =
-        section.find("start").map_or(Ok(0), |start| start.whole_number(i64::MIN, i64::MAX - 1))?;
-    // The number of items must fit where a signed 64-bit integer is all there is.
-    let end_max = i64::try_from(i128::from(start) + i128::from(ITEMS_MAX)).unwrap_or(i64::MAX);
-    let end = section.require("end", "end = 100")?.whole_number(start + 1, end_max)?;
-    Ok(Splitter::Range { field, start, end })
-}
-
-fn lines(entry: &Entry<'_>) -> Result<SplitterPlan, ManifestError> {
-    let section = Section::open(entry, &["field", "file"])?;
-    let field = section.require("field", "field = \"line\"")?.identifier()?;
-    let file = section.require("file", "file = \"words.txt\"")?;
-    Ok(SplitterPlan::Lines { field, source: local_file(&file, BLOB_BYTES_MAX)? })
-}
-
-fn grid(entry: &Entry<'_>) -> Result<Splitter, ManifestError> {
-    let axes = values::axes(entry)?;
-    let combinations =
-        |count: u128, axis: &crate::Axis| count.saturating_mul(axis.values.len() as u128);
-    let items = if axes.is_empty() { 0 } else { axes.iter().fold(1, combinations) };
-    if (1..=u128::from(ITEMS_MAX)).contains(&items) {
-        return Ok(Splitter::Grid { axes });
-    }
-    Err(entry.key_error(ManifestProblem::Count {
-        key: entry.path.clone(),
-        count: items,
-        what: "combinations",
-        min: 1,
-        max: ITEMS_MAX,
-    }))
-}
-
-fn after(entry: &Entry<'_>, earlier: &[StagePlan]) -> Result<Splitter, ManifestError> {
-    let name = entry.text()?;
-    let (key, stage) = (entry.path.clone(), name.to_owned());
-    let Some(index) = earlier.iter().position(|stage| stage.name == name) else {
-        let earlier = earlier.iter().map(|stage| stage.name.clone()).collect();
-        return Err(entry.error(ManifestProblem::NotEarlier { key, stage, earlier }));
-    };
-    if earlier[index].reducer == Reducer::Files {
-        return Err(entry.error(ManifestProblem::AfterFiles { key, stage }));
-    }
-    let index = u32::try_from(index).expect("a job has few stages");
-    Ok(Splitter::After { stage: StageIndex(index), field: stage })
-}
-
 fn unit_size(entry: &Entry<'_>) -> Result<UnitSize, ManifestError> {
     if entry.value().is_integer() {
         let max = u32::try_from(ITEMS_PER_UNIT_MAX).expect("a unit has few items");
@@ -289,7 +205,7 @@ fn files(entry: &Entry<'_>) -> Result<Vec<(String, LocalFile)>, ManifestError> {
     entries.iter().map(file).collect()
 }
 
-fn local_file(entry: &Entry<'_>, bytes_max: u64) -> Result<LocalFile, ManifestError> {
+pub(super) fn local_file(entry: &Entry<'_>, bytes_max: u64) -> Result<LocalFile, ManifestError> {
     Ok(LocalFile { path: entry.file_path()?, bytes_max, place: entry.place() })
 }
 
