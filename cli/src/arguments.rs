@@ -60,7 +60,8 @@ pub enum Command {
     #[command(subcommand, after_help = "Example:\n  gleaner project sign --valid 365d")]
     Project(project::Command),
     /// Hand a job to the coordinator
-    #[command(after_help = "Examples:\n  gleaner submit job.toml --wait\n  \
+    #[command(after_help = "Examples:\n  gleaner submit job.toml --dry-run\n  \
+                      gleaner submit job.toml --wait\n  \
                       gleaner submit job.toml --name fine --set stage.search.parameters.oversampling=16.0")]
     Submit(submit::Arguments),
     /// List the jobs, newest first

@@ -285,6 +285,19 @@ impl Blobs {
         rename.map_err(|error| self.store_error(error))
     }
 
+    /// Has the file at `path`, which has the hash `hash`, as a blob without copying its bytes. For
+    /// blobs that go before the file can change: nothing of what this module promises holds of it
+    /// afterwards.
+    ///
+    /// # Errors
+    /// [`BlobError::Io`] or [`BlobError::Store`].
+    pub async fn borrow(&self, path: &Path, hash: BlobHash) -> Result<(), BlobError> {
+        let link = self.scratch_path();
+        let linked = std::path::absolute(path).and_then(|path| link_or_copy(&path, &link));
+        linked.map_err(|error| self.io_error(error))?;
+        self.adopt(&link, hash).await
+    }
+
     fn path_of(&self, hash: BlobHash) -> PathBuf {
         let (folder, name) = location_parts(hash);
         self.folder.join(folder).join(name)
@@ -303,6 +316,17 @@ impl Blobs {
         }
         BlobError::Io { folder: self.folder.to_path_buf(), source }
     }
+}
+
+#[cfg(unix)]
+fn link_or_copy(from: &Path, to: &Path) -> io::Result<()> {
+    std::os::unix::fs::symlink(from, to)
+}
+
+/// Links need rights there that users do not have.
+#[cfg(not(unix))]
+fn link_or_copy(from: &Path, to: &Path) -> io::Result<()> {
+    std::fs::copy(from, to).map(drop)
 }
 
 /// A local file on its way to becoming a blob; dropped, it is gone.

@@ -6,6 +6,7 @@
 //! - [`blobs`]: modules, inputs and large outputs by hash;
 //! - [`split`]: items of a stage from its splitter;
 //! - [`reduce`]: a stage's output from its settled results;
+//! - [`rehearsal`]: a job tried before it is submitted;
 //! - [`http`]: the control API;
 //! - [`project`]: the project's key and record, invitations;
 //! - `driver`: the running coordinator, in which one task owns the core.
@@ -16,10 +17,14 @@ mod files;
 pub mod http;
 pub mod project;
 pub mod reduce;
+pub mod rehearsal;
 pub mod split;
 pub mod store;
 
-pub use driver::{API_PORT_DEFAULT, Config, Coordinator, RunError, StartError, start};
+pub use driver::{
+    API_PORT_DEFAULT, Config, Coordinator, RunError, StartError, SubmissionError, check_submission,
+    start,
+};
 pub use project::{InitError, InitOptions, InitReport, SignError, init, sign};
 
 #[cfg(test)]

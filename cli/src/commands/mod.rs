@@ -2,6 +2,7 @@
 
 mod cancel;
 pub mod coordinator;
+pub mod dry_run;
 mod jobs;
 mod prepare;
 pub mod project;

@@ -16,10 +16,10 @@ use gleaner_protocol::api::JobState;
 use gleaner_sandbox::Priority;
 use gleaner_worker::Worker;
 
-use super::Context;
 use super::prepare::{Source, prepare};
 use super::results::{Overwrite, fetch, listing};
 use super::watch::{conclude, follow};
+use super::{Context, dry_run};
 use crate::failure::{Exit, Hinted};
 use crate::printer::Form;
 use crate::signals::StopRequests;
@@ -35,6 +35,9 @@ pub struct Arguments {
     /// Put them into a folder that is not empty, and replace files that differ
     #[arg(long)]
     pub force: bool,
+    /// Check everything, run a few items and say what would happen, but write no output
+    #[arg(long)]
+    pub dry_run: bool,
     /// How many units to run at once [default: one for each CPU]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=i64::from(gleaner_protocol::limits::SLOTS_MAX)))]
     pub slots: Option<u32>,
@@ -46,6 +49,11 @@ const TICKET_VALID: Duration = Duration::from_secs(60 * 60);
 /// Runs a job here, and puts its output into a folder.
 pub async fn run(context: &Context, arguments: Arguments) -> Result<Exit> {
     let prepared = prepare(&arguments.source)?;
+    if arguments.dry_run {
+        let usual = gleaner_worker::Config::new(PathBuf::new(), &context.program).slots;
+        let slots = arguments.slots.unwrap_or(usual);
+        return dry_run::run(context, &prepared, slots).await;
+    }
     let folder =
         arguments.output.unwrap_or_else(|| PathBuf::from(format!("{}-output", prepared.spec.name)));
     let overwrite = if arguments.force { Overwrite::Allow } else { Overwrite::Refuse };

@@ -5,9 +5,9 @@ use clap::Args;
 use gleaner_client::new_submission_id;
 use gleaner_protocol::api::SubmitReply;
 
-use super::Context;
 use super::prepare::{Source, prepare};
 use super::watch::{conclude, follow};
+use super::{Context, dry_run};
 use crate::failure::Exit;
 
 /// What `gleaner submit` is told.
@@ -18,12 +18,18 @@ pub struct Arguments {
     /// Follow the job until it ends
     #[arg(long)]
     pub wait: bool,
+    /// Check everything, run a few items here and say what would happen, but submit nothing
+    #[arg(long, conflicts_with = "wait")]
+    pub dry_run: bool,
 }
 
 /// Checks a job here, hands it to the coordinator, and follows it if asked to.
 pub async fn run(context: &Context, arguments: Arguments) -> Result<Exit> {
     let prepared = prepare(&arguments.source)?;
     let client = context.client()?;
+    if arguments.dry_run {
+        return dry_run::submission(context, &client, &prepared).await;
+    }
     let job = client.submit_prepared(&prepared, new_submission_id()).await?;
     if arguments.wait {
         context.printer.note(&format!("{job} is submitted"));

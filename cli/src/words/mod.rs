@@ -1,5 +1,7 @@
 //! Jobs, stages and files in words, a file for each further subject. Pure: data in, lines out.
 
+pub mod plan;
+
 use std::time::Duration;
 
 use gleaner_protocol::api::{JobState, JobView, StageState, StageView};
@@ -109,6 +111,21 @@ pub fn span(duration: Duration) -> String {
         3600..86_400 => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
         _ => format!("{} d {} h", seconds / 86_400, seconds % 86_400 / 3600),
     }
+}
+
+/// An amount of bytes for people.
+pub fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
+    if bytes < 1000 {
+        return format!("{bytes} B");
+    }
+    let (mut amount, mut unit) = (bytes as f64 / 1000.0, 0);
+    // What would be printed as 1000.0 belongs to the next unit.
+    while amount >= 999.95 && unit + 1 < UNITS.len() {
+        amount /= 1000.0;
+        unit += 1;
+    }
+    format!("{amount:.1} {}", UNITS[unit])
 }
 
 /// A time of the API's (RFC 3339, UTC) in local time, or as it came when it is none.
@@ -282,6 +299,22 @@ mod tests {
             1 min 1 s
             1 h 1 min
             1 d 1 h"#]],
+        );
+    }
+
+    #[test]
+    fn bytes_are_rounded_to_a_unit() {
+        let amounts = [0, 999, 1000, 999_949, 999_950, 5_902_800, u64::MAX].map(bytes);
+        check(
+            &amounts,
+            expect![[r#"
+            0 B
+            999 B
+            1.0 kB
+            999.9 kB
+            1.0 MB
+            5.9 MB
+            18446.7 PB"#]],
         );
     }
 

@@ -272,8 +272,12 @@ pub struct WorkerSnapshot {
     pub slots: u32,
     /// Leases it holds.
     pub leases: u64,
+    /// The memory it offers each slot.
+    pub slot_memory_bytes: u64,
     /// Results accepted from it since the coordinator started.
     pub results: u64,
+    /// The CPU time of those results.
+    pub cpu: Duration,
     /// When it connected.
     pub connected_at: Timestamp,
 }

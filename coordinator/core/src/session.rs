@@ -1,6 +1,7 @@
 //! A worker as the coordinator knows it.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use gleaner_protocol::{AttemptId, Capacity, StageIndex, Timestamp, WorkerId};
 
@@ -14,6 +15,7 @@ pub(crate) struct Session {
     /// Every lease it holds, with its stage.
     pub(crate) leases: BTreeSet<(AttemptId, StageIndex)>,
     pub(crate) results: u64,
+    pub(crate) cpu: Duration,
     /// It gets nothing before.
     pub(crate) paused_until: Timestamp,
 }
@@ -32,6 +34,7 @@ impl Session {
             capacity: Capacity::default(),
             leases: BTreeSet::new(),
             results: 0,
+            cpu: Duration::ZERO,
             paused_until: Timestamp::ZERO,
         }
     }
@@ -50,7 +53,9 @@ impl Session {
             worker,
             slots: self.capacity.slots,
             leases: self.leases.len() as u64,
+            slot_memory_bytes: self.capacity.slot_memory_bytes,
             results: self.results,
+            cpu: self.cpu,
             connected_at: since,
         })
     }

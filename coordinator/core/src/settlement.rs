@@ -49,6 +49,7 @@ impl Core {
     ) {
         if let Some(session) = self.sessions.get_mut(&opinion.worker) {
             session.results += 1;
+            session.cpu += opinion.cpu;
         }
         self.end_lease(opinion.worker, opinion.attempt, stage);
         let words = outcome.to_string();

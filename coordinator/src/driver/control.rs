@@ -45,7 +45,7 @@ impl Control for DriverControl {
 
     async fn submit(&self, request: SubmitRequest) -> Result<SubmitReply, ControlError> {
         let SubmitRequest { submission, job: spec } = request;
-        let items = submission::check(&spec, &self.blobs).await.map_err(|error| {
+        let items = submission::check_submission(&spec, &self.blobs).await.map_err(|error| {
             let told = error.to_api();
             match error {
                 SubmissionError::Blob(_) | SubmissionError::Input(_) => ControlError::Failed(told),

@@ -47,6 +47,8 @@ use reception::{Reception, fetch_permits};
 use reduction::Reductions;
 use served::Served;
 
+pub use submission::{SubmissionError, check_submission};
+
 const BLOBS_FOLDER: &str = "blobs";
 const COMPILED_FOLDER: &str = "compiled";
 

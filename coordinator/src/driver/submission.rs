@@ -10,13 +10,20 @@ use crate::split::{SplitError, StageInput, check_stages};
 
 /// Why a submission was not taken. Nothing of it is kept but blobs that were sent before it.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum SubmissionError {
+pub enum SubmissionError {
     /// The job breaks a bound or a rule.
     #[error("{0}")]
     Job(String),
     /// A blob it names was not sent before it.
     #[error("stage `{stage}`: {what} is not here; send the blob {blob} first", blob = blob.hash)]
-    BlobMissing { stage: String, what: String, blob: BlobRef },
+    BlobMissing {
+        /// The stage that names it.
+        stage: String,
+        /// What it is to the stage.
+        what: String,
+        /// The blob.
+        blob: BlobRef,
+    },
     /// This coordinator's disk failed.
     #[error(transparent)]
     Blob(#[from] BlobError),
@@ -26,7 +33,8 @@ pub(crate) enum SubmissionError {
 }
 
 impl SubmissionError {
-    pub(crate) fn to_api(&self) -> ApiError {
+    /// The error with what to do, as the control API says it.
+    pub fn to_api(&self) -> ApiError {
         let hint = match self {
             Self::Job(_) => "mend the manifest or the task and submit again",
             Self::BlobMissing { .. } => "a submitter uploads missing blobs and posts the job again",
@@ -36,8 +44,12 @@ impl SubmissionError {
     }
 }
 
-/// Checks a job whole, and counts the items of the stages that wait for no other.
-pub(crate) async fn check(
+/// Checks a job whole, as a coordinator does before it takes it, and counts the items of the stages
+/// that wait for no other.
+///
+/// # Errors
+/// [`SubmissionError`]: the first thing wrong.
+pub async fn check_submission(
     spec: &JobSpec,
     blobs: &Blobs,
 ) -> Result<Vec<Option<u64>>, SubmissionError> {

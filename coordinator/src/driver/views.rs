@@ -41,7 +41,9 @@ pub(crate) fn worker(snapshot: WorkerSnapshot) -> api::WorkerView {
         worker: snapshot.worker,
         slots: snapshot.slots,
         leases: snapshot.leases,
+        slot_memory_bytes: snapshot.slot_memory_bytes,
         results: snapshot.results,
+        cpu_seconds: snapshot.cpu.as_secs_f64(),
         connected_at: rfc3339(snapshot.connected_at),
     }
 }

@@ -129,7 +129,7 @@ pub struct OutputFile {
 }
 
 /// A worker as the operator sees it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WorkerView {
     /// Its key.
     pub worker: WorkerId,
@@ -137,8 +137,14 @@ pub struct WorkerView {
     pub slots: u32,
     /// Leases it holds.
     pub leases: u64,
+    /// The memory it offers each slot; none before its first request for work.
+    #[serde(default)]
+    pub slot_memory_bytes: u64,
     /// Results accepted from it since the coordinator started.
     pub results: u64,
+    /// The CPU time of those results.
+    #[serde(default)]
+    pub cpu_seconds: f64,
     /// RFC 3339, UTC.
     pub connected_at: String,
 }

@@ -3,6 +3,7 @@
 mod admission;
 mod control_api;
 mod crashes;
+mod dry_run;
 mod equivalence;
 mod failures;
 mod folders;
