@@ -11,7 +11,7 @@ use crate::limits::{
     ATTEMPTS_MAX, ITEMS_MAX, ITEMS_PER_UNIT_MAX, NAME_BYTES_MAX, QUORUM_MAX, STAGE_FILES_MAX,
     STAGES_MAX,
 };
-use crate::{BlobHash, BlobRef, Reducer, ValueMap, wire};
+use crate::{Bins, BlobHash, BlobRef, Reducer, ValueMap, wire};
 
 pub use self::splitter::{Axis, Splitter};
 
@@ -163,6 +163,37 @@ pub enum JobSpecError {
         /// The name.
         name: String,
     },
+    /// A field that a reducer names has no name, or too long a one.
+    #[error(
+        "stage `{stage}`: a field of {bytes} bytes cannot be named; a name has 1 to {max}",
+        max = Reducer::FIELD_BYTES_MAX
+    )]
+    Field {
+        /// The stage.
+        stage: String,
+        /// The length of its name.
+        bytes: usize,
+    },
+    /// A table's column is no field of the items.
+    #[error("stage `{stage}`: its splitter gives no item the field {column:?}, a column")]
+    Column {
+        /// The stage.
+        stage: String,
+        /// The column.
+        column: String,
+    },
+    /// A histogram's bins cannot be told apart.
+    #[error("stage `{stage}`: the edges of {count} bins from {low} to {high} do not all differ")]
+    Bins {
+        /// The stage.
+        stage: String,
+        /// How many.
+        count: u32,
+        /// Where the first begins.
+        low: String,
+        /// Where the last ends.
+        high: String,
+    },
     /// A stage takes its input from one that does not come before it.
     #[error("stage `{stage}` must come after the stage it takes its input from")]
     StageOrder {
@@ -227,7 +258,59 @@ impl StageSpec {
         if let UnitSize::Fixed(items) = self.unit_size {
             check_bounds("unit_items", items.get().into(), 1, ITEMS_PER_UNIT_MAX)?;
         }
+        self.check_reducer()?;
         self.task.limits.check()
+    }
+
+    fn check_reducer(&self) -> Result<(), JobSpecError> {
+        match &self.reducer {
+            Reducer::Csv { columns, .. } => self.check_columns(columns.as_deref()),
+            Reducer::Top { field, records, columns, .. } => {
+                self.check_field(field)?;
+                let records = u64::from(records.get());
+                check_bounds("top.records", records, 1, Reducer::TOP_RECORDS_MAX.into())?;
+                self.check_columns(columns.as_deref())
+            }
+            Reducer::Histogram { field, bins, .. } => {
+                field.as_ref().map_or(Ok(()), |field| self.check_field(field))?;
+                bins.as_ref().map_or(Ok(()), |bins| self.check_bins(bins))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_field(&self, field: &str) -> Result<(), JobSpecError> {
+        let bytes = field.len();
+        if (1..=Reducer::FIELD_BYTES_MAX).contains(&bytes) {
+            return Ok(());
+        }
+        Err(JobSpecError::Field { stage: self.name.clone(), bytes })
+    }
+
+    fn check_columns(&self, columns: Option<&[String]>) -> Result<(), JobSpecError> {
+        let columns = columns.unwrap_or_default();
+        check_unique("column", columns.iter().map(String::as_str))?;
+        let fields = self.splitter.fields();
+        match columns.iter().find(|column| !fields.contains(&column.as_str())) {
+            None => Ok(()),
+            Some(column) => {
+                let (stage, column) = (self.name.clone(), column.clone());
+                Err(JobSpecError::Column { stage, column })
+            }
+        }
+    }
+
+    fn check_bins(&self, bins: &Bins) -> Result<(), JobSpecError> {
+        check_bounds("histogram.bins", bins.count.get().into(), 1, Bins::COUNT_MAX.into())?;
+        if bins.edges().is_some() {
+            return Ok(());
+        }
+        Err(JobSpecError::Bins {
+            stage: self.name.clone(),
+            count: bins.count.get(),
+            low: bins.low.to_string(),
+            high: bins.high.to_string(),
+        })
     }
 }
 

@@ -39,7 +39,7 @@ pub use project::{
     Invitation, InvitationSecret, ProjectId, ProjectKind, ProjectRecord, Signature,
     SignedProjectRecord, WorkerId,
 };
-pub use reducer::Reducer;
+pub use reducer::{Bins, Reducer, TopOrder};
 pub use relative_name::{RelativeName, RelativeNameError};
 pub use seed::item_seed;
 pub use ticket::{Ticket, TicketError};

@@ -241,6 +241,7 @@ impl Shared {
             store: self.store.clone(),
             blobs: self.blobs.clone(),
             sandbox,
+            inputs: self.inputs.clone(),
             stop: stop.child_token(),
             jobs: Arc::default(),
         };

@@ -4,15 +4,16 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use gleaner_coordinator_core::Event;
-use gleaner_protocol::{JobId, JobSpec, StageIndex};
+use gleaner_coordinator_core::{Event, StageOutput};
+use gleaner_protocol::{JobId, JobSpec, StageIndex, StageSpec};
 use gleaner_sandbox::Sandbox;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::engine::{Engine, Input};
+use super::inputs::Inputs;
 use crate::blobs::Blobs;
-use crate::reduce::{SlotMerger, reduce};
+use crate::reduce::{ReduceError, SlotMerger, reduce, wants_input};
 use crate::store::Store;
 
 /// The first and the longest pause before a reduction that met a full disk or the like is tried
@@ -27,6 +28,7 @@ pub(crate) struct Reductions {
     pub(crate) store: Store,
     pub(crate) blobs: Blobs,
     pub(crate) sandbox: Sandbox,
+    pub(crate) inputs: Arc<Inputs>,
     pub(crate) stop: CancellationToken,
     pub(crate) jobs: Arc<Mutex<HashMap<JobId, CancellationToken>>>,
 }
@@ -63,9 +65,7 @@ impl Reductions {
         let stage_spec = &spec.stages[stage.0 as usize];
         let mut pause = RETRY_PAUSE_FIRST;
         loop {
-            let merger = SlotMerger::new(&self.sandbox, &self.blobs, stage_spec);
-            let results = self.store.settled_results(job, stage);
-            match reduce(&stage_spec.reducer, items, results, &self.blobs, merger).await {
+            match self.reduce(job, stage, items, stage_spec).await {
                 Ok(outputs) => return Event::StageReduced { job, stage, outputs },
                 Err(error) if error.is_of_job() => {
                     return Event::StageFailed { job, stage, reason: error.to_string() };
@@ -75,5 +75,22 @@ impl Reductions {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(RETRY_PAUSE_MAX);
         }
+    }
+
+    async fn reduce(
+        &self,
+        job: JobId,
+        stage: StageIndex,
+        items: u64,
+        spec: &StageSpec,
+    ) -> Result<Vec<StageOutput>, ReduceError> {
+        let input = match wants_input(spec) {
+            // A job that has ended meanwhile has no use for an output either.
+            true => self.inputs.stage(job, stage).await.transpose()?,
+            false => None,
+        };
+        let merger = SlotMerger::new(&self.sandbox, &self.blobs, spec);
+        let results = self.store.settled_results(job, stage);
+        reduce(spec, items, input, results, &self.blobs, merger).await
     }
 }

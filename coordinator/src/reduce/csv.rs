@@ -1,8 +1,9 @@
 //! Records as CSV (RFC 4180): lines end with `\r\n`, a header names the fields.
 //!
-//! The first record's fields, in their order, are the header; every other record has the same
-//! fields, in any order. Text stands as it is, in quotes where it must; numbers as in JSON; `None`
-//! is an empty cell; bytes are base 64; lists and records inside a record are JSON.
+//! The header is the columns of the item itself that the first record has no field of the name of,
+//! then that record's fields, both in their order; every other record has the same fields, in any
+//! order. Text stands as it is, in quotes where it must; numbers as in JSON; `None` is an empty
+//! cell; bytes are base 64; lists and records inside a record are JSON.
 
 use data_encoding::BASE64;
 
@@ -15,46 +16,78 @@ const FIELDS_MAX: u32 = 4096;
 /// The header, once there is a record.
 #[derive(Debug, Default)]
 pub(super) struct Csv {
-    fields: Option<Vec<String>>,
+    header: Option<Header>,
 }
 
+#[derive(Debug)]
+struct Header {
+    /// Columns of the item itself.
+    item: Vec<String>,
+    /// Fields of the records.
+    record: Vec<String>,
+}
+
+/// A field's name and the bytes of its value.
+pub(super) type Cell<'a> = (&'a str, &'a [u8]);
+
 impl Csv {
-    /// Appends an item's record, its list of records, or nothing for `None`.
-    pub(super) fn render(&mut self, output: &[u8], text: &mut Vec<u8>) -> Result<(), OutputFault> {
+    /// Appends an item's record, its list of records, or nothing for `None`; `item` are the
+    /// columns of the item itself, the same ones for each.
+    pub(super) fn render(
+        &mut self,
+        item: &[Cell<'_>],
+        output: &[u8],
+        text: &mut Vec<u8>,
+    ) -> Result<(), OutputFault> {
+        const REDUCER: &str = "csv";
         let mut reader = Reader::new(output);
         match reader.next()? {
             Token::Nil => {}
-            Token::Map(fields) => self.record(&mut reader, fields, text)?,
+            Token::Map(fields) => self.record(item, &mut reader, fields, text)?,
             Token::List(records) => {
                 for _ in 0..records {
                     match reader.next()? {
-                        Token::Map(fields) => self.record(&mut reader, fields, text)?,
-                        other => return Err(OutputFault::NoRecord { kind: other.kind() }),
+                        Token::Map(fields) => self.record(item, &mut reader, fields, text)?,
+                        other => {
+                            let kind = other.kind();
+                            return Err(OutputFault::NoRecord { reducer: REDUCER, kind });
+                        }
                     }
                 }
             }
-            other => return Err(OutputFault::NoRecord { kind: other.kind() }),
+            other => {
+                return Err(OutputFault::NoRecord { reducer: REDUCER, kind: other.kind() });
+            }
         }
         Ok(())
     }
 
     fn record(
         &mut self,
+        item: &[Cell<'_>],
         reader: &mut Reader<'_>,
         fields: u32,
         text: &mut Vec<u8>,
     ) -> Result<(), OutputFault> {
-        let cells = read_cells(reader, fields)?;
-        let header = match &mut self.fields {
+        let cells = read_fields(reader, fields)?;
+        let header = match &mut self.header {
             Some(header) => header,
-            None => self.fields.insert(write_header(&cells, text)?),
+            None => self.header.insert(Header::write(item, &cells, text)?),
         };
-        check_fields(&cells, header)?;
+        check_fields(&cells, &header.record)?;
         let row_start = text.len();
-        for (position, field) in header.iter().enumerate() {
+        let item = header.item.iter().map(|column| {
+            let cell = item.iter().find(|(name, _)| name == column);
+            cell.expect("an item has the same columns each time").1
+        });
+        for (position, value) in item.enumerate() {
+            separate(text, position);
+            write_cell(value, text)?;
+        }
+        for (position, field) in header.record.iter().enumerate() {
             let value = find(&cells, position, field)
                 .ok_or_else(|| OutputFault::MissingField { field: field.clone() })?;
-            separate(text, position);
+            separate(text, header.item.len() + position);
             write_cell(value, text)?;
         }
         end_row(text, row_start);
@@ -62,10 +95,40 @@ impl Csv {
     }
 }
 
-/// A field's name and the bytes of its value.
-type Cell<'a> = (&'a str, &'a [u8]);
+impl Header {
+    /// The header for a first record, written.
+    fn write(
+        item: &[Cell<'_>],
+        record: &[Cell<'_>],
+        text: &mut Vec<u8>,
+    ) -> Result<Self, OutputFault> {
+        let row_start = text.len();
+        let is_of_record = |column: &str| record.iter().any(|(field, _)| *field == column);
+        let item = item.iter().filter(|(column, _)| !is_of_record(column));
+        let mut header = Self { item: Vec::new(), record: Vec::with_capacity(record.len()) };
+        for (column, _) in item {
+            separate(text, header.item.len());
+            write_text(column, text);
+            header.item.push((*column).to_owned());
+        }
+        for (field, _) in record {
+            if header.record.iter().any(|known| known == field) {
+                return Err(OutputFault::RepeatedField { field: (*field).to_owned() });
+            }
+            separate(text, header.item.len() + header.record.len());
+            write_text(field, text);
+            header.record.push((*field).to_owned());
+        }
+        end_row(text, row_start);
+        Ok(header)
+    }
+}
 
-fn read_cells<'a>(reader: &mut Reader<'a>, fields: u32) -> Result<Vec<Cell<'a>>, OutputFault> {
+/// The fields of a record, whose beginning was read.
+pub(super) fn read_fields<'a>(
+    reader: &mut Reader<'a>,
+    fields: u32,
+) -> Result<Vec<Cell<'a>>, OutputFault> {
     if fields > FIELDS_MAX {
         return Err(OutputFault::TooManyFields { fields, max: FIELDS_MAX });
     }
@@ -103,21 +166,6 @@ fn find<'a>(cells: &[Cell<'a>], position: usize, field: &str) -> Option<&'a [u8]
         Some((name, value)) if *name == field => Some(value),
         _ => cells.iter().find(|(name, _)| *name == field).map(|(_, value)| *value),
     }
-}
-
-fn write_header(cells: &[Cell<'_>], text: &mut Vec<u8>) -> Result<Vec<String>, OutputFault> {
-    let mut header: Vec<String> = Vec::with_capacity(cells.len());
-    let row_start = text.len();
-    for (position, (name, _)) in cells.iter().enumerate() {
-        if header.iter().any(|field| field == name) {
-            return Err(OutputFault::RepeatedField { field: (*name).to_owned() });
-        }
-        header.push((*name).to_owned());
-        separate(text, position);
-        write_text(name, text);
-    }
-    end_row(text, row_start);
-    Ok(header)
 }
 
 fn write_cell(value: &[u8], text: &mut Vec<u8>) -> Result<(), OutputFault> {

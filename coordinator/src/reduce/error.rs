@@ -8,6 +8,7 @@ use gleaner_protocol::{ItemRange, RelativeName, RelativeNameError, UnitId};
 use super::MergeError;
 use super::messagepack::Malformed;
 use crate::blobs::BlobError;
+use crate::split::SplitError;
 use crate::store::StoreError;
 
 /// Why a stage's output could not be made.
@@ -52,6 +53,9 @@ pub enum ReduceError {
         #[source]
         source: Option<io::Error>,
     },
+    /// The items themselves could not be read.
+    #[error(transparent)]
+    Input(#[from] SplitError),
     /// The store could not be read.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -67,6 +71,7 @@ impl ReduceError {
         match self {
             Self::Output { .. } | Self::Merged(_) | Self::Empty => true,
             Self::Merge { source, .. } => source.is_of_job(),
+            Self::Input(source) => source.is_of_job(),
             Self::Gap { .. } | Self::Damaged { .. } | Self::Store(_) | Self::Blob(_) => false,
         }
     }
@@ -90,12 +95,14 @@ pub enum OutputFault {
         /// What it is.
         kind: &'static str,
     },
-    /// `csv` takes records.
+    /// A table is made of records.
     #[error(
-        "its output is or holds {kind}, and `csv` takes a record or a list of records; \
+        "its output is or holds {kind}, and `{reducer}` takes a record or a list of records; \
          return a struct with named fields, or use `reduce = \"lines\"`"
     )]
     NoRecord {
+        /// The reducer.
+        reducer: &'static str,
         /// What it is.
         kind: &'static str,
     },
@@ -132,6 +139,90 @@ pub enum OutputFault {
         fields: u32,
         /// The limit.
         max: u32,
+    },
+    /// A reducer of numbers was given something else.
+    #[error(
+        "{} {kind}, and `{reducer}` takes numbers; leave the field out or make it a number",
+        place(field)
+    )]
+    NoNumber {
+        /// The reducer.
+        reducer: &'static str,
+        /// The field, dots between a record's and its own; empty for the output itself.
+        field: String,
+        /// What it is.
+        kind: &'static str,
+    },
+    /// Some outputs are numbers, others hold them.
+    #[error(
+        "its output and an earlier one are a number and a record or list; \
+         `{reducer}` takes outputs of one kind"
+    )]
+    MixedNumbers {
+        /// The reducer.
+        reducer: &'static str,
+    },
+    /// The outputs have too many number fields.
+    #[error("with it the outputs have more than {max} number fields; return fewer")]
+    TooManyNumbers {
+        /// The limit.
+        max: usize,
+    },
+    /// A field's name is too long.
+    #[error("it has a field whose name, with those around it, has {bytes} bytes; at most {max}")]
+    LongFieldName {
+        /// The length.
+        bytes: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// A field that the reducer names is not there.
+    #[error(
+        "its output has no field {field:?}, which `{reducer}` is told to look at; \
+         name another one, or return `None` there"
+    )]
+    NoSuchField {
+        /// The reducer.
+        reducer: &'static str,
+        /// The field.
+        field: String,
+    },
+    /// A value cannot be counted by itself.
+    #[error(
+        "it gives {kind} to count, and `histogram` without bins counts whole numbers, booleans \
+         and text; give it `bins`, `low` and `high` for floating-point numbers"
+    )]
+    NoCategory {
+        /// What it is.
+        kind: &'static str,
+    },
+    /// A text is too long to be counted.
+    #[error("it gives a text of {bytes} bytes to count; at most {max}")]
+    LongCategory {
+        /// The length.
+        bytes: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// There are too many different values to be counted each by itself.
+    #[error("with it there are more than {max} different values to count; use bins, or `lines`")]
+    TooManyCategories {
+        /// The limit.
+        max: usize,
+    },
+    /// A record is too large to be ranked.
+    #[error("it has a record of {bytes} bytes, and `top` ranks records of at most {max}")]
+    LongRecord {
+        /// The length.
+        bytes: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// The item lacks a field that the manifest wants as a column.
+    #[error("the item has no field {column:?}, which `columns` names; name another one")]
+    NoColumn {
+        /// The column.
+        column: String,
     },
     /// `files` takes a map of names to contents.
     #[error("its output is {kind}, and `files` takes a map from file names to contents")]
@@ -190,6 +281,14 @@ pub enum OutputFault {
         /// The limit.
         max: u32,
     },
+}
+
+/// Where in an output something is.
+fn place(field: &str) -> String {
+    match field {
+        "" => "its output is or holds".to_owned(),
+        field => format!("its field {field:?} is"),
+    }
 }
 
 impl From<Malformed> for OutputFault {

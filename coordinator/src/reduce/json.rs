@@ -44,7 +44,7 @@ fn write_nested(
             }
             text.push(b'}');
         }
-        Token::Float(value) if !value.is_finite() => write_string(&float(value), text),
+        Token::Float(value) => write_float(value, text),
         Token::Text(value) => write_string(value, text),
         Token::Bytes(value) => write_string(&BASE64.encode(value), text),
         Token::Extension(kind) => return Err(OutputFault::Extension { kind }),
@@ -67,6 +67,19 @@ pub(super) fn plain(token: Token<'_>) -> String {
     }
 }
 
+/// Appends a float; what JSON has no number for as a string.
+pub(super) fn write_float(value: f64, text: &mut Vec<u8>) {
+    match value.is_finite() {
+        true => text.extend_from_slice(float(value).as_bytes()),
+        false => write_string(&float(value), text),
+    }
+}
+
+/// Appends a string in quotes.
+pub(super) fn write_string(value: &str, text: &mut Vec<u8>) {
+    serde_json::to_writer(text, value).expect("writing to memory does not fail");
+}
+
 fn float(value: f64) -> String {
     if value.is_nan() {
         return "NaN".to_owned();
@@ -86,10 +99,6 @@ fn write_key(key: Token<'_>, text: &mut Vec<u8>) -> Result<(), OutputFault> {
         key => return Err(OutputFault::Key { kind: key.kind() }),
     }
     Ok(())
-}
-
-fn write_string(value: &str, text: &mut Vec<u8>) {
-    serde_json::to_writer(text, value).expect("writing to memory does not fail");
 }
 
 fn separate(text: &mut Vec<u8>, position: u32) {

@@ -3,8 +3,8 @@ use std::collections::BTreeMap;
 use expect_test::{Expect, expect};
 use gleaner_coordinator_core::{Block, Opinion, Record, Sequence};
 use gleaner_protocol::{
-    AttemptId, ItemRange, JobId, JobSpec, Payload, StageIndex, SubmissionId, Timestamp, TrapKind,
-    UnitId, WorkerId, wire,
+    AttemptId, ItemRange, JobId, JobSpec, Payload, StageIndex, SubmissionId, Timestamp, TopOrder,
+    TrapKind, UnitId, WorkerId, wire,
 };
 use serde::Serialize;
 use serde_bytes::Bytes;
@@ -47,12 +47,29 @@ fn name() -> RelativeName {
     "out".parse().expect("a name")
 }
 
+/// A stage of ten items with the field `n`.
+fn stage_of(reducer: &Reducer) -> StageSpec {
+    let stage = crate::tests::job_spec().stages.remove(0);
+    StageSpec { reducer: reducer.clone(), ..stage }
+}
+
+async fn input(stage: &StageSpec, blobs: &Blobs) -> StageInput {
+    StageInput::open(stage, None, blobs).await.expect("a range opens")
+}
+
+/// A table without columns of the items themselves.
+fn csv() -> Reducer {
+    Reducer::Csv { file: name(), columns: Some(Vec::new()) }
+}
+
 /// The files that `reducer` makes of `outputs`, or why it does not.
 async fn reduced(reducer: &Reducer, outputs: &[ByteBuf]) -> Result<String, ReduceError> {
     let Folder { folder: _folder, blobs } = folder();
-    let mut reduction = Reduction::start(reducer, &blobs, Bracketing).await?;
+    let stage = stage_of(reducer);
+    let mut fields = ItemFields::new(Some(input(&stage, &blobs).await), 10);
+    let mut reduction = Reduction::start(&stage, &blobs, Bracketing).await?;
     for (item, output) in (0..).zip(outputs) {
-        reduction.push(item, output.clone()).await?;
+        reduction.push(item, fields.of(item).await?, output.clone()).await?;
     }
     let mut text = String::new();
     for StageOutput { name, blob } in reduction.finish().await? {
@@ -149,7 +166,6 @@ async fn json_says_what_it_has_no_word_for() {
 
 #[tokio::test]
 async fn csv_has_a_header_and_quotes_where_it_must() {
-    let csv = || Reducer::Csv { file: name() };
     let peaks = vec![
         Peak { period: 1187.0, star: "HD 164922", error: Some(0.1) },
         Peak { period: f64::NAN, star: "a,\"b\"\nc", error: None },
@@ -187,7 +203,6 @@ async fn csv_has_a_header_and_quotes_where_it_must() {
 
 #[tokio::test]
 async fn csv_rows_have_the_first_ones_fields_in_any_order() {
-    let csv = || Reducer::Csv { file: name() };
     let record = |fields: &[(&str, i32)]| {
         let map: Vec<u8> = [vec![0x80 | fields.len() as u8]]
             .into_iter()
@@ -241,6 +256,68 @@ async fn csv_rows_have_the_first_ones_fields_in_any_order() {
     check(csv(), &[encode(&vec![1.5])], expect![[r#"
         error: item 0: its output is or holds a floating-point number, and `csv` takes a record or a list of records; return a struct with named fields, or use `reduce = "lines"`
     "#]])
+    .await;
+}
+
+#[tokio::test]
+async fn tables_begin_with_the_items_own_fields() {
+    let table = |columns: Option<&[&str]>| {
+        let columns = columns.map(|names| names.iter().map(ToString::to_string).collect());
+        Reducer::Csv { file: name(), columns }
+    };
+    let row = |n: i32| encode(&BTreeMap::from([("square", n * n)]));
+    let rows = [row(0), row(1), encode(&()), encode(&[BTreeMap::from([("square", 9)])])];
+    check(
+        table(None),
+        &rows,
+        expect![[r#"
+        out: "n,square\r\n0,0\r\n1,1\r\n3,9\r\n"
+    "#]],
+    )
+    .await;
+    check(
+        table(Some(&["n"])),
+        &rows,
+        expect![[r#"
+        out: "n,square\r\n0,0\r\n1,1\r\n3,9\r\n"
+    "#]],
+    )
+    .await;
+    check(
+        table(Some(&[])),
+        &rows,
+        expect![[r#"
+        out: "square\r\n0\r\n1\r\n9\r\n"
+    "#]],
+    )
+    .await;
+    let own = [encode(&BTreeMap::from([("m", 7), ("n", 8)]))];
+    check(
+        table(None),
+        &own,
+        expect![[r#"
+        out: "m,n\r\n7,8\r\n"
+    "#]],
+    )
+    .await;
+    check(
+        table(Some(&["x"])),
+        &rows,
+        expect![[r#"
+        error: item 0: the item has no field "x", which `columns` names; name another one
+    "#]],
+    )
+    .await;
+    let order = TopOrder::Greatest;
+    let records = std::num::NonZeroU32::new(2).expect("not zero");
+    let top = Reducer::Top { file: name(), field: "square".into(), records, order, columns: None };
+    check(
+        top,
+        &rows,
+        expect![[r#"
+        out: "item,n,square\r\n3,3,9\r\n1,1,1\r\n"
+    "#]],
+    )
     .await;
 }
 
@@ -394,8 +471,9 @@ async fn settled_units_become_one_output_wherever_their_bytes_are() {
     let blob = folder.blobs.put(encoded).await.expect("kept");
     let units = [(small, Payload::Inline(inline)), (large, Payload::Blob(blob))];
     let results = settled(&folder, &units).await;
-    let lines = Reducer::Lines { file: name() };
-    let outputs = reduce(&lines, 300, results, &folder.blobs, Bracketing).await.expect("reduced");
+    let lines = stage_of(&Reducer::Lines { file: name() });
+    let outputs =
+        reduce(&lines, 300, None, results, &folder.blobs, Bracketing).await.expect("reduced");
     let expected: String = (0..300).map(|n| format!("{n}\n")).collect();
     let bytes = folder.blobs.read(outputs[0].blob.hash).await.expect("held");
     assert_eq!(String::from_utf8_lossy(&bytes), expected);
@@ -403,7 +481,7 @@ async fn settled_units_become_one_output_wherever_their_bytes_are() {
 
 #[tokio::test]
 async fn missing_results_and_damaged_blobs_are_the_coordinators_fault() {
-    let lines = Reducer::Lines { file: name() };
+    let lines = stage_of(&Reducer::Lines { file: name() });
     let (first, outputs) = numbers(0, 2);
     let (third, more) = numbers(3, 4);
     let inline = (first, Payload::Inline(outputs.clone()));
@@ -426,7 +504,7 @@ async fn missing_results_and_damaged_blobs_are_the_coordinators_fault() {
     for (units, items, expected) in cases {
         let folder = folder();
         let results = settled(&folder, &units).await;
-        let error = reduce(&lines, items, results, &folder.blobs, Bracketing).await;
+        let error = reduce(&lines, items, None, results, &folder.blobs, Bracketing).await;
         let error = error.expect_err("damaged");
         assert!(!error.is_of_job() && error.to_string().ends_with(expected), "{error}");
     }
@@ -451,6 +529,6 @@ fn no_bytes_make_a_reader_panic() {
         let mut text = Vec::new();
         let _ = check_value(&bytes);
         let _ = text::line(&bytes, &mut text);
-        let _ = Csv::default().render(&bytes, &mut text);
+        let _ = Csv::default().render(&[], &bytes, &mut text);
     });
 }

@@ -215,7 +215,8 @@ fn only_one_file_can_be_a_later_stages_input() {
         error.to_string(),
         "stage `report` takes the output of `search`, which is not one file"
     );
-    first.reducer = Reducer::Csv { file: "search.csv".parse::<RelativeName>().expect("a name") };
+    let file = "search.csv".parse::<RelativeName>().expect("a name");
+    first.reducer = Reducer::Csv { file, columns: None };
     check_stages(&job(first)).expect("one file");
 }
 

@@ -173,6 +173,36 @@ pub enum ManifestProblem {
         /// The stage's reducer.
         reduce: &'static str,
     },
+    /// A column that is no field of the items.
+    #[error("`{key}` names {column:?}, which the splitter gives no item")]
+    NoColumn {
+        /// The key.
+        key: String,
+        /// The column.
+        column: String,
+        /// The fields that the splitter gives each item.
+        fields: Vec<String>,
+    },
+    /// A column that is named twice.
+    #[error("`{key}` names {column:?} twice")]
+    ColumnTwice {
+        /// The key.
+        key: String,
+        /// The column.
+        column: String,
+    },
+    /// Bins that cannot be told apart.
+    #[error("`{key}` makes {count} bins from {low} to {high}, whose edges do not all differ")]
+    Bins {
+        /// The key.
+        key: String,
+        /// How many.
+        count: u32,
+        /// Where the first begins.
+        low: String,
+        /// Where the last ends.
+        high: String,
+    },
     /// A parameter that no task can be given.
     #[error("`{key}` is {what}; a task cannot be given one")]
     Value {
@@ -327,7 +357,15 @@ impl ManifestProblem {
             Self::Useless { name: "output", .. } => {
                 "remove it: the task names its files itself".into()
             }
-            Self::Useless { .. } => "remove it, or write `reduce = \"merge\"`".into(),
+            Self::NoColumn { fields, .. } => format!("choose among {}", list(fields, "and")),
+            Self::ColumnTwice { .. } => "name each column once".into(),
+            Self::Useless { name: "columns", .. } => {
+                "remove it: only `csv` and `top` make tables".into()
+            }
+            Self::Useless { name, .. } => format!("remove it, or write `reduce = \"{name}\"`"),
+            Self::Bins { .. } => {
+                "let `low` be less than `high`, both finite, or make fewer bins".into()
+            }
             Self::Value { .. } => {
                 "use a text, a finite number, a truth value, a list or a table".into()
             }

@@ -23,9 +23,12 @@
 //! # or: grid = { a = [1, 2], b = ["x", "y"] }
 //! # or: after = "earlier-stage"
 //! unit_items = "auto"          # or a number
-//! reduce = "csv"               # concat, lines, csv, files or merge
+//! reduce = "csv"               # concat, lines, csv, files, merge, sum, min, max, histogram or top
 //! output = "search.csv"        # default: the stage's name and .bin, .txt, .csv or .json
 //! # merge = "combine"          # with `reduce = "merge"`: the function that combines two values
+//! # histogram = { field = "power", bins = 20, low = 0.0, high = 1.0 }
+//! # top = { field = "power", records = 10, order = "greatest" }
+//! columns = ["resampling"]     # with csv and top: the item's own fields that become columns
 //!
 //! [stage.parameters]           # fields that every item shares
 //! period_min_days = 1.1

@@ -27,6 +27,9 @@ const KEYS: &[&str] = &[
     "unit_items",
     "reduce",
     "merge",
+    "histogram",
+    "top",
+    "columns",
     "output",
     "parameters",
     "files",
@@ -74,6 +77,7 @@ impl StagePlan {
             name,
         };
         stage.refuse_repeated_fields(&section)?;
+        stage.refuse_unknown_columns(&section)?;
         Ok(stage)
     }
 
@@ -128,6 +132,22 @@ impl StagePlan {
         let splitter = self.splitter.into_splitter(blobs)?;
         let (name, unit_size, reducer) = (self.name, self.unit_size, self.reducer);
         Ok(StageSpec { name, task, splitter, unit_size, reducer })
+    }
+
+    fn refuse_unknown_columns(&self, section: &Section<'_>) -> Result<(), ManifestError> {
+        let Some(entry) = section.find("columns") else { return Ok(()) };
+        let fields = self.splitter.fields();
+        for column in entry.elements("a list of names")? {
+            let name = column.text()?;
+            if !fields.contains(&name) {
+                return Err(column.error(ManifestProblem::NoColumn {
+                    key: entry.path.clone(),
+                    column: name.to_owned(),
+                    fields: fields.into_iter().map(str::to_owned).collect(),
+                }));
+            }
+        }
+        Ok(())
     }
 
     fn refuse_repeated_fields(&self, section: &Section<'_>) -> Result<(), ManifestError> {

@@ -6,7 +6,10 @@ use expect_test::{Expect, expect};
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Axis, BlobHash, Limits, Reducer, Splitter, StageIndex, UnitSize, Value, ValueMap};
+use crate::{
+    Axis, Bins, BlobHash, Limits, Reducer, Splitter, StageIndex, TopOrder, UnitSize, Value,
+    ValueMap,
+};
 
 const WHOLE: &str = r#"
 [job]
@@ -96,7 +99,10 @@ fn what_is_not_said_has_its_default() {
     assert_eq!(stage.task.function, "run");
     assert_eq!(stage.unit_size, UnitSize::Auto);
     assert_eq!(stage.task.limits, Limits::default());
-    assert_eq!(stage.reducer, Reducer::Csv { file: "s.csv".parse().expect("a name") });
+    assert_eq!(
+        stage.reducer,
+        Reducer::Csv { file: "s.csv".parse().expect("a name"), columns: None }
+    );
     assert_eq!(stage.splitter, Splitter::Range { field: "i".into(), start: 0, end: 3 });
 }
 
@@ -470,14 +476,14 @@ fn stages_that_do_not_fit_together_are_refused() {
     check(
         &WHOLE.replace("reduce = \"csv\"", "reduce = \"cvs\""),
         expect![[r#"
-        line 14, column 10: `stage.search.reduce` is "cvs"; it must be `concat`, `lines`, `csv`, `files` or `merge`
+        line 14, column 10: `stage.search.reduce` is "cvs"; it must be `concat`, `lines`, `csv`, `files`, `merge`, `sum`, `min`, `max`, `histogram` or `top`
         did you mean "csv"?"#]],
     );
     check(
-        &WHOLE.replace("reduce = \"csv\"", "reduce = \"sum\""),
+        &WHOLE.replace("reduce = \"csv\"", "reduce = \"average\""),
         expect![[r#"
-        line 14, column 10: `stage.search.reduce` is "sum"; it must be `concat`, `lines`, `csv`, `files` or `merge`
-        choose one of `concat`, `lines`, `csv`, `files` or `merge`"#]],
+        line 14, column 10: `stage.search.reduce` is "average"; it must be `concat`, `lines`, `csv`, `files`, `merge`, `sum`, `min`, `max`, `histogram` or `top`
+        choose one of `concat`, `lines`, `csv`, `files`, `merge`, `sum`, `min`, `max`, `histogram` or `top`"#]],
     );
     check(
         &WHOLE.replace("reduce = \"files\"", "reduce = \"files\"\noutput = \"x\""),
@@ -722,4 +728,101 @@ fn what_is_no_setting_is_refused() {
     );
     assert!("a=1\nb=2".parse::<Setting>().is_err());
     assert!("\"a=b\".c=1".parse::<Setting>().is_ok());
+}
+
+#[test]
+fn reducers_of_numbers_have_keys_of_their_own() {
+    let reducer = |reduce: &str| {
+        let text = stage("range = { field = \"i\", end = 3 }");
+        job(&text.replace("reduce = \"csv\"", reduce)).stages.remove(0).reducer
+    };
+    let (json, csv) = ("s.json".parse().expect("a name"), "s.csv".parse().expect("a name"));
+    assert_eq!(reducer("reduce = \"sum\""), Reducer::Sum { file: json });
+    let bins = Bins { low: 0.0, high: 1.5, count: 20.try_into().expect("not zero") };
+    assert_eq!(
+        reducer(
+            "reduce = \"histogram\"\noutput = \"h\"\n\
+             histogram = { field = \"a.b\", bins = 20, low = 0, high = 1.5 }"
+        ),
+        Reducer::Histogram {
+            file: "h".parse().expect("a name"),
+            field: Some("a.b".into()),
+            bins: Some(bins)
+        }
+    );
+    assert_eq!(
+        reducer(
+            "reduce = \"top\"\ntop = { field = \"power\", records = 9, order = \"least\" }\n\
+             columns = [\"i\"]"
+        ),
+        Reducer::Top {
+            file: csv,
+            field: "power".into(),
+            records: 9.try_into().expect("not zero"),
+            order: TopOrder::Least,
+            columns: Some(vec!["i".into()]),
+        }
+    );
+}
+
+#[test]
+fn keys_of_reducers_are_checked() {
+    let manifest = |reduce: &str| {
+        let text = stage("range = { field = \"i\", end = 3 }");
+        text.replace("reduce = \"csv\"", &format!("reduce = {reduce}"))
+    };
+    check(
+        &manifest("\"top\""),
+        expect![[r#"
+        line 3, column 1: `stage.s.top` is missing
+        add `top = { field = "power", records = 10 }`"#]],
+    );
+    check(
+        &manifest("\"top\"\ntop = { field = \"a\", records = 0 }"),
+        expect![[r#"
+        line 7, column 32: `stage.s.top.records` is 0; it must be 1 to 10000
+        choose a value from 1 to 10000"#]],
+    );
+    check(
+        &manifest("\"top\"\ntop = { field = \"a\", records = 1, order = \"smallest\" }"),
+        expect![[r#"
+        line 7, column 43: `stage.s.top.order` is "smallest"; it must be `greatest` or `least`
+        choose one of `greatest` or `least`"#]],
+    );
+    check(
+        &manifest("\"sum\"\ntop = { field = \"a\", records = 1 }"),
+        expect![[r#"
+        line 7, column 1: `stage.s.top` says nothing with `reduce = "sum"`
+        remove it, or write `reduce = "top"`"#]],
+    );
+    check(
+        &manifest("\"histogram\"\nhistogram = { bins = 3 }"),
+        expect![[r#"
+        line 7, column 13: `stage.s.histogram.low` is missing
+        add `low = 0.0`"#]],
+    );
+    check(
+        &manifest("\"histogram\"\nhistogram = { bins = 3, low = 1, high = 1.0 }"),
+        expect![[r#"
+        line 7, column 13: `stage.s.histogram` makes 3 bins from 1 to 1, whose edges do not all differ
+        let `low` be less than `high`, both finite, or make fewer bins"#]],
+    );
+    check(
+        &manifest("\"csv\"\ncolumns = [\"j\"]"),
+        expect![[r#"
+        line 7, column 12: `stage.s.columns` names "j", which the splitter gives no item
+        choose among `i`"#]],
+    );
+    check(
+        &manifest("\"csv\"\ncolumns = [\"i\", \"i\"]"),
+        expect![[r#"
+        line 7, column 17: `stage.s.columns` names "i" twice
+        name each column once"#]],
+    );
+    check(
+        &manifest("\"sum\"\ncolumns = []"),
+        expect![[r#"
+        line 7, column 1: `stage.s.columns` says nothing with `reduce = "sum"`
+        remove it: only `csv` and `top` make tables"#]],
+    );
 }

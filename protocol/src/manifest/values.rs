@@ -62,7 +62,7 @@ fn value(entry: &Entry<'_>, depth: u64) -> Result<Value, ManifestError> {
 }
 
 /// A float that JSON, too, can say.
-fn finite(entry: &Entry<'_>, digits: &str) -> Result<f64, ManifestError> {
+pub(super) fn finite(entry: &Entry<'_>, digits: &str) -> Result<f64, ManifestError> {
     match digits.parse::<f64>() {
         Ok(float) if float.is_finite() => Ok(float),
         _ => Err(refused(entry, "no finite number")),

@@ -12,7 +12,7 @@ struct Shape {
 
 const WORDS: &str = "first\n\nzwölf \"quoted\"\r\nlast without an end";
 
-const SHAPES: [Shape; 12] = [
+const SHAPES: [Shape; 18] = [
     Shape {
         what: "a range, as csv",
         stage: r#"function = "square"
@@ -112,7 +112,76 @@ const SHAPES: [Shape; 12] = [
             reduce = "csv"
             parameters = { file = "text" }
             files = { text = "foobar" }"#,
-        expected: &[("s/s.csv", b"bytes,hash\r\n6,85944171f73967e8\r\n6,85944171f73967e8\r\n")],
+        expected: &[(
+            "s/s.csv",
+            b"number,bytes,hash\r\n0,6,85944171f73967e8\r\n1,6,85944171f73967e8\r\n",
+        )],
+    },
+    Shape {
+        what: "an exact sum",
+        stage: r#"function = "sum"
+            range = { field = "number", start = -1, end = 1001 }
+            unit_items = 7
+            reduce = "sum""#,
+        expected: &[("s/s.json", b"{\"count\":1002,\"sum\":500499}\n")],
+    },
+    Shape {
+        what: "the least of each field",
+        stage: r#"function = "square"
+            range = { field = "number", start = -3, end = 3 }
+            reduce = "min""#,
+        expected: &[(
+            "s/s.json",
+            b"{\"number\":{\"count\":6,\"nan\":0,\"min\":-3,\"item\":0},\
+              \"square\":{\"count\":6,\"nan\":0,\"min\":0,\"item\":3}}\n",
+        )],
+    },
+    Shape {
+        what: "the greatest of each field",
+        stage: r#"function = "square"
+            range = { field = "number", start = -3, end = 4 }
+            unit_items = 2
+            reduce = "max"
+            output = "max.json""#,
+        expected: &[(
+            "s/max.json",
+            b"{\"number\":{\"count\":7,\"nan\":0,\"max\":3,\"item\":6},\
+              \"square\":{\"count\":7,\"nan\":0,\"max\":9,\"item\":0}}\n",
+        )],
+    },
+    Shape {
+        what: "a histogram by bins",
+        stage: r#"function = "square"
+            range = { field = "number", end = 10 }
+            reduce = "histogram"
+            histogram = { field = "square", bins = 2, low = 1, high = 50 }"#,
+        expected: &[(
+            "s/s.json",
+            b"{\"count\":10,\"nan\":0,\"under\":1,\"over\":2,\"bins\":[\
+              {\"low\":1.0,\"high\":25.5,\"count\":5},{\"low\":25.5,\"high\":50.0,\"count\":2}]}\n",
+        )],
+    },
+    Shape {
+        what: "a histogram of words",
+        stage: r#"function = "shout"
+            lines = { field = "line", file = "words.txt" }
+            reduce = "histogram""#,
+        expected: &[(
+            "s/s.json",
+            "{\"count\":4,\"categories\":[{\"value\":\"\",\"count\":1},\
+             {\"value\":\"FIRST\",\"count\":1},{\"value\":\"LAST WITHOUT AN END\",\"count\":1},\
+             {\"value\":\"ZWÖLF \\\"QUOTED\\\"\",\"count\":1}]}\n"
+                .as_bytes(),
+        )],
+    },
+    Shape {
+        what: "the best records",
+        stage: r#"function = "square"
+            range = { field = "number", start = -3, end = 4 }
+            unit_items = 3
+            reduce = "top"
+            top = { field = "square", records = 3 }"#,
+        expected: &[("s/s.csv", b"item,number,square\r\n0,-3,9\r\n6,3,9\r\n1,-2,4\r\n")],
     },
     Shape {
         what: "a stage after a stage",
@@ -182,6 +251,48 @@ fn every_splitter_and_reducer_gives_exactly_what_it_should() -> Result<()> {
         shape.check(&swarm.output(job)?)?;
     }
     swarm.stop()
+}
+
+/// Stages whose output would show it if cuts or order mattered: draws are floats of all sizes.
+const OF_DRAWS: [&str; 6] = [
+    "reduce = \"sum\"",
+    "reduce = \"min\"",
+    "reduce = \"max\"",
+    "reduce = \"histogram\"\nhistogram = { field = \"fraction\", bins = 9, low = 0, high = 1 }",
+    "reduce = \"top\"\ntop = { field = \"fraction\", records = 7, order = \"least\" }",
+    "reduce = \"csv\"",
+];
+
+#[test]
+fn reducers_of_numbers_do_not_show_how_units_were_cut_nor_by_whom() -> Result<()> {
+    let outputs = |swarm: &Swarm, unit_items: &str| -> Result<Vec<Output>> {
+        let folder = |reduce: &&str| {
+            let range = "range = { field = \"number\", end = 101 }\nfunction = \"random\"";
+            let stage = format!(
+                "[[stage]]\nname = \"s\"\nmodule = \"tasks.wasm\"\n{range}\n{reduce}\n\
+                 unit_items = {unit_items}"
+            );
+            JobFolder::of_test_tasks("seed = 5", &stage)
+        };
+        let folders: Vec<_> = OF_DRAWS.iter().map(folder).collect::<Result<_>>()?;
+        folders.iter().map(|folder| swarm.compute(&folder.manifest())).collect()
+    };
+    let alone = Swarm::with_workers(&[1])?;
+    let expected = outputs(&alone, "101")?;
+    alone.stop()?;
+    let several = Swarm::with_workers(&[1, 2, 1])?;
+    for unit_items in ["1", "7", "\"auto\""] {
+        let found = outputs(&several, unit_items)?;
+        for ((found, expected), reduce) in found.iter().zip(&expected).zip(OF_DRAWS) {
+            ensure!(
+                found == expected,
+                "{reduce}\nin units of {unit_items}: {}, not {}",
+                words(found),
+                words(expected)
+            );
+        }
+    }
+    several.stop()
 }
 
 #[test]
