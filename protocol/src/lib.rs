@@ -26,7 +26,7 @@ pub mod wire;
 pub use hash::{BlobHash, BlobRef, ParseHashError};
 pub use id::{AttemptId, Epoch, ItemRange, JobId, ParseIdError, StageIndex, SubmissionId, UnitId};
 pub use job::{
-    Axis, FileRef, JobSpec, JobSpecError, Limits, Splitter, StageSpec, StageTask, UnitSize,
+    Axis, FileRef, Floats, JobSpec, JobSpecError, Limits, Splitter, StageSpec, StageTask, UnitSize,
 };
 pub use lease::{Lease, LeaseClaims, LeaseKey, LeaseToken};
 pub use message::{

@@ -3,9 +3,9 @@ use std::time::Duration;
 
 use gleaner_coordinator_core::{Block, JobEnd, Opinion, RecoveredJob, RecoveredStage, StageOutput};
 use gleaner_protocol::{
-    AttemptId, BlobRef, Invitation, InvitationSecret, ItemRange, JobId, JobSpec, Limits, Outcome,
-    Payload, Reducer, Splitter, StageIndex, StageSpec, StageTask, SubmissionId, Timestamp, UnitId,
-    UnitSize, Value, ValueMap, WorkerId,
+    AttemptId, BlobRef, Floats, Invitation, InvitationSecret, ItemRange, JobId, JobSpec, Limits,
+    Outcome, Payload, Reducer, Splitter, StageIndex, StageSpec, StageTask, SubmissionId, Timestamp,
+    UnitId, UnitSize, Value, ValueMap, WorkerId,
 };
 use serde_bytes::ByteBuf;
 
@@ -41,6 +41,7 @@ fn spec() -> JobSpec {
             files: Vec::new(),
             limits: Limits::default(),
             seed: u64::MAX,
+            floats: Floats::Plain,
         },
         splitter,
         unit_size: UnitSize::Auto,
