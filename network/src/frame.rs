@@ -203,6 +203,11 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
         in_time(deadline, self.io.flush()).await
     }
 
+    /// The stream, for what is no frame any more. What was fed and not flushed is lost.
+    pub(crate) fn into_io(self) -> W {
+        self.io
+    }
+
     /// Says that no more will come, and ends this direction of the stream.
     pub(crate) async fn close(&mut self) -> Result<(), SendError> {
         self.buffer.extend_from_slice(&END);

@@ -1,9 +1,11 @@
-//! Who signs: a host's key, and a project's.
+//! Who they are: a host's key, a project's, and a submitter's.
 
 use std::fmt;
 use std::path::Path;
 
-use gleaner_protocol::{ProjectId, ProjectRecord, Signature, SignedProjectRecord, WorkerId, wire};
+use gleaner_protocol::{
+    ProjectId, ProjectRecord, Signature, SignedProjectRecord, SubmitterId, WorkerId, wire,
+};
 use libp2p::identity::{Keypair, ed25519};
 
 use crate::key_file::{self, KeyError, KeyKind};
@@ -15,6 +17,10 @@ pub struct HostKey(ed25519::Keypair);
 /// The Ed25519 key of a project, which signs its records and is kept offline in between.
 #[derive(Clone)]
 pub struct ProjectKey(ed25519::Keypair);
+
+/// The Ed25519 key of one who submits jobs from elsewhere: what a coordinator's list names.
+#[derive(Clone)]
+pub struct SubmitterKey(HostKey);
 
 impl HostKey {
     /// A new key that is in no file.
@@ -30,16 +36,7 @@ impl HostKey {
     /// Any [`KeyError`] but [`KeyError::Exists`] and [`KeyError::Missing`]. A file that is damaged
     /// or open to others is left as it is.
     pub fn load_or_create(path: &Path) -> Result<Self, KeyError> {
-        match Self::load(path) {
-            Err(KeyError::Missing { .. }) => {}
-            loaded => return loaded,
-        }
-        let key = Self::generate();
-        match key_file::create(path, KeyKind::Host, &secret(&key.0)) {
-            Ok(()) => Ok(key),
-            Err(KeyError::Exists { .. }) => Self::load(path),
-            Err(error) => Err(error),
-        }
+        Self::load_or_create_of(path, KeyKind::Host)
     }
 
     /// The key in the file at `path`.
@@ -47,7 +44,24 @@ impl HostKey {
     /// # Errors
     /// Any [`KeyError`] but [`KeyError::Exists`].
     pub fn load(path: &Path) -> Result<Self, KeyError> {
-        key_file::read(path, KeyKind::Host).map(|secret| Self(keypair(secret)))
+        Self::load_of(path, KeyKind::Host)
+    }
+
+    fn load_or_create_of(path: &Path, kind: KeyKind) -> Result<Self, KeyError> {
+        match Self::load_of(path, kind) {
+            Err(KeyError::Missing { .. }) => {}
+            loaded => return loaded,
+        }
+        let key = Self::generate();
+        match key_file::create(path, kind, &secret(&key.0)) {
+            Ok(()) => Ok(key),
+            Err(KeyError::Exists { .. }) => Self::load_of(path, kind),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn load_of(path: &Path, kind: KeyKind) -> Result<Self, KeyError> {
+        key_file::read(path, kind).map(|secret| Self(keypair(secret)))
     }
 
     /// The host's public key.
@@ -58,6 +72,26 @@ impl HostKey {
     /// The key as the swarm takes it.
     pub(crate) fn to_swarm_key(&self) -> Keypair {
         self.0.clone().into()
+    }
+}
+
+impl SubmitterKey {
+    /// The key in the file at `path`, made there if there is none; its folder must exist.
+    ///
+    /// # Errors
+    /// As [`HostKey::load_or_create`].
+    pub fn load_or_create(path: &Path) -> Result<Self, KeyError> {
+        HostKey::load_or_create_of(path, KeyKind::Submitter).map(Self)
+    }
+
+    /// The public key: the line to send to an operator.
+    pub fn id(&self) -> SubmitterId {
+        SubmitterId(self.0.id().0)
+    }
+
+    /// The key as a node starts under it: to its peers a submitter is a host like any other.
+    pub const fn as_host(&self) -> &HostKey {
+        &self.0
     }
 }
 
@@ -105,6 +139,12 @@ impl ProjectKey {
 impl fmt::Debug for HostKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "HostKey({}, secret)", self.id())
+    }
+}
+
+impl fmt::Debug for SubmitterKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SubmitterKey({}, secret)", self.id())
     }
 }
 

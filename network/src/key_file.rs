@@ -20,6 +20,8 @@ pub enum KeyKind {
     Host,
     /// The key of a project, to be kept offline.
     Project,
+    /// The key by which a project knows one that submits jobs from elsewhere.
+    Submitter,
 }
 
 /// Why a key could not be read or created.
@@ -82,6 +84,7 @@ impl KeyKind {
         match self {
             Self::Host => "host",
             Self::Project => "project",
+            Self::Submitter => "submitter",
         }
     }
 

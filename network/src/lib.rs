@@ -1,5 +1,6 @@
-//! Gleaner's network: who a host is, how it finds and reaches others, and the two things that
-//! travel between them, messages and blobs. The only user of libp2p.
+//! Gleaner's network: who a host is, how it finds and reaches others, and the three things that
+//! travel between them: messages of work, blobs, and requests of submitters. The only user of
+//! libp2p.
 //!
 //! Invariants: a peer's key is proven before anything is exchanged with it; everything that a
 //! stranger sends, opens or delays has a cap in `limits`; what a peer does wrong is a
@@ -9,6 +10,7 @@
 //! one blob from several peers.
 
 mod address;
+mod api_stream;
 mod backoff;
 mod blob;
 mod frame;
@@ -26,12 +28,13 @@ mod swarm;
 mod work_stream;
 
 pub use address::{Attempt, AttemptFailure, Attempts, peer_of_address};
+pub use api_stream::{ApiBytes, ApiGate, ApiStream, IncomingApiStreams};
 pub use backoff::Backoff;
 pub use blob::{BlobSource, FetchError, PARTIAL_PREFIX};
 pub use frame::{ReceiveError, SendError, Violation};
-pub use identity::{HostKey, ProjectKey};
+pub use identity::{HostKey, ProjectKey, SubmitterKey};
 pub use key_file::{KeyError, KeyKind};
-pub use limits::{CONNECTIONS_MAX_DEFAULT, PORT_DEFAULT};
+pub use limits::{API_IDLE_MAX, CONNECTIONS_MAX_DEFAULT, PORT_DEFAULT};
 pub use node::{IncomingStreams, Node, NodeConfig, OpenError, StartError};
 pub use record::{RecordError, verify_record};
 pub use work_stream::{WorkReceiver, WorkSender, WorkStream};

@@ -11,14 +11,16 @@ pub const PORT_DEFAULT: u16 = 4747;
 /// over TCP, so a full node stays below 320 MB.
 pub const CONNECTIONS_MAX_DEFAULT: u32 = 4096;
 
-/// The most connections with one peer: both sides may have dialled at once, over either transport.
-pub(crate) const CONNECTIONS_PER_PEER_MAX: u32 = 4;
+/// The most connections with one peer: both sides may have dialled at once, over either transport,
+/// and each command that a submitter has running is a process with a connection of its own.
+pub(crate) const CONNECTIONS_PER_PEER_MAX: u32 = 16;
 
 /// The most connections whose handshake is still under way, for each direction. A handshake costs
 /// a signature and a Diffie-Hellman exchange, about 0.2 ms.
 pub(crate) const HANDSHAKES_MAX: u32 = 256;
 
-/// The most streams on one connection: a work stream, blobs both ways, ping and identify.
+/// The most streams on one connection: a work stream, blobs both ways, API streams, ping and
+/// identify.
 pub(crate) const STREAMS_PER_CONNECTION_MAX: usize = 64;
 
 /// What one peer may have under way to us on one stream before we have read it. Enough for
@@ -40,6 +42,28 @@ pub(crate) const WORK_STREAMS_PER_PEER_MAX: u32 = 8;
 
 /// The most inbound work streams of all peers.
 pub(crate) const WORK_STREAMS_MAX: u32 = 16 * 1024;
+
+/// Inbound API streams that wait for the program to take them; more are dropped.
+pub(crate) const API_STREAMS_WAITING_MAX: usize = 64;
+
+/// The most API streams of one peer that is admitted. Each request is one: a dozen commands that
+/// wait for changes, and some uploads beside them.
+pub(crate) const API_STREAMS_PER_PEER_MAX: u32 = 16;
+
+/// The most API streams of all peers that are admitted. Each costs about 30 KB of buffers and what
+/// its request holds.
+pub(crate) const API_STREAMS_MAX: u32 = 512;
+
+/// The most API streams of all peers that are not admitted, one for each: they are open for as
+/// long as it takes to say no, and take no place of those who are.
+pub(crate) const API_STREAMS_OF_STRANGERS_MAX: u32 = 32;
+
+/// The longest frame of an API stream's greeting: a signed project record and a few words.
+pub(crate) const API_FRAME_BYTES_MAX: usize = RECORD_BYTES_MAX + 1024;
+
+/// How long an API stream may carry nothing either way. Longer than any request may wait for a
+/// change, and than a disk takes to make a large upload durable.
+pub const API_IDLE_MAX: Duration = Duration::from_secs(180);
 
 /// The most requests for blobs that one peer may have open.
 pub(crate) const BLOB_REQUESTS_PER_PEER_MAX: u32 = 8;
@@ -129,7 +153,9 @@ const _: () = assert!(
 );
 const _: () = assert!(BLOBS_FETCHED_MAX as u32 <= BLOB_REQUESTS_PER_PEER_MAX);
 const _: () = assert!(
-    BLOB_REQUESTS_PER_PEER_MAX + WORK_STREAMS_PER_PEER_MAX < STREAMS_PER_CONNECTION_MAX as u32
+    BLOB_REQUESTS_PER_PEER_MAX + WORK_STREAMS_PER_PEER_MAX + API_STREAMS_PER_PEER_MAX
+        < STREAMS_PER_CONNECTION_MAX as u32
 );
+const _: () = assert!(API_STREAMS_PER_PEER_MAX < API_STREAMS_MAX);
 const _: () = assert!(FRAME_BYTES_MAX < u32::MAX as usize);
 const _: () = assert!(BLOB_BYTES_MAX / 16 / 1024 * 64 <= OUTBOARD_CACHE_BYTES_MAX as u64);

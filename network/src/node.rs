@@ -16,11 +16,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use gleaner_protocol::{BlobRef, WorkerId};
+use libp2p::swarm::Swarm;
 use libp2p::{Multiaddr, PeerId, Stream, StreamProtocol};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tracing::info;
 
 use crate::address::{Attempts, peer_of, resolve};
+use crate::api_stream::{API, ApiGate, ApiStream, ApiStreams, IncomingApiStreams};
 use crate::blob::{BlobServer, BlobSource, FetchError, fetch};
 use crate::identity::HostKey;
 use crate::interfaces::{self, Reach};
@@ -29,6 +31,7 @@ use crate::limits::{
     WORK_STREAMS_WAITING_MAX,
 };
 use crate::streams::{StreamFailure, StreamReply};
+use crate::swarm::Behaviour;
 use crate::work_stream::{WORK, WorkStream};
 use crate::{listen, swarm};
 
@@ -144,6 +147,7 @@ struct Shared {
     reach: Reach,
     commands: mpsc::Sender<Command>,
     blobs: Arc<BlobServer>,
+    api: Arc<ApiStreams>,
     fetches: Semaphore,
 }
 
@@ -188,16 +192,38 @@ impl Node {
     ) -> Result<(Self, IncomingStreams), StartError> {
         let mut swarm = swarm::build(key, &config)?;
         let port = listen::listen(&mut swarm, config.reach(), config.port)?;
-        let (commands, requests) = mpsc::channel(COMMANDS_WAITING_MAX);
         let (work, streams) = mpsc::channel(WORK_STREAMS_WAITING_MAX);
-        let blobs = Arc::new(BlobServer::new());
-        let task = task::Task::new(swarm, requests, work, Arc::clone(&blobs));
-        tokio::spawn(task.run());
+        let node = Self::run(key.id(), swarm, config.reach(), port, work);
         info!(id = %key.id(), port, "node started");
-        let (id, reach) = (key.id(), config.reach());
+        Ok((node, IncomingStreams { streams }))
+    }
+
+    /// Starts a node under `key` that only calls others: it listens nowhere, is found by nobody
+    /// and looks for nobody. Must run inside a tokio runtime.
+    ///
+    /// # Errors
+    /// [`StartError::Cryptography`].
+    pub fn start_caller(key: &HostKey) -> Result<Self, StartError> {
+        let config = NodeConfig { mdns: false, ..NodeConfig::default() };
+        let swarm = swarm::build(key, &config)?;
+        // Nobody takes work streams here: they are dropped.
+        let (work, _) = mpsc::channel(1);
+        Ok(Self::run(key.id(), swarm, config.reach(), 0, work))
+    }
+
+    fn run(
+        id: WorkerId,
+        swarm: Swarm<Behaviour>,
+        reach: Reach,
+        port: u16,
+        work: mpsc::Sender<WorkStream>,
+    ) -> Self {
+        let (commands, requests) = mpsc::channel(COMMANDS_WAITING_MAX);
+        let (blobs, api) = (Arc::new(BlobServer::new()), Arc::new(ApiStreams::new()));
+        let task = task::Task::new(swarm, requests, work, Arc::clone(&blobs), Arc::clone(&api));
+        tokio::spawn(task.run());
         let fetches = Semaphore::new(BLOBS_FETCHED_MAX);
-        let shared = Arc::new(Shared { id, port, reach, commands, blobs, fetches });
-        Ok((Self { shared }, IncomingStreams { streams }))
+        Self { shared: Arc::new(Shared { id, port, reach, commands, blobs, api, fetches }) }
     }
 
     /// The key under which the peers know this node.
@@ -205,16 +231,20 @@ impl Node {
         self.shared.id
     }
 
-    /// The port of QUIC (UDP) and TCP.
+    /// The port of QUIC (UDP) and TCP; 0 when it listens nowhere.
     pub fn port(&self) -> u16 {
         self.shared.port
     }
 
     /// Where others can reach this node now: full multiaddresses, each ending in `/p2p/…`, QUIC
     /// first. No loopback addresses, unless that is all the node listens on, and none of bridges
-    /// to containers and virtual machines. Empty on a machine that is on no network.
+    /// to containers and virtual machines. Empty on a machine that is on no network, and for a
+    /// node that only calls others.
     pub fn addresses(&self) -> Vec<String> {
         let Shared { id, port, reach, .. } = *self.shared;
+        if port == 0 {
+            return Vec::new();
+        }
         let addresses = interfaces::addresses(reach, port, peer_of(id));
         addresses.iter().map(Multiaddr::to_string).collect()
     }
@@ -234,6 +264,25 @@ impl Node {
     ) -> Result<WorkStream, OpenError> {
         let stream = self.open(peer, WORK, addresses).await?;
         Ok(WorkStream::new(peer, stream, None))
+    }
+
+    /// Opens an API stream to `peer`, found as [`Node::open_work_stream`] finds it.
+    ///
+    /// # Errors
+    /// Any [`OpenError`].
+    pub async fn open_api_stream(
+        &self,
+        peer: WorkerId,
+        addresses: &[String],
+    ) -> Result<ApiStream, OpenError> {
+        let stream = self.open(peer, API, addresses).await?;
+        Ok(ApiStream::new(peer, stream, None))
+    }
+
+    /// Takes API streams from those whom `gate` admits, and as few of others as it takes to tell
+    /// them. A second call replaces the first one; without any call every API stream is dropped.
+    pub fn accept_api(&self, gate: Arc<dyn ApiGate>) -> IncomingApiStreams {
+        self.shared.api.accept(gate)
     }
 
     /// Serves the blobs of `source` to whom it allows. A second call replaces the source for
@@ -341,7 +390,11 @@ impl fmt::Debug for Node {
 }
 
 fn unsupported(peer: WorkerId, protocol: &StreamProtocol) -> OpenError {
-    let protocol = if *protocol == WORK { "/gleaner/work/1" } else { "/gleaner/blob/1" };
+    let protocol = match protocol {
+        work if *work == WORK => "/gleaner/work/1",
+        api if *api == API => "/gleaner/api/1",
+        _ => "/gleaner/blob/1",
+    };
     OpenError::Unsupported { peer, protocol }
 }
 

@@ -7,6 +7,7 @@ use libp2p::swarm::{NetworkBehaviour, Swarm};
 use libp2p::{SwarmBuilder, identify, mdns, noise, ping, quic, tcp};
 use tracing::warn;
 
+use crate::api_stream::API;
 use crate::blob::BLOB;
 use crate::identity::HostKey;
 use crate::limits::{
@@ -79,7 +80,7 @@ fn behaviour(key: &Keypair, config: &NodeConfig) -> Behaviour {
         identify: identify::Behaviour::new(identify),
         ping: ping::Behaviour::new(ping),
         mdns: mdns_if_wanted(key, config).into(),
-        streams: Streams::new(vec![WORK, BLOB]),
+        streams: Streams::new(vec![WORK, BLOB, API]),
     }
 }
 

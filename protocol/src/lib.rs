@@ -18,6 +18,7 @@ mod project;
 mod reducer;
 mod relative_name;
 mod seed;
+mod submitter;
 mod ticket;
 mod timestamp;
 mod value;
@@ -26,7 +27,7 @@ pub mod wire;
 pub use hash::{BlobHash, BlobRef, ParseHashError};
 pub use id::{AttemptId, Epoch, ItemRange, JobId, ParseIdError, StageIndex, SubmissionId, UnitId};
 pub use job::{
-    Axis, FileRef, Floats, JobSpec, JobSpecError, Limits, Splitter, StageSpec, StageTask, UnitSize,
+    Axis, FileRef, JobSpec, JobSpecError, Limits, Splitter, StageSpec, StageTask, UnitSize,
 };
 pub use lease::{Lease, LeaseClaims, LeaseKey, LeaseToken};
 pub use message::{
@@ -42,6 +43,9 @@ pub use project::{
 pub use reducer::{Bins, Reducer, TopOrder};
 pub use relative_name::{RelativeName, RelativeNameError};
 pub use seed::item_seed;
+pub use submitter::{
+    API_STREAM_VERSION, ApiGreeting, ApiHello, ApiRefusal, SubmitterId, SubmitterTerms,
+};
 pub use ticket::{Ticket, TicketError};
 pub use timestamp::Timestamp;
 pub use value::{Value, ValueMap};

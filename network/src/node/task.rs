@@ -16,6 +16,7 @@ use super::{Command, Connected};
 use crate::address::{
     Attempt, AttemptFailure, Attempts, failure_of, print, without_peer, worker_of,
 };
+use crate::api_stream::{API, ApiStreams};
 use crate::blob::BlobServer;
 use crate::limits::{STOP_MAX, WORK_STREAMS_MAX, WORK_STREAMS_PER_PEER_MAX};
 use crate::permits::Permits;
@@ -30,6 +31,7 @@ pub(super) struct Task {
     work: mpsc::Sender<WorkStream>,
     work_permits: Arc<Permits>,
     blobs: Arc<BlobServer>,
+    api: Arc<ApiStreams>,
     book: Book,
     dials: HashMap<PeerId, Dial>,
 }
@@ -48,10 +50,11 @@ impl Task {
         commands: mpsc::Receiver<Command>,
         work: mpsc::Sender<WorkStream>,
         blobs: Arc<BlobServer>,
+        api: Arc<ApiStreams>,
     ) -> Self {
         let work_permits = Permits::new(WORK_STREAMS_PER_PEER_MAX, WORK_STREAMS_MAX);
         let (book, dials) = (Book::default(), HashMap::new());
-        Self { swarm, commands, work, work_permits, blobs, book, dials }
+        Self { swarm, commands, work, work_permits, blobs, api, book, dials }
     }
 
     /// Runs until all handles are gone or one asks to stop.
@@ -164,6 +167,9 @@ impl Task {
     }
 
     fn on_stream(&mut self, Inbound { peer, protocol, stream }: Inbound) {
+        if protocol == API {
+            return self.api.take(peer, stream);
+        }
         if protocol != WORK {
             return self.blobs.serve(peer, stream);
         }
