@@ -128,6 +128,7 @@ fn view(job: JobId, version: u64, state: JobState) -> JobView {
     JobView {
         job,
         name: "a".into(),
+        submitter: None,
         state,
         version,
         submitted_at: "2026-01-01T00:00:00Z".into(),

@@ -294,6 +294,16 @@ impl Project {
         Ok(Self { host_key, signed, record })
     }
 
+    /// A ticket without an invitation: where the project is, for one who may come already.
+    pub fn ticket(&self, addresses: Vec<String>) -> Ticket {
+        Ticket {
+            project: self.record.project,
+            name: self.record.name.clone(),
+            addresses: addresses.into_iter().take(TICKET_ADDRESSES_MAX).collect(),
+            invitation: None,
+        }
+    }
+
     /// A ticket with a new invitation, valid for `valid` from `now`, and when it ends. Any number
     /// of workers may use it until then.
     ///
@@ -314,12 +324,7 @@ impl Project {
         let secret = InvitationSecret(secret);
         let expires_at = now + valid;
         store.invite(secret, now, expires_at).await?;
-        let ticket = Ticket {
-            project: self.record.project,
-            name: self.record.name.clone(),
-            addresses: addresses.into_iter().take(TICKET_ADDRESSES_MAX).collect(),
-            invitation: Some(secret),
-        };
+        let ticket = Ticket { invitation: Some(secret), ..self.ticket(addresses) };
         Ok((ticket, expires_at))
     }
 }

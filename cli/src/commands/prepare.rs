@@ -1,14 +1,12 @@
 //! What `submit` and `run` do with a manifest before anything is sent or started.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
 use gleaner_client::{JobFile, JobFileError, PreparedJob};
-use gleaner_protocol::Floats;
 use gleaner_protocol::manifest::{FunctionKind, Setting};
 use gleaner_sandbox::{ModuleInfo, check_module};
 
@@ -46,15 +44,12 @@ pub fn prepare(source: &Source) -> Result<PreparedJob> {
 fn check_modules(file: &JobFile) -> Result<()> {
     let mut modules = BTreeMap::new();
     for used in file.functions() {
-        let info = match modules.entry((used.module, used.floats)) {
-            Entry::Occupied(entry) => entry.into_mut(),
-            Entry::Vacant(entry) => {
-                let path = file.locate(used.module);
-                // A module that cannot be read is told of, with its line, when the files are hashed.
-                let Ok(wasm) = fs::read(&path) else { continue };
-                entry.insert(inspect(&path, &wasm, used.floats)?)
-            }
-        };
+        if !modules.contains_key(used.module) {
+            // A module that cannot be read is told of, with its line, when the files are hashed.
+            let Ok(wasm) = fs::read(file.locate(used.module)) else { continue };
+            modules.insert(used.module, inspect(&file.locate(used.module), &wasm)?);
+        }
+        let info: &ModuleInfo = &modules[used.module];
         let offered = match used.kind {
             FunctionKind::Task => &info.tasks,
             FunctionKind::Merge => &info.merges,
@@ -67,10 +62,10 @@ fn check_modules(file: &JobFile) -> Result<()> {
     Ok(())
 }
 
-fn inspect(path: &Path, wasm: &[u8], floats: Floats) -> Result<ModuleInfo> {
+fn inspect(path: &Path, wasm: &[u8]) -> Result<ModuleInfo> {
     let hint = "build the task crate for wasm32-unknown-unknown with the SDK of this version";
     let hinted = |line: String| Hinted::new(line, hint.into());
-    check_module(wasm, floats)
+    check_module(wasm)
         .map_err(|error| hinted(error.to_string()))
         .with_context(|| format!("the module {} cannot be run", path.display()))
 }

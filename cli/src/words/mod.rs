@@ -223,6 +223,7 @@ mod tests {
         JobView {
             job: JobId(7),
             name: "planets".into(),
+            submitter: None,
             state,
             version: 3,
             submitted_at: "2026-11-22T14:00:00Z".into(),

@@ -1,8 +1,8 @@
 //! Who gets what next.
 //!
 //! Workers that want units are served in rounds of one unit each, so that the last units of a job
-//! are shared out. Each round asks the running jobs, the one with the fewest leases first, and the
-//! stages of a job in order.
+//! are shared out. Each round asks the running jobs, those of the submitter with the fewest leases for
+//! its weight first and among them the one with the fewest, and the stages of a job in order.
 
 use std::collections::BTreeMap;
 
@@ -52,6 +52,7 @@ impl Core {
             }
         };
         let attempt = self.start_attempt(now, worker, UnitId { job, number }, stage);
+        self.shares.note_turn(self.jobs[&job].owner);
         let session = self.sessions.get_mut(&worker).expect("the worker was just looked at");
         session.capacity.units -= 1;
         Some(self.grant(now, worker, attempt, stage))
@@ -61,9 +62,7 @@ impl Core {
         let slots = self.sessions.values().map(|session| u64::from(session.capacity.slots)).sum();
         let unit_duration = self.config.unit_duration_target;
         let advice = CutAdvice { slots: u64::max(slots, 1), unit_duration };
-        let mut jobs: Vec<_> = self.running.iter().map(|id| &self.jobs[id]).collect();
-        jobs.sort_by_key(|job| job.attempts_leased());
-        jobs.into_iter().find_map(|job| {
+        self.jobs_in_turn().into_iter().find_map(|job| {
             let stages = (0..).map(StageIndex).zip(&job.stages);
             stages
                 .filter(|(_, stage)| stage.memory_bytes() <= memory_bytes)

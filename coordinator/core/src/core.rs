@@ -12,7 +12,8 @@ use gleaner_protocol::{
 use crate::gate::Gate;
 use crate::job::Job;
 use crate::session::{Presence, Session};
-use crate::{Action, Config, Event, JobEnd, Question, Record, Recovered, Reply, RequestId};
+use crate::shares::Shares;
+use crate::{Action, Config, Event, JobEnd, Owner, Question, Record, Recovered, Reply, RequestId};
 
 /// The coordinator's logic as one deterministic machine: events and the time in, actions out.
 ///
@@ -28,6 +29,7 @@ pub struct Core {
     pub(crate) jobs: BTreeMap<JobId, Job>,
     pub(crate) running: BTreeSet<JobId>,
     pub(crate) submissions: BTreeMap<SubmissionId, JobId>,
+    pub(crate) shares: Shares,
     pub(crate) sessions: BTreeMap<WorkerId, Session>,
     pub(crate) connected: BTreeSet<WorkerId>,
     /// When leases expire. An entry whose lease was extended or ended is stale and is put right
@@ -61,6 +63,7 @@ impl Core {
             jobs,
             running,
             submissions,
+            shares: Shares::recover(recovered.submitters),
             sessions: BTreeMap::new(),
             connected: BTreeSet::new(),
             expiries: BinaryHeap::new(),
@@ -74,9 +77,10 @@ impl Core {
     /// Takes one event. Late, repeated and stale ones are harmless.
     pub fn handle_event(&mut self, now: Timestamp, event: Event) {
         match event {
-            Event::JobSubmitted { request, submission, spec, items } => {
-                self.on_job_submitted(now, request, submission, spec, &items);
+            Event::JobSubmitted { request, submission, owner, spec, items } => {
+                self.on_job_submitted(now, request, submission, owner, spec, &items);
             }
+            Event::SubmitterSet { submitter, terms } => self.shares.set(submitter, terms),
             Event::CancelRequested { request, job } => self.on_cancel(now, request, job),
             Event::Asked { request, question } => self.on_question(request, question),
             Event::WorkerConnected { worker, held } => self.on_connected(now, worker, held),
@@ -149,6 +153,7 @@ impl Core {
         now: Timestamp,
         request: RequestId,
         submission: SubmissionId,
+        owner: Owner,
         spec: JobSpec,
         items: &[Option<u64>],
     ) {
@@ -156,10 +161,16 @@ impl Core {
             let reply = Reply::Submitted(*job);
             return self.gate.speak(Action::Reply { request, reply });
         }
+        if let Some(over) = self.over_quota(owner, spec.blobs()) {
+            let reply = Reply::OverQuota(over);
+            return self.gate.speak(Action::Reply { request, reply });
+        }
+        self.enter_turns(owner);
         let id = JobId(self.jobs.last_key_value().map_or(0, |(id, _)| id.0) + 1);
-        let record = Record::JobAccepted { job: id, submission, spec: spec.clone(), at: now };
+        let record =
+            Record::JobAccepted { job: id, submission, owner, spec: spec.clone(), at: now };
         self.gate.record(record);
-        self.jobs.insert(id, Job::new(id, submission, spec, now));
+        self.jobs.insert(id, Job::new(id, submission, owner, spec, now));
         self.running.insert(id);
         self.submissions.insert(submission, id);
         for (stage, items) in (0..).map(StageIndex).zip(items) {
@@ -184,6 +195,7 @@ impl Core {
                 None => Reply::UnknownJob(id),
             },
             Question::Jobs => Reply::Jobs(self.jobs.values().rev().map(Job::snapshot).collect()),
+            Question::Usage(owner) => Reply::Usage(self.usage(owner)),
             Question::Workers => {
                 let sessions = self.sessions.iter();
                 Reply::Workers(sessions.filter_map(|(id, session)| session.snapshot(*id)).collect())

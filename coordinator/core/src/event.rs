@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use gleaner_protocol::{
     AttemptId, Capacity, JobId, JobSpec, LeaseClaims, LeaseToken, ReleaseReason, StageIndex,
-    SubmissionId, Timestamp, UnitResult, WithdrawReason, WorkerId,
+    SubmissionId, SubmitterId, SubmitterTerms, Timestamp, UnitResult, WithdrawReason, WorkerId,
 };
 
-use crate::{JobEnd, Record, StageOutput};
+use crate::{JobEnd, OverQuota, Owner, Record, StageOutput, Usage};
 
 /// Names one request of the control API, so that its reply finds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,6 +26,8 @@ pub enum Event {
         request: RequestId,
         /// A repeat of one seen before is answered with the same job.
         submission: SubmissionId,
+        /// Whose it is.
+        owner: Owner,
         /// The job.
         spec: JobSpec,
         /// The items of each stage, where they are known before an earlier stage is done.
@@ -37,6 +39,13 @@ pub enum Event {
         request: RequestId,
         /// The job.
         job: JobId,
+    },
+    /// A submitter's terms are these from now on, durably.
+    SubmitterSet {
+        /// The submitter.
+        submitter: SubmitterId,
+        /// Its terms.
+        terms: SubmitterTerms,
     },
     /// Somebody wants to know.
     Asked {
@@ -122,6 +131,8 @@ pub enum Question {
     Jobs,
     /// All workers connected.
     Workers,
+    /// What an owner's jobs take.
+    Usage(Owner),
 }
 
 /// Something to be done. Everything but [`Action::Persist`] comes out only once the records it
@@ -200,6 +211,8 @@ pub struct Grant {
 pub enum Reply {
     /// The job was taken, now or before.
     Submitted(JobId),
+    /// The job was not taken: it would go over a quota of its owner.
+    OverQuota(OverQuota),
     /// One job.
     Job(Box<JobSnapshot>),
     /// There is no such job.
@@ -208,6 +221,8 @@ pub enum Reply {
     Jobs(Vec<JobSnapshot>),
     /// All workers connected.
     Workers(Vec<WorkerSnapshot>),
+    /// What an owner's jobs take.
+    Usage(Usage),
 }
 
 /// A job at one moment.
@@ -215,6 +230,8 @@ pub enum Reply {
 pub struct JobSnapshot {
     /// Its id.
     pub job: JobId,
+    /// Whose it is.
+    pub owner: Owner,
     /// Its submitter's name for it.
     pub name: String,
     /// Grows with each change.

@@ -7,15 +7,16 @@
 //!    └──its submitter ends it────────────────────────► Cancelled
 //! ```
 
-use gleaner_protocol::{JobId, JobSpec, Splitter, StageIndex, SubmissionId, Timestamp};
+use gleaner_protocol::{BlobRef, JobId, JobSpec, Splitter, StageIndex, SubmissionId, Timestamp};
 
 use crate::stage::Stage;
-use crate::{JobEnd, JobSnapshot, RecoveredJob, StageState};
+use crate::{JobEnd, JobSnapshot, Owner, RecoveredJob, StageState};
 
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) id: JobId,
     pub(crate) submission: SubmissionId,
+    pub(crate) owner: Owner,
     pub(crate) quorum: u32,
     pub(crate) max_attempts: u32,
     pub(crate) stages: Vec<Stage>,
@@ -28,12 +29,19 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    pub(crate) fn new(id: JobId, submission: SubmissionId, spec: JobSpec, now: Timestamp) -> Self {
+    pub(crate) fn new(
+        id: JobId,
+        submission: SubmissionId,
+        owner: Owner,
+        spec: JobSpec,
+        now: Timestamp,
+    ) -> Self {
         let indices = (0..).map(StageIndex);
         let stages = indices.zip(&spec.stages).map(|(index, stage)| Stage::new(index, stage));
         Self {
             id,
             submission,
+            owner,
             quorum: spec.quorum.get(),
             max_attempts: spec.max_attempts.get(),
             stages: stages.collect(),
@@ -46,8 +54,8 @@ impl Job {
     }
 
     pub(crate) fn recover(recovered: RecoveredJob) -> Self {
-        let RecoveredJob { job, submission, spec, submitted_at, end, stages } = recovered;
-        let mut recovered = Self::new(job, submission, spec, submitted_at);
+        let RecoveredJob { job, submission, owner, spec, submitted_at, end, stages } = recovered;
+        let mut recovered = Self::new(job, submission, owner, spec, submitted_at);
         let blocks = stages.iter().flat_map(|stage| &stage.blocks);
         recovered.next_unit = blocks.map(crate::Block::end_unit).max().unwrap_or(0);
         for (stage, from) in recovered.stages.iter_mut().zip(stages) {
@@ -91,6 +99,12 @@ impl Job {
         self.stages.iter().map(Stage::attempts_leased).sum()
     }
 
+    /// The blobs it refers to: what it was given and what has come out of it.
+    pub(crate) fn blobs(&self) -> impl Iterator<Item = BlobRef> {
+        let outputs = self.stages.iter().flat_map(Stage::outputs);
+        self.spec.blobs().chain(outputs.map(|output| output.blob))
+    }
+
     /// Counts a change: the new version.
     pub(crate) fn touch(&mut self) -> u64 {
         self.version += 1;
@@ -101,6 +115,7 @@ impl Job {
         let stages = self.stages.iter().zip(&self.spec.stages);
         JobSnapshot {
             job: self.id,
+            owner: self.owner,
             name: self.spec.name.clone(),
             version: self.version,
             submitted_at: self.submitted_at,

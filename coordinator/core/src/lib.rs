@@ -15,6 +15,7 @@ mod leases;
 mod record;
 mod session;
 mod settlement;
+mod shares;
 mod stage;
 mod unit;
 
@@ -30,3 +31,4 @@ pub use event::{
 pub use record::{
     Block, JobEnd, Opinion, Record, Recovered, RecoveredJob, RecoveredStage, StageOutput,
 };
+pub use shares::{OverQuota, Owner, Usage};

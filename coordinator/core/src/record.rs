@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use gleaner_protocol::{
     AnswerHash, AttemptId, BlobRef, ItemRange, JobId, JobSpec, Outcome, OutcomeClass, RelativeName,
-    StageIndex, SubmissionId, Timestamp, UnitId, WorkerId,
+    StageIndex, SubmissionId, SubmitterId, SubmitterTerms, Timestamp, UnitId, WorkerId,
 };
+
+use crate::Owner;
 
 /// One fact the store keeps. The records of one event are committed together or not at all.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,6 +18,8 @@ pub enum Record {
         job: JobId,
         /// The submitter's own name for the submission; unique.
         submission: SubmissionId,
+        /// Whose it is.
+        owner: Owner,
         /// The job.
         spec: JobSpec,
         /// When.
@@ -146,6 +150,8 @@ pub enum JobEnd {
 pub struct Recovered {
     /// In the order of their ids.
     pub jobs: Vec<RecoveredJob>,
+    /// The terms of all submitters there ever were.
+    pub submitters: Vec<(SubmitterId, SubmitterTerms)>,
 }
 
 /// A job as its records left it.
@@ -155,6 +161,8 @@ pub struct RecoveredJob {
     pub job: JobId,
     /// From [`Record::JobAccepted`].
     pub submission: SubmissionId,
+    /// From [`Record::JobAccepted`].
+    pub owner: Owner,
     /// From [`Record::JobAccepted`].
     pub spec: JobSpec,
     /// From [`Record::JobAccepted`].

@@ -357,6 +357,11 @@ impl Stage {
         self.attempts_leased
     }
 
+    /// The files of its output, once done.
+    pub(crate) fn outputs(&self) -> &[StageOutput] {
+        &self.outputs
+    }
+
     pub(crate) fn snapshot(&self, name: &str) -> StageSnapshot {
         StageSnapshot {
             name: name.to_owned(),

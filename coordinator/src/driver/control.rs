@@ -4,21 +4,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gleaner_clock::Clock;
-use gleaner_coordinator_core::{JobSnapshot, Question, Reply};
+use gleaner_coordinator_core::{Event, JobSnapshot, OverQuota, Owner, Question, Reply, Usage};
 use gleaner_network::Node;
-use gleaner_protocol::JobId;
 use gleaner_protocol::api::{
-    ApiError, InviteReply, InviteRequest, JobView, OutputFile, ProjectView, SubmitReply,
-    SubmitRequest, WorkerView,
+    AddSubmitterReply, AddSubmitterRequest, ApiError, InviteReply, InviteRequest, JobView,
+    OutputFile, ProjectView, SubmitReply, SubmitRequest, SubmitterView, WorkerView,
 };
+use gleaner_protocol::limits::NAME_BYTES_MAX;
+use gleaner_protocol::{BlobHash, BlobRef, JobId, SubmitterTerms};
 
-use super::engine::{Ask, Changes, Engine};
+use super::engine::{Ask, Changes, Engine, Input};
 use super::submission::{self, SubmissionError};
+use super::submitters::{BLOBS_WAITING_MAX, NoRoom, Submitters};
 use super::views;
 use crate::blobs::Blobs;
 use crate::http::{Control, ControlError};
 use crate::project::{InviteError, Project};
-use crate::store::Store;
+use crate::store::{AddSubmitterError, Store, StoreError, StoredSubmitter};
+
+/// Names that a submitter cannot have, as they would be taken for the operator.
+const NAMES_RESERVED: [&str; 2] = ["operator", "local"];
 
 pub(crate) struct DriverControl {
     pub(crate) project: Project,
@@ -27,6 +32,7 @@ pub(crate) struct DriverControl {
     pub(crate) blobs: Blobs,
     pub(crate) node: Node,
     pub(crate) engine: Engine,
+    pub(crate) submitters: Arc<Submitters>,
     pub(crate) changes: Arc<Changes>,
 }
 
@@ -43,7 +49,11 @@ impl Control for DriverControl {
         })
     }
 
-    async fn submit(&self, request: SubmitRequest) -> Result<SubmitReply, ControlError> {
+    async fn submit(
+        &self,
+        owner: Owner,
+        request: SubmitRequest,
+    ) -> Result<SubmitReply, ControlError> {
         let SubmitRequest { submission, job: spec } = request;
         let items = submission::check_submission(&spec, &self.blobs).await.map_err(|error| {
             let told = error.to_api();
@@ -54,22 +64,56 @@ impl Control for DriverControl {
                 }
             }
         })?;
-        let ask = Ask::Submit { submission, spec: Box::new(spec), items };
+        let blobs: Vec<_> = spec.blobs().collect();
+        let ask = Ask::Submit { submission, owner, spec: Box::new(spec), items };
         match self.ask(ask).await? {
-            Reply::Submitted(job) => Ok(SubmitReply { job }),
+            Reply::Submitted(job) => {
+                self.submitters.settle(owner, blobs.into_iter());
+                Ok(SubmitReply { job })
+            }
+            Reply::OverQuota(over) => Err(self.over_quota(owner, over)),
             other => unreachable!("a submission was answered with {other:?}"),
         }
     }
 
-    async fn jobs(&self) -> Result<Vec<JobView>, ControlError> {
+    async fn jobs(&self, owner: Owner) -> Result<Vec<JobView>, ControlError> {
+        let may_see = |job: &JobSnapshot| [Owner::Operator, job.owner].contains(&owner);
         match self.ask(Ask::Question(Question::Jobs)).await? {
-            Reply::Jobs(jobs) => Ok(jobs.into_iter().map(views::job).collect()),
+            Reply::Jobs(jobs) => {
+                Ok(jobs.into_iter().filter(may_see).map(|job| self.view(job)).collect())
+            }
             other => unreachable!("a question about jobs was answered with {other:?}"),
         }
     }
 
+    async fn owner_of(&self, job: JobId) -> Result<Owner, ControlError> {
+        self.snapshot(Ask::Question(Question::Job(job))).await.map(|snapshot| snapshot.owner)
+    }
+
+    async fn reserve_blob(
+        &self,
+        owner: Owner,
+        hash: BlobHash,
+        bytes: Option<u64>,
+    ) -> Result<(), ControlError> {
+        let (Owner::Submitter(submitter), Some(_)) =
+            (owner, self.submitters.storage_bytes_max(owner))
+        else {
+            return Ok(());
+        };
+        let Some(bytes) = bytes else {
+            let error = "the request does not tell the length of the blob".to_owned();
+            let hint = Some("send a `Content-Length`".to_owned());
+            return Err(ControlError::Refused(ApiError { error, hint }));
+        };
+        let used = self.usage(owner).await?.storage_bytes;
+        let reserved = self.submitters.reserve(submitter, BlobRef { hash, bytes }, used);
+        reserved.map_err(|no_room| self.no_room(owner, bytes, no_room))
+    }
+
     async fn job(&self, job: JobId) -> Result<JobView, ControlError> {
-        self.snapshot(Ask::Question(Question::Job(job))).await.map(views::job)
+        let snapshot = self.snapshot(Ask::Question(Question::Job(job))).await?;
+        Ok(self.view(snapshot))
     }
 
     async fn wait_job(&self, job: JobId, after: u64) -> Result<JobView, ControlError> {
@@ -85,7 +129,8 @@ impl Control for DriverControl {
     }
 
     async fn cancel(&self, job: JobId) -> Result<JobView, ControlError> {
-        self.snapshot(Ask::Cancel(job)).await.map(views::job)
+        let snapshot = self.snapshot(Ask::Cancel(job)).await?;
+        Ok(self.view(snapshot))
     }
 
     async fn output(&self, job: JobId) -> Result<Vec<OutputFile>, ControlError> {
@@ -112,11 +157,95 @@ impl Control for DriverControl {
         })?;
         Ok(InviteReply { ticket: ticket.to_string(), expires_at: views::rfc3339(expires_at) })
     }
+
+    async fn submitters(&self) -> Result<Vec<SubmitterView>, ControlError> {
+        let mut stored = self.store.submitters().await.map_err(store_failed)?;
+        stored.retain(|stored| stored.removed_at.is_none());
+        let mut views = Vec::with_capacity(stored.len());
+        for stored in stored {
+            views.push(self.submitter_view(stored).await?);
+        }
+        Ok(views)
+    }
+
+    async fn add_submitter(
+        &self,
+        request: AddSubmitterRequest,
+    ) -> Result<AddSubmitterReply, ControlError> {
+        let AddSubmitterRequest { name, submitter, terms } = request;
+        check_name(&name)?;
+        check_terms(terms)?;
+        let added = self.store.add_submitter(submitter, name, terms, self.clock.now()).await;
+        let stored = added.map_err(not_added)?;
+        self.engine.send(Input::Event(Event::SubmitterSet { submitter, terms })).await;
+        self.submitters.set(stored.clone());
+        let ticket = self.project.ticket(self.node.addresses()).to_string();
+        Ok(AddSubmitterReply { submitter: self.submitter_view(stored).await?, ticket })
+    }
+
+    async fn remove_submitter(&self, name: String) -> Result<SubmitterView, ControlError> {
+        let removed = self.store.remove_submitter(name.clone(), self.clock.now()).await;
+        let Some(stored) = removed.map_err(store_failed)? else {
+            return Err(ControlError::NoSuchSubmitter(name));
+        };
+        self.submitters.set(stored.clone());
+        self.submitter_view(stored).await
+    }
 }
 
 impl DriverControl {
     async fn ask(&self, ask: Ask) -> Result<Reply, ControlError> {
         self.engine.ask(ask).await.ok_or(ControlError::Stopping)
+    }
+
+    fn view(&self, snapshot: JobSnapshot) -> JobView {
+        let submitter = self.submitters.name(snapshot.owner);
+        views::job(snapshot, submitter)
+    }
+
+    async fn usage(&self, owner: Owner) -> Result<Usage, ControlError> {
+        match self.ask(Ask::Question(Question::Usage(owner))).await? {
+            Reply::Usage(usage) => Ok(usage),
+            other => unreachable!("a question about usage was answered with {other:?}"),
+        }
+    }
+
+    async fn submitter_view(&self, stored: StoredSubmitter) -> Result<SubmitterView, ControlError> {
+        let usage = self.usage(Owner::Submitter(stored.submitter)).await?;
+        Ok(views::submitter(stored, usage))
+    }
+
+    fn over_quota(&self, owner: Owner, over: OverQuota) -> ControlError {
+        let name = self.submitters.name(owner).unwrap_or_default();
+        let (error, hint) = match over {
+            OverQuota::Jobs { running, max } => (
+                format!("{name} has {running} jobs running, and its quota is {max}"),
+                "wait for one to end (`gleaner jobs`), cancel one, or ask the coordinator's \
+                 operator for more",
+            ),
+            OverQuota::Storage { used, wanted, max } => (
+                format!(
+                    "the job refers to {wanted} bytes that are new; the jobs of {name} refer to \
+                     {used} already, and its quota is {max}"
+                ),
+                STORAGE_HINT,
+            ),
+        };
+        ControlError::OverQuota(ApiError { error, hint: Some(hint.into()) })
+    }
+
+    fn no_room(&self, owner: Owner, bytes: u64, no_room: NoRoom) -> ControlError {
+        let name = self.submitters.name(owner).unwrap_or_default();
+        let error = match no_room {
+            NoRoom::Storage { used, waiting, max } => format!(
+                "a blob of {bytes} bytes has no room: the jobs of {name} refer to {used} bytes, \
+                 {waiting} more were sent for jobs to come, and its quota is {max}"
+            ),
+            NoRoom::Blobs => {
+                format!("{name} has sent {BLOBS_WAITING_MAX} blobs that no job refers to")
+            }
+        };
+        ControlError::OverQuota(ApiError { error, hint: Some(STORAGE_HINT.into()) })
     }
 
     async fn snapshot(&self, ask: Ask) -> Result<JobSnapshot, ControlError> {
@@ -126,4 +255,50 @@ impl DriverControl {
             other => unreachable!("a question about a job was answered with {other:?}"),
         }
     }
+}
+
+const STORAGE_HINT: &str = "submit what is smaller, or ask the coordinator's operator for more; \
+                            ended jobs count too";
+
+fn check_name(name: &str) -> Result<(), ControlError> {
+    let fits = (1..=NAME_BYTES_MAX).contains(&name.len()) && !name.chars().any(char::is_control);
+    if fits && !NAMES_RESERVED.contains(&name) {
+        return Ok(());
+    }
+    let error = format!("a submitter cannot be called {name:?}");
+    let hint = format!(
+        "a name has 1 to {NAME_BYTES_MAX} bytes and no control character, and is not {}",
+        NAMES_RESERVED.join(" or ")
+    );
+    Err(ControlError::Refused(ApiError { error, hint: Some(hint) }))
+}
+
+fn check_terms(terms: SubmitterTerms) -> Result<(), ControlError> {
+    let (weight, max) = (terms.weight.get(), SubmitterTerms::WEIGHT_MAX);
+    if weight <= max {
+        return Ok(());
+    }
+    let error = format!("the weight is {weight}; it must be 1 to {max}");
+    let hint = Some("weights are shares: 2 gets twice the slots of 1".to_owned());
+    Err(ControlError::Refused(ApiError { error, hint }))
+}
+
+fn not_added(error: AddSubmitterError) -> ControlError {
+    let words = error.to_string();
+    let hint = match error {
+        AddSubmitterError::NameTaken { name, .. } => format!(
+            "choose another name, or take that one off the list with `gleaner coordinator \
+             submitter remove {name}`"
+        ),
+        AddSubmitterError::KeyListed { name } => {
+            format!("change its terms under that name: `gleaner coordinator submitter add {name}`")
+        }
+        AddSubmitterError::Store(error) => return store_failed(error),
+    };
+    ControlError::Refused(ApiError { error: words, hint: Some(hint) })
+}
+
+fn store_failed(error: StoreError) -> ControlError {
+    let hint = Some("the coordinator's log says more; check its disk".to_owned());
+    ControlError::Failed(ApiError { error: error.to_string(), hint })
 }

@@ -1,7 +1,7 @@
 //! The coordinator as a running process: the core with a disk, a network and a clock.
 //!
 //! ```text
-//! http ──ask──►┌────────┐──persist──► store ──durable──┐
+//! http ──ask──►┌────────┐──persist──► store ──durable──┐   (http: on loopback, or from remote)
 //!              │ engine │◄─────────────────────────────┘
 //! session ────►│ (core) │──grant, acknowledge──► outbox ──► worker
 //!   ▲          └────────┘──reduce──► reduction
@@ -16,10 +16,12 @@ mod inputs;
 mod outbox;
 mod reception;
 mod reduction;
+mod remote;
 mod results;
 mod served;
 mod session;
 mod submission;
+mod submitters;
 mod views;
 
 use std::net::SocketAddr;
@@ -29,7 +31,7 @@ use std::sync::atomic::AtomicU64;
 
 use gleaner_clock::Clock;
 use gleaner_coordinator_core::{Core, Recovered};
-use gleaner_network::{IncomingStreams, Node, NodeConfig, PORT_DEFAULT};
+use gleaner_network::{IncomingApiStreams, IncomingStreams, Node, NodeConfig, PORT_DEFAULT};
 use gleaner_sandbox::{Priority, Sandbox, SandboxConfig, SandboxError};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -37,7 +39,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::info;
 
 use crate::blobs::{BlobError, Blobs};
-use crate::http::{ServeError, Server};
+use crate::http::{RemoteDoor, ServeError, Server};
 use crate::project::{LoadError, Project};
 use crate::store::{Commits, Store, StoreError};
 use control::DriverControl;
@@ -45,7 +47,9 @@ use engine::{Changes, Engine, EngineParts, Input};
 use inputs::Inputs;
 use reception::{Reception, fetch_permits};
 use reduction::Reductions;
+use remote::RemoteApi;
 use served::Served;
+use submitters::Submitters;
 
 pub use submission::{SubmissionError, check_submission};
 
@@ -143,6 +147,7 @@ struct Shared {
     engine: Engine,
     inputs: Arc<Inputs>,
     served: Arc<Served>,
+    submitters: Arc<Submitters>,
     changes: Arc<Changes>,
 }
 
@@ -156,6 +161,7 @@ pub async fn start(config: Config) -> Result<Coordinator, StartError> {
     let project = Project::load(&config.data, clock.now())?;
     let (store, commits) = Store::open(&config.data)?;
     let recovered = store.load().await?;
+    let submitters = Arc::new(Submitters::new(store.submitters().await?));
     let blobs = Blobs::open(&config.data.join(BLOBS_FOLDER))?;
     let compiled = config.data.join(COMPILED_FOLDER);
     // Nobody lends a coordinator its machine: its merges are what the machine is there for.
@@ -168,6 +174,7 @@ pub async fn start(config: Config) -> Result<Coordinator, StartError> {
     let shared = Shared {
         inputs: Arc::new(inputs_of(&recovered, &blobs)),
         served: Arc::new(Served::new(blobs.clone())),
+        submitters,
         changes: Arc::new(Changes::new()),
         project,
         clock,
@@ -184,6 +191,8 @@ pub async fn start(config: Config) -> Result<Coordinator, StartError> {
     let control = Arc::new(shared.control());
     let server =
         Server::start(&config.data, config.api_port, control, shared.blobs.clone()).await?;
+    let remote = Arc::new(shared.remote_api(server.remote_door()));
+    tokio::spawn(remote::accept(remote, shared.accept_api(), stop.clone()));
     info!(project = %shared.project.record.project, api = %server.address(), "coordinator started");
     let Shared { project, node, .. } = shared;
     Ok(Coordinator { project, node, server, stop: stop.drop_guard(), engine })
@@ -274,6 +283,20 @@ impl Shared {
         }
     }
 
+    /// Submitters on the list may call from here on.
+    fn accept_api(&self) -> IncomingApiStreams {
+        self.node.accept_api(self.submitters.clone())
+    }
+
+    fn remote_api(&self, door: RemoteDoor) -> RemoteApi {
+        RemoteApi {
+            project: self.project.record.project,
+            record: self.project.signed.clone(),
+            submitters: self.submitters.clone(),
+            door,
+        }
+    }
+
     fn control(&self) -> DriverControl {
         DriverControl {
             project: self.project.clone(),
@@ -282,6 +305,7 @@ impl Shared {
             blobs: self.blobs.clone(),
             node: self.node.clone(),
             engine: self.engine.clone(),
+            submitters: self.submitters.clone(),
             changes: self.changes.clone(),
         }
     }

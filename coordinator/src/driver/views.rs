@@ -1,10 +1,14 @@
 //! The core's snapshots as the control API shows them.
 
-use gleaner_coordinator_core::{JobEnd, JobSnapshot, StageSnapshot, StageState, WorkerSnapshot};
+use gleaner_coordinator_core::{
+    JobEnd, JobSnapshot, StageSnapshot, StageState, Usage, WorkerSnapshot,
+};
 use gleaner_protocol::{Timestamp, api};
 use jiff::Timestamp as Instant;
 
-pub(crate) fn job(snapshot: JobSnapshot) -> api::JobView {
+use crate::store::StoredSubmitter;
+
+pub(crate) fn job(snapshot: JobSnapshot, submitter: Option<String>) -> api::JobView {
     let (state, failure) = match snapshot.end.as_ref().map(|(end, _)| end) {
         None => (api::JobState::Running, None),
         Some(JobEnd::Done) => (api::JobState::Done, None),
@@ -14,6 +18,7 @@ pub(crate) fn job(snapshot: JobSnapshot) -> api::JobView {
     api::JobView {
         job: snapshot.job,
         name: snapshot.name,
+        submitter,
         state,
         version: snapshot.version,
         submitted_at: rfc3339(snapshot.submitted_at),
@@ -45,6 +50,17 @@ pub(crate) fn worker(snapshot: WorkerSnapshot) -> api::WorkerView {
         results: snapshot.results,
         cpu_seconds: snapshot.cpu.as_secs_f64(),
         connected_at: rfc3339(snapshot.connected_at),
+    }
+}
+
+pub(crate) fn submitter(stored: StoredSubmitter, usage: Usage) -> api::SubmitterView {
+    api::SubmitterView {
+        name: stored.name,
+        submitter: stored.submitter,
+        terms: stored.terms,
+        jobs_running: usage.jobs_running,
+        storage_bytes: usage.storage_bytes,
+        added_at: rfc3339(stored.added_at),
     }
 }
 

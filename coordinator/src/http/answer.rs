@@ -50,6 +50,11 @@ impl From<ControlError> for Fault {
             ControlError::NoSuchJob(_) => {
                 Self::new(StatusCode::NOT_FOUND, words, "`gleaner jobs` lists the jobs there are")
             }
+            ControlError::NoSuchSubmitter(_) => {
+                let hint = "`gleaner coordinator submitter list` lists those there are";
+                Self::new(StatusCode::NOT_FOUND, words, hint)
+            }
+            ControlError::OverQuota(error) => Self { status: StatusCode::FORBIDDEN, error },
             ControlError::Refused(error) => Self { status: StatusCode::BAD_REQUEST, error },
             ControlError::Failed(error) => {
                 Self { status: StatusCode::INTERNAL_SERVER_ERROR, error }

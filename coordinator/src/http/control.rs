@@ -1,10 +1,11 @@
 //! What the control API asks of the coordinator behind it.
 
-use gleaner_protocol::JobId;
+use gleaner_coordinator_core::Owner;
 use gleaner_protocol::api::{
-    ApiError, InviteReply, InviteRequest, JobView, OutputFile, ProjectView, SubmitReply,
-    SubmitRequest, WorkerView,
+    AddSubmitterReply, AddSubmitterRequest, ApiError, InviteReply, InviteRequest, JobView,
+    OutputFile, ProjectView, SubmitReply, SubmitRequest, SubmitterView, WorkerView,
 };
+use gleaner_protocol::{BlobHash, JobId};
 
 /// The coordinator as the control API sees it. Every answer waits until what it depends on is
 /// durable.
@@ -12,14 +13,28 @@ pub trait Control: Send + Sync + 'static {
     /// The project.
     fn project(&self) -> impl Future<Output = Result<ProjectView, ControlError>> + Send;
 
-    /// Takes a job; a repeat of a submission gets the same reply.
+    /// Takes a job of `owner`'s; a repeat of a submission gets the same reply.
     fn submit(
         &self,
+        owner: Owner,
         request: SubmitRequest,
     ) -> impl Future<Output = Result<SubmitReply, ControlError>> + Send;
 
-    /// All jobs, newest first.
-    fn jobs(&self) -> impl Future<Output = Result<Vec<JobView>, ControlError>> + Send;
+    /// The jobs that `owner` may see, newest first: its own, and the operator all.
+    fn jobs(&self, owner: Owner)
+    -> impl Future<Output = Result<Vec<JobView>, ControlError>> + Send;
+
+    /// Whose a job is.
+    fn owner_of(&self, job: JobId) -> impl Future<Output = Result<Owner, ControlError>> + Send;
+
+    /// Makes room for a blob of `bytes` bytes in `owner`'s quota; its length is none when the
+    /// request does not tell. The room is kept until a job refers to the blob.
+    fn reserve_blob(
+        &self,
+        owner: Owner,
+        hash: BlobHash,
+        bytes: Option<u64>,
+    ) -> impl Future<Output = Result<(), ControlError>> + Send;
 
     /// One job.
     fn job(&self, job: JobId) -> impl Future<Output = Result<JobView, ControlError>> + Send;
@@ -48,6 +63,21 @@ pub trait Control: Send + Sync + 'static {
         &self,
         request: InviteRequest,
     ) -> impl Future<Output = Result<InviteReply, ControlError>> + Send;
+
+    /// The submitters on the list.
+    fn submitters(&self) -> impl Future<Output = Result<Vec<SubmitterView>, ControlError>> + Send;
+
+    /// Puts a submitter on the list, or changes its terms.
+    fn add_submitter(
+        &self,
+        request: AddSubmitterRequest,
+    ) -> impl Future<Output = Result<AddSubmitterReply, ControlError>> + Send;
+
+    /// Takes a submitter off the list: its requests under way end at once.
+    fn remove_submitter(
+        &self,
+        name: String,
+    ) -> impl Future<Output = Result<SubmitterView, ControlError>> + Send;
 }
 
 /// Why a request was not met.
@@ -56,6 +86,12 @@ pub enum ControlError {
     /// There is no such job.
     #[error("there is no {0}")]
     NoSuchJob(JobId),
+    /// There is no such submitter.
+    #[error("there is no submitter {0:?}")]
+    NoSuchSubmitter(String),
+    /// A quota of the submitter's does not allow it.
+    #[error("{0}")]
+    OverQuota(ApiError),
     /// The request cannot be met as it is; repeating it does not help.
     #[error("{0}")]
     Refused(ApiError),

@@ -1,14 +1,18 @@
-//! The control API: HTTP and JSON on the loopback address, as `gleaner_protocol::api` says.
+//! The control API: HTTP and JSON, as `gleaner_protocol::api` says, through two doors.
 //!
-//! Invariants: it listens on loopback alone; every route, known or not, needs the token of the
-//! file `api-token`, and a `Host` and `Origin` of this machine, so that neither another user nor a
-//! web page can use it; every answer that is not one of the contract's is an [`ApiError`]; result
-//! bytes are attachments that no browser runs. Deliberately absent: what requests mean, which is
-//! behind [`Control`]; and requests from other machines.
+//! Invariants: it listens on loopback alone, and there every route, known or not, needs the token
+//! of the file `api-token`, and a `Host` and `Origin` of this machine, so that neither another user
+//! nor a web page can use it; from elsewhere the same routes are reached through [`RemoteDoor`]
+//! alone, by those who have proved a key that is on the list, and only as far as their own jobs
+//! go; every answer that is not one of the contract's is an [`ApiError`]; result bytes are
+//! attachments that no browser runs. Deliberately absent: what requests mean, which is behind
+//! [`Control`].
 
 mod answer;
+mod callers;
 mod control;
 mod credentials;
+mod remote;
 mod routes;
 mod walls;
 
@@ -18,6 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::middleware;
 use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -27,9 +32,10 @@ use crate::blobs::Blobs;
 
 pub use control::{Control, ControlError};
 pub use credentials::{CredentialError, load_or_create_token};
+pub use remote::RemoteDoor;
 
 use credentials::AddressFile;
-use walls::Walls;
+use walls::{Walls, guard, harden};
 
 /// How long requests under way may take to end when the server stops.
 const STOP_GRACE: Duration = Duration::from_secs(5);
@@ -55,6 +61,7 @@ pub enum ServeError {
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
+    remote: RemoteDoor,
     task: JoinHandle<io::Result<()>>,
     stop: DropGuard,
     address_file: AddressFile,
@@ -81,18 +88,27 @@ impl Server {
         let address_file = AddressFile::write(data, address)?;
         let stop = CancellationToken::new();
         let walls = Walls::new(address.port(), &token);
-        let router = routes::router(control, blobs, walls, stop.clone());
+        let routes = routes::router(control, blobs, stop.clone());
+        let remote = RemoteDoor::new(routes.clone(), stop.clone());
+        let local = routes
+            .layer(middleware::from_fn_with_state(walls, guard))
+            .layer(middleware::from_fn(harden));
         // Answers are small and waited for: holding them back to fill packets would only delay.
         let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
         let stopped = stop.clone().cancelled_owned();
-        let serve = axum::serve(listener, router).with_graceful_shutdown(stopped);
+        let serve = axum::serve(listener, local).with_graceful_shutdown(stopped);
         let task = tokio::spawn(serve.into_future());
-        Ok(Self { address, task, stop: stop.drop_guard(), address_file })
+        Ok(Self { address, remote, task, stop: stop.drop_guard(), address_file })
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The door to the same routes for submitters from elsewhere.
+    pub fn remote_door(&self) -> RemoteDoor {
+        self.remote.clone()
     }
 
     /// Where the address is written down while the server runs.

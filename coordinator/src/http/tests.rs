@@ -1,11 +1,14 @@
 use std::sync::Mutex;
 
+use gleaner_coordinator_core::Owner;
 use gleaner_protocol::api::{
-    ApiError, InviteReply, InviteRequest, JobState, JobView, OutputFile, ProjectView, SubmitReply,
-    SubmitRequest, WorkerView,
+    AddSubmitterReply, AddSubmitterRequest, ApiError, InviteReply, InviteRequest, JobState,
+    JobView, OutputFile, ProjectView, SubmitReply, SubmitRequest, SubmitterView, WorkerView,
 };
-use gleaner_protocol::{BlobHash, BlobRef, JobId, ProjectId, SubmissionId};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use gleaner_protocol::{
+    BlobHash, BlobRef, JobId, ProjectId, SubmissionId, SubmitterId, SubmitterTerms,
+};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
@@ -13,10 +16,13 @@ use super::*;
 
 const JOB: JobId = JobId(7);
 
+/// Whose [`JOB`] is.
+const ADA: SubmitterId = SubmitterId([1; 32]);
+
 /// One job whose version a test sets, and what was submitted.
 struct Scripted {
     version: watch::Sender<u64>,
-    submitted: Mutex<Vec<SubmissionId>>,
+    submitted: Mutex<Vec<(Owner, SubmissionId)>>,
     output: BlobRef,
 }
 
@@ -25,6 +31,7 @@ impl Scripted {
         JobView {
             job: JOB,
             name: "planets".to_owned(),
+            submitter: Some("ada".to_owned()),
             state: JobState::Running,
             version: *self.version.borrow(),
             submitted_at: "2026-11-22T00:00:00Z".to_owned(),
@@ -51,8 +58,12 @@ impl Control for Scripted {
         })
     }
 
-    async fn submit(&self, request: SubmitRequest) -> Result<SubmitReply, ControlError> {
-        self.submitted.lock().expect("no panic").push(request.submission);
+    async fn submit(
+        &self,
+        owner: Owner,
+        request: SubmitRequest,
+    ) -> Result<SubmitReply, ControlError> {
+        self.submitted.lock().expect("no panic").push((owner, request.submission));
         if request.job.name == "bad" {
             let hint = Some("mend it".to_owned());
             return Err(ControlError::Refused(ApiError { error: "it is bad".to_owned(), hint }));
@@ -60,8 +71,26 @@ impl Control for Scripted {
         Ok(SubmitReply { job: JOB })
     }
 
-    async fn jobs(&self) -> Result<Vec<JobView>, ControlError> {
-        Ok(vec![self.view()])
+    async fn jobs(&self, owner: Owner) -> Result<Vec<JobView>, ControlError> {
+        let may_see = [Owner::Operator, Owner::Submitter(ADA)].contains(&owner);
+        Ok(if may_see { vec![self.view()] } else { Vec::new() })
+    }
+
+    async fn owner_of(&self, job: JobId) -> Result<Owner, ControlError> {
+        self.known(job).map(|_| Owner::Submitter(ADA))
+    }
+
+    async fn reserve_blob(
+        &self,
+        owner: Owner,
+        _: BlobHash,
+        bytes: Option<u64>,
+    ) -> Result<(), ControlError> {
+        if owner == Owner::Operator || bytes.is_some_and(|bytes| bytes <= 100) {
+            return Ok(());
+        }
+        let hint = Some("ask for more".to_owned());
+        Err(ControlError::OverQuota(ApiError { error: "no room".to_owned(), hint }))
     }
 
     async fn job(&self, job: JobId) -> Result<JobView, ControlError> {
@@ -96,6 +125,34 @@ impl Control for Scripted {
     async fn invite(&self, request: InviteRequest) -> Result<InviteReply, ControlError> {
         let ticket = format!("gleaner1-for-{}", request.valid_seconds);
         Ok(InviteReply { ticket, expires_at: "2026-11-23T00:00:00Z".to_owned() })
+    }
+
+    async fn submitters(&self) -> Result<Vec<SubmitterView>, ControlError> {
+        Ok(vec![ada()])
+    }
+
+    async fn add_submitter(
+        &self,
+        request: AddSubmitterRequest,
+    ) -> Result<AddSubmitterReply, ControlError> {
+        let AddSubmitterRequest { name, submitter, terms } = request;
+        let submitter = SubmitterView { name, submitter, terms, ..ada() };
+        Ok(AddSubmitterReply { submitter, ticket: "gleaner1".to_owned() })
+    }
+
+    async fn remove_submitter(&self, name: String) -> Result<SubmitterView, ControlError> {
+        if name == "ada" { Ok(ada()) } else { Err(ControlError::NoSuchSubmitter(name)) }
+    }
+}
+
+fn ada() -> SubmitterView {
+    SubmitterView {
+        name: "ada".to_owned(),
+        submitter: ADA,
+        terms: SubmitterTerms::default(),
+        jobs_running: 1,
+        storage_bytes: 24,
+        added_at: "2026-11-22T00:00:00Z".to_owned(),
     }
 }
 
@@ -140,21 +197,46 @@ impl Fixture {
     }
 
     async fn send(&self, method: &str, path: &str, head: &str, body: &[u8]) -> Answer {
-        let mut stream = TcpStream::connect(self.server.address()).await.expect("connects");
-        let head = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n{head}\r\n");
-        stream.write_all(head.as_bytes()).await.expect("sent");
-        // The server may answer, and close, before it has read everything.
-        let _ = stream.write_all(body).await;
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).await.expect("answered");
-        let answer = String::from_utf8(answer).expect("text");
-        let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
-        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
-        Answer {
-            status: status.expect("a status"),
-            head: head.to_ascii_lowercase(),
-            body: body.to_owned(),
-        }
+        let stream = TcpStream::connect(self.server.address()).await.expect("connects");
+        exchange(stream, method, path, head, body).await
+    }
+
+    /// The answer to a request of a submitter from elsewhere, without any credentials.
+    async fn ask_from_elsewhere(
+        &self,
+        submitter: SubmitterId,
+        method: &str,
+        path: &str,
+        body: &[u8],
+    ) -> Answer {
+        let (near, far) = tokio::io::duplex(1024);
+        let door = self.server.remote_door();
+        let serving = door.serve(submitter, far, CancellationToken::new());
+        let head = format!("Host: project\r\nContent-Length: {}\r\n", body.len());
+        tokio::join!(exchange(near, method, path, &head, body), serving).0
+    }
+}
+
+async fn exchange(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    method: &str,
+    path: &str,
+    head: &str,
+    body: &[u8],
+) -> Answer {
+    let head = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n{head}\r\n");
+    stream.write_all(head.as_bytes()).await.expect("sent");
+    // The server may answer, and close, before it has read everything.
+    let _ = stream.write_all(body).await;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.expect("answered");
+    let answer = String::from_utf8(answer).expect("text");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+    Answer {
+        status: status.expect("a status"),
+        head: head.to_ascii_lowercase(),
+        body: body.to_owned(),
     }
 }
 
@@ -204,7 +286,10 @@ async fn a_job_is_submitted_and_a_bad_one_refused_in_words() {
     let body = serde_json::to_vec(&request).expect("JSON");
     let error = fixture.ask("POST", "/v1/jobs", &body).await.fault(400);
     assert_eq!(error.error, "it is bad");
-    assert_eq!(*fixture.control.submitted.lock().expect("no panic"), [SubmissionId(5); 2]);
+    assert_eq!(
+        *fixture.control.submitted.lock().expect("no panic"),
+        [(Owner::Operator, SubmissionId(5)); 2]
+    );
 }
 
 #[tokio::test]
@@ -338,6 +423,109 @@ async fn the_token_is_the_owners_alone_and_the_address_goes_with_the_server() {
     std::fs::set_permissions(&token_path, PermissionsExt::from_mode(0o644)).expect("set");
     let error = load_or_create_token(fixture.folder.path()).expect_err("refused");
     assert!(matches!(error, CredentialError::Permissions { mode: 0o644, .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_submitter_from_elsewhere_sees_and_changes_its_own_jobs_alone() {
+    let fixture = fixture().await;
+    let stranger = SubmitterId([2; 32]);
+    let submit = SubmitRequest { submission: SubmissionId(5), job: crate::tests::job_spec() };
+    let submit = serde_json::to_vec(&submit).expect("JSON");
+    let output = "/v1/jobs/job-7/output/report/plots/f%C3%B6lded%201.svg";
+    let mine: Vec<JobView> = fixture.ask_from_elsewhere(ADA, "GET", "/v1/jobs", b"").await.json();
+    assert_eq!(mine, [fixture.control.view()]);
+    let none: Vec<JobView> =
+        fixture.ask_from_elsewhere(stranger, "GET", "/v1/jobs", b"").await.json();
+    assert_eq!(none, []);
+    for (method, path) in [
+        ("GET", "/v1/jobs/job-7"),
+        ("GET", "/v1/jobs/job%2D7"),
+        ("GET", "/v1/jobs/job-7?after=0&wait_ms=1"),
+        ("POST", "/v1/jobs/job-7/cancel"),
+        ("GET", "/v1/jobs/job-7/output"),
+        ("GET", output),
+    ] {
+        let answer = fixture.ask_from_elsewhere(ADA, method, path, b"").await;
+        assert_eq!(answer.status, 200, "{path}: {answer:?}");
+        assert!(answer.head.contains("content-security-policy: sandbox"), "{}", answer.head);
+        let error = fixture.ask_from_elsewhere(stranger, method, path, b"").await.fault(404);
+        assert_eq!(error.error, "there is no job-7", "another's job looks like none: {path}");
+        assert_eq!(fixture.ask(method, path, b"").await.status, 200, "the operator's too: {path}");
+    }
+    let reply = fixture.ask_from_elsewhere(ADA, "POST", "/v1/jobs", &submit).await;
+    assert_eq!(reply.json::<SubmitReply>(), SubmitReply { job: JOB });
+    let submitted = fixture.control.submitted.lock().expect("no panic").clone();
+    assert_eq!(submitted, [(Owner::Submitter(ADA), SubmissionId(5))]);
+}
+
+#[tokio::test]
+async fn what_is_the_operators_is_refused_to_others_in_words() {
+    let fixture = fixture().await;
+    let invite = br#"{"valid_seconds":60}"#;
+    for (method, path, body) in [
+        ("POST", "/v1/invitations", &invite[..]),
+        ("GET", "/v1/submitters", b""),
+        ("POST", "/v1/submitters/ada/remove", b""),
+        ("GET", "/v2/jobs", b""),
+    ] {
+        let error = fixture.ask_from_elsewhere(ADA, method, path, body).await.fault(403);
+        assert_eq!(error.error, format!("{path} is for the coordinator's operator alone"));
+    }
+    let ok = fixture.ask_from_elsewhere(ADA, "GET", "/v1/project", b"").await;
+    assert_eq!(ok.json::<ProjectView>().name, "planets");
+}
+
+#[tokio::test]
+async fn blobs_from_elsewhere_keep_to_the_quota_and_the_hash() {
+    let fixture = fixture().await;
+    let bytes = [7; 101];
+    for (length, status) in [(100, 204), (101, 403)] {
+        let path = format!("/v1/blobs/{}", BlobHash::of(&bytes[..length]));
+        let answer = fixture.ask_from_elsewhere(ADA, "PUT", &path, &bytes[..length]).await;
+        assert_eq!(answer.status, status, "{answer:?}");
+        let held = fixture.ask_from_elsewhere(ADA, "HEAD", &path, b"").await.status == 200;
+        assert_eq!(held, status == 204);
+    }
+    let path = format!("/v1/blobs/{}", BlobHash::of(b"hello"));
+    fixture.ask_from_elsewhere(ADA, "PUT", &path, b"help!").await.fault(400);
+}
+
+#[tokio::test]
+async fn one_who_is_removed_is_cut_off_in_the_middle_of_a_request() {
+    let fixture = fixture().await;
+    let (mut near, far) = tokio::io::duplex(1024);
+    let removed = CancellationToken::new();
+    let door = fixture.server.remote_door();
+    let serving = tokio::spawn({
+        let removed = removed.clone();
+        async move { door.serve(ADA, far, removed).await }
+    });
+    let head = b"GET /v1/jobs/job-7?after=1&wait_ms=60000 HTTP/1.1\r\nHost: project\r\n\r\n";
+    near.write_all(head).await.expect("sent");
+    while fixture.control.version.receiver_count() == 0 {
+        tokio::task::yield_now().await;
+    }
+    removed.cancel();
+    serving.await.expect("ends");
+    let mut answer = Vec::new();
+    near.read_to_end(&mut answer).await.expect("closed");
+    assert_eq!(answer, b"", "there is no answer");
+}
+
+#[tokio::test]
+async fn submitters_are_added_listed_and_removed() {
+    let fixture = fixture().await;
+    let request =
+        AddSubmitterRequest { name: "bob".to_owned(), submitter: ADA, terms: ada().terms };
+    let body = serde_json::to_vec(&request).expect("JSON");
+    let reply: AddSubmitterReply = fixture.ask("POST", "/v1/submitters", &body).await.json();
+    assert_eq!(reply.submitter.name, "bob");
+    let list: Vec<SubmitterView> = fixture.ask("GET", "/v1/submitters", b"").await.json();
+    assert_eq!(list, [ada()]);
+    let gone = fixture.ask("POST", "/v1/submitters/ada/remove", b"").await;
+    assert_eq!(gone.json::<SubmitterView>(), ada());
+    let error = fixture.ask("POST", "/v1/submitters/%C3%A4/remove", b"").await.fault(404);
+    assert_eq!(error.error, "there is no submitter \"ä\"");
 }
 
 #[tokio::test]

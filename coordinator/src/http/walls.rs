@@ -9,6 +9,7 @@ use axum::http::header::{self, HeaderName};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
+use gleaner_coordinator_core::Owner;
 
 use super::answer::Fault;
 
@@ -51,13 +52,14 @@ impl Walls {
     }
 }
 
-/// Stands before every route.
+/// Stands before every route on loopback: who passes is the operator.
 pub(super) async fn guard(
     State(walls): State<Walls>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Result<Response, Fault> {
     walls.check(request.headers())?;
+    request.extensions_mut().insert(Owner::Operator);
     Ok(next.run(request).await)
 }
 

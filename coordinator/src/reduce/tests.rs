@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use expect_test::{Expect, expect};
-use gleaner_coordinator_core::{Block, Opinion, Record, Sequence};
+use gleaner_coordinator_core::{Block, Opinion, Owner, Record, Sequence};
 use gleaner_protocol::{
     AttemptId, ItemRange, JobId, JobSpec, Payload, StageIndex, SubmissionId, Timestamp, TopOrder,
     TrapKind, UnitId, WorkerId, wire,
@@ -430,7 +430,8 @@ async fn settled(folder: &Folder, units: &[Unit]) -> SettledResults {
     let stage = StageIndex(0);
     let spec: JobSpec = wire::decode(&wire::encode(&crate::tests::job_spec())).expect("a job");
     let at = Timestamp::ZERO;
-    let mut records = vec![Record::JobAccepted { job, submission: SubmissionId(1), spec, at }];
+    let (submission, owner) = (SubmissionId(1), Owner::Operator);
+    let mut records = vec![Record::JobAccepted { job, submission, owner, spec, at }];
     for (number, (items, outputs)) in (0..).zip(units) {
         let attempt = AttemptId { unit: UnitId { job, number }, number: 1 };
         let outcome = Outcome::Completed { outputs: outputs.clone() };

@@ -6,32 +6,40 @@
 use std::time::Duration;
 
 use gleaner_coordinator_core::{
-    Block, JobEnd, Opinion, Recovered, RecoveredJob, RecoveredStage, StageOutput,
+    Block, JobEnd, Opinion, Owner, Recovered, RecoveredJob, RecoveredStage, StageOutput,
 };
 use gleaner_protocol::{
     AnswerHash, AttemptId, BlobHash, BlobRef, ItemRange, JobId, JobSpec, OutcomeClass, StageIndex,
-    SubmissionId, Timestamp, UnitId, WorkerId, wire,
+    SubmissionId, SubmitterId, Timestamp, UnitId, WorkerId, wire,
 };
 use rusqlite::types::{FromSqlError, Type};
 use rusqlite::{Connection, Params, Row, params};
+
+use super::submitters::submitters;
 
 /// The sum of all records.
 pub(super) fn recovered(connection: &Connection) -> rusqlite::Result<Recovered> {
     // One transaction, so that a commit between two queries does not show in one of them only.
     let transaction = connection.unchecked_transaction()?;
-    let query = "SELECT job, submission, spec, submitted_at, ended, failure, ended_at FROM job \
-                 ORDER BY job";
+    let query = "SELECT job, submission, spec, submitted_at, ended, failure, ended_at, submitter \
+                 FROM job LEFT JOIN job_owner USING (job) ORDER BY job";
     let mut jobs = all(&transaction, query, [], job)?;
     for job in &mut jobs {
         job.stages = stages(&transaction, job)?;
     }
-    Ok(Recovered { jobs })
+    let submitters = submitters(&transaction)?;
+    let submitters = submitters.into_iter().map(|stored| (stored.submitter, stored.terms));
+    Ok(Recovered { jobs, submitters: submitters.collect() })
 }
 
 fn job(row: &Row<'_>) -> rusqlite::Result<RecoveredJob> {
     Ok(RecoveredJob {
         job: JobId(row.get(0)?),
         submission: SubmissionId(u128::from_be_bytes(row.get(1)?)),
+        owner: match row.get(7)? {
+            None => Owner::Operator,
+            Some(submitter) => Owner::Submitter(SubmitterId(submitter)),
+        },
         spec: spec(row)?,
         submitted_at: Timestamp::from_millis(row.get(3)?),
         end: job_end(row)?,

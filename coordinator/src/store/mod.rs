@@ -15,6 +15,7 @@ mod members;
 mod records;
 mod results;
 mod schema;
+mod submitters;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -28,6 +29,7 @@ use tokio::sync::watch;
 pub use error::StoreError;
 pub use members::Admission;
 pub use results::{SettledResults, SettledUnit};
+pub use submitters::{AddSubmitterError, StoredSubmitter};
 
 use lock::FolderLock;
 use writer::{Progress, Write, Writer};

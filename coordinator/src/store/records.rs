@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use gleaner_coordinator_core::{Block, JobEnd, Opinion, Record, StageOutput};
+use gleaner_coordinator_core::{Block, JobEnd, Opinion, Owner, Record, StageOutput};
 use gleaner_protocol::{
     AttemptId, ItemRange, JobId, JobSpec, Outcome, OutcomeClass, StageIndex, SubmissionId,
     Timestamp, UnitId, WorkerId, wire,
@@ -32,8 +32,9 @@ impl<'c> Batch<'c> {
     /// Writes one record. A record that is there already is an error: the core never repeats one.
     pub(super) fn write(&mut self, record: &Record) -> rusqlite::Result<()> {
         match record {
-            Record::JobAccepted { job, submission, spec, at } => {
-                self.job_accepted(*job, *submission, spec, *at)
+            Record::JobAccepted { job, submission, owner, spec, at } => {
+                self.job_accepted(*job, *submission, spec, *at)?;
+                self.job_owned(*job, *owner)
             }
             Record::StageOpened { job, stage, items } => self.stage_opened(*job, *stage, *items),
             Record::BlockCut { job, block } => self.block_cut(*job, block),
@@ -78,6 +79,12 @@ impl<'c> Batch<'c> {
             self.change_one("INSERT INTO stage (job, stage) VALUES (?, ?)", params![job.0, stage])?;
         }
         Ok(())
+    }
+
+    fn job_owned(&self, job: JobId, owner: Owner) -> rusqlite::Result<()> {
+        let Owner::Submitter(submitter) = owner else { return Ok(()) };
+        let statement = "INSERT INTO job_owner (job, submitter) VALUES (?, ?)";
+        self.change_one(statement, params![job.0, submitter.0])
     }
 
     fn stage_opened(&self, job: JobId, stage: StageIndex, items: u64) -> rusqlite::Result<()> {

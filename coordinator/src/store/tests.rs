@@ -1,11 +1,13 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use gleaner_coordinator_core::{Block, JobEnd, Opinion, RecoveredJob, RecoveredStage, StageOutput};
+use gleaner_coordinator_core::{
+    Block, JobEnd, Opinion, Owner, RecoveredJob, RecoveredStage, StageOutput,
+};
 use gleaner_protocol::{
-    AttemptId, BlobRef, Floats, Invitation, InvitationSecret, ItemRange, JobId, JobSpec, Limits,
-    Outcome, Payload, Reducer, Splitter, StageIndex, StageSpec, StageTask, SubmissionId, Timestamp,
-    UnitId, UnitSize, Value, ValueMap, WorkerId,
+    AttemptId, BlobRef, Invitation, InvitationSecret, ItemRange, JobId, JobSpec, Limits, Outcome,
+    Payload, Reducer, Splitter, StageIndex, StageSpec, StageTask, SubmissionId, SubmitterId,
+    SubmitterTerms, Timestamp, UnitId, UnitSize, Value, ValueMap, WorkerId,
 };
 use serde_bytes::ByteBuf;
 
@@ -41,7 +43,6 @@ fn spec() -> JobSpec {
             files: Vec::new(),
             limits: Limits::default(),
             seed: u64::MAX,
-            floats: Floats::Plain,
         },
         splitter,
         unit_size: UnitSize::Auto,
@@ -76,6 +77,7 @@ fn accepted() -> Record {
     Record::JobAccepted {
         job: JOB,
         submission: SubmissionId(u128::MAX),
+        owner: Owner::Operator,
         spec: spec(),
         at: at(1000),
     }
@@ -137,6 +139,7 @@ fn half_done_recovered() -> RecoveredJob {
     RecoveredJob {
         job: JOB,
         submission: SubmissionId(u128::MAX),
+        owner: Owner::Operator,
         spec: spec(),
         submitted_at: at(1000),
         end: None,
@@ -164,7 +167,7 @@ async fn what_was_reported_durable_is_there_after_a_restart() {
     let (store, mut commits) = Store::open(folder.path()).expect("opens");
     assert_eq!(store.load().await.expect("loads"), Recovered::default());
     commit_all(&store, &mut commits, half_done()).await;
-    let expected = Recovered { jobs: vec![half_done_recovered()] };
+    let expected = Recovered { jobs: vec![half_done_recovered()], submitters: Vec::new() };
     assert_eq!(store.load().await.expect("loads"), expected);
     drop((store, commits));
     let (store, _commits) = Store::open(folder.path()).expect("opens again");
@@ -293,7 +296,7 @@ async fn a_full_disk_is_told_and_loses_nothing_that_was_durable() {
     assert!(matches!(error, StoreError::DiskFull { .. }), "{error}");
     drop((store, commits));
     let (store, _commits) = Store::open(folder.path()).expect("opens again");
-    let expected = Recovered { jobs: vec![half_done_recovered()] };
+    let expected = Recovered { jobs: vec![half_done_recovered()], submitters: Vec::new() };
     assert_eq!(store.load().await.expect("loads"), expected);
 }
 
@@ -333,6 +336,61 @@ async fn a_valid_invitation_makes_a_member_for_good() {
         assert_eq!(admission, expected, "{worker} {invitation:?} at {now}");
     }
     assert_eq!(store.members().await.expect("reads"), [old]);
+}
+
+#[tokio::test]
+async fn the_list_of_submitters_has_each_key_and_each_name_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, _commits) = Store::open(folder.path()).expect("opens");
+    let (ada, bob) = (SubmitterId([1; 32]), SubmitterId([2; 32]));
+    let terms = SubmitterTerms { jobs_max: Some(3), ..SubmitterTerms::default() };
+    let add = async |key, name: &str, terms, now| {
+        store.add_submitter(key, name.to_owned(), terms, at(now)).await
+    };
+    let first = add(ada, "ada", SubmitterTerms::default(), 10).await.expect("added");
+    assert_eq!((first.added_at, first.removed_at), (at(10), None));
+    let changed = add(ada, "ada", terms, 20).await.expect("changed");
+    assert_eq!((changed.terms, changed.added_at), (terms, at(10)));
+
+    let error = add(bob, "ada", terms, 30).await.expect_err("the name is taken");
+    assert_eq!(error.to_string(), format!("\"ada\" is on the list with another key, {ada}"));
+    let error = add(ada, "bob", terms, 30).await.expect_err("the key has a name");
+    assert_eq!(error.to_string(), "this key is on the list as \"ada\"");
+
+    let remove = async |name: &str, now| {
+        store.remove_submitter(name.to_owned(), at(now)).await.expect("told")
+    };
+    assert_eq!(remove("bob", 40).await, None);
+    let removed = remove("ada", 40).await.expect("it was there");
+    assert_eq!((removed.submitter, removed.removed_at), (ada, Some(at(40))));
+    assert_eq!(remove("ada", 50).await, None, "it is gone");
+
+    add(bob, "ada", terms, 60).await.expect("the name is free");
+    let again = add(ada, "ada the first", terms, 70).await.expect("the key too");
+    assert_eq!((again.added_at, again.removed_at), (at(70), None));
+    let names = store.submitters().await.expect("reads");
+    let names: Vec<_> =
+        names.iter().map(|stored| (stored.name.as_str(), stored.submitter)).collect();
+    assert_eq!(names, [("ada", bob), ("ada the first", ada)]);
+}
+
+#[tokio::test]
+async fn jobs_keep_their_owner_and_owners_their_terms() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, mut commits) = Store::open(folder.path()).expect("opens");
+    let ada = SubmitterId([1; 32]);
+    let terms = SubmitterTerms { storage_bytes_max: Some(1 << 40), ..SubmitterTerms::default() };
+    store.add_submitter(ada, "ada".to_owned(), terms, at(0)).await.expect("added");
+    let mut record = accepted();
+    let Record::JobAccepted { owner, .. } = &mut record else { unreachable!("it is one") };
+    *owner = Owner::Submitter(ada);
+    commit_all(&store, &mut commits, vec![record]).await;
+    store.remove_submitter("ada".to_owned(), at(9)).await.expect("removed");
+    drop((store, commits));
+    let (store, _commits) = Store::open(folder.path()).expect("opens again");
+    let recovered = store.load().await.expect("loads");
+    assert_eq!(recovered.submitters, [(ada, terms)]);
+    assert_eq!(recovered.jobs[0].owner, Owner::Submitter(ada));
 }
 
 #[test]

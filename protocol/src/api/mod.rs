@@ -13,13 +13,22 @@
 //! | `GET /v1/jobs/{job}/output/{stage}/{name}` | | the bytes, as an attachment |
 //! | `GET /v1/workers` | | a list of [`WorkerView`] |
 //! | `POST /v1/invitations` | [`InviteRequest`] | [`InviteReply`] |
+//! | `GET /v1/submitters` | | a list of [`SubmitterView`] |
+//! | `POST /v1/submitters` | [`AddSubmitterRequest`] | [`AddSubmitterReply`] |
+//! | `POST /v1/submitters/{name}/remove` | | [`SubmitterView`] |
 //!
-//! Every route needs `Authorization: Bearer TOKEN`. Errors are [`ApiError`] with a status of 4xx
-//! or 5xx.
+//! On loopback every route needs `Authorization: Bearer TOKEN`. From elsewhere the same requests
+//! come over streams between peers, and the submitter is the peer's key: it sees and changes its
+//! own jobs alone, and the routes of invitations and submitters are refused to it. Errors are
+//! [`ApiError`] with a status of 4xx or 5xx.
+
+mod submitters;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{BlobHash, JobId, JobSpec, ProjectId, RelativeName, SubmissionId, WorkerId};
+
+pub use submitters::{AddSubmitterReply, AddSubmitterRequest, SubmitterView};
 
 /// A request to take a job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -66,6 +75,9 @@ pub struct JobView {
     pub job: JobId,
     /// The submitter's name for it.
     pub name: String,
+    /// The submitter from elsewhere whose it is; the operator's own jobs have none.
+    #[serde(default)]
+    pub submitter: Option<String>,
     /// Where it stands.
     pub state: JobState,
     /// Grows with each change, for waiting on the next one.

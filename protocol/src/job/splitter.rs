@@ -62,6 +62,14 @@ impl Splitter {
         }
     }
 
+    /// The blobs that items are read from.
+    pub fn blobs(&self) -> Vec<BlobRef> {
+        match self {
+            Self::Lines { source, .. } => vec![*source],
+            Self::Range { .. } | Self::Grid { .. } | Self::After { .. } => Vec::new(),
+        }
+    }
+
     /// The fields it gives each item.
     pub fn fields(&self) -> Vec<&str> {
         match self {

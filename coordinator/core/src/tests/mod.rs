@@ -2,6 +2,7 @@
 
 mod recovery;
 mod scenarios;
+mod shares;
 mod states;
 mod traffic;
 
@@ -11,14 +12,14 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use gleaner_protocol::{
-    AttemptId, BlobHash, BlobRef, Capacity, Epoch, Floats, JobId, JobSpec, LeaseKey, Limits,
-    Outcome, Payload, Reducer, Splitter, StageIndex, StageSpec, StageTask, SubmissionId, Timestamp,
+    AttemptId, BlobHash, BlobRef, Capacity, Epoch, JobId, JobSpec, LeaseKey, Limits, Outcome,
+    Payload, Reducer, Splitter, StageIndex, StageSpec, StageTask, SubmissionId, Timestamp,
     UnitResult, UnitSize, ValueMap, WorkerId,
 };
 
 use crate::{
-    Action, Config, Core, Event, Grant, JobEnd, JobSnapshot, Question, Record, Recovered, Reply,
-    RequestId, Sequence,
+    Action, Config, Core, Event, Grant, JobEnd, JobSnapshot, Owner, Question, Record, Recovered,
+    Reply, RequestId, Sequence,
 };
 
 pub(crate) const SEARCH: StageIndex = StageIndex(0);
@@ -122,6 +123,13 @@ impl Lab {
     }
 
     pub(crate) fn submit(&mut self, spec: JobSpec) -> JobId {
+        match self.submit_for(Owner::Operator, spec) {
+            Reply::Submitted(job) => job,
+            other => panic!("a submission is answered with its job, not {other:?}"),
+        }
+    }
+
+    pub(crate) fn submit_for(&mut self, owner: Owner, spec: JobSpec) -> Reply {
         let request = self.request();
         let submission = SubmissionId(u128::from(request.0));
         let items = spec.stages.iter().map(|stage| match &stage.splitter {
@@ -129,11 +137,8 @@ impl Lab {
             _ => stage.item_count(),
         });
         let items = items.collect();
-        self.feed(Event::JobSubmitted { request, submission, spec, items });
-        match self.replies.remove(&request.0) {
-            Some(Reply::Submitted(job)) => job,
-            other => panic!("a submission is answered with its job, not {other:?}"),
-        }
+        self.feed(Event::JobSubmitted { request, submission, owner, spec, items });
+        self.replies.remove(&request.0).expect("a submission is answered")
     }
 
     pub(crate) fn connect(&mut self, number: u8, units: u32) -> WorkerId {
@@ -194,7 +199,6 @@ pub(crate) fn job_spec(items: i64, unit_items: u32, quorum: u32) -> JobSpec {
         files: Vec::new(),
         limits: Limits::default(),
         seed: 0,
-        floats: Floats::Plain,
     };
     let stage = StageSpec {
         name: "search".into(),

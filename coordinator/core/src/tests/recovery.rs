@@ -13,10 +13,17 @@ pub(crate) fn recover(records: &[Record]) -> Recovered {
     let mut cpu = BTreeMap::new();
     for record in records.iter().cloned() {
         match record {
-            Record::JobAccepted { job, submission, spec, at } => {
+            Record::JobAccepted { job, submission, owner, spec, at } => {
                 let stages = vec![RecoveredStage::default(); spec.stages.len()];
-                let recovered =
-                    RecoveredJob { job, submission, spec, submitted_at: at, end: None, stages };
+                let recovered = RecoveredJob {
+                    job,
+                    submission,
+                    owner,
+                    spec,
+                    submitted_at: at,
+                    end: None,
+                    stages,
+                };
                 assert!(jobs.insert(job, recovered).is_none(), "{job} was taken twice");
             }
             Record::StageOpened { job, stage, items } => {
@@ -69,7 +76,7 @@ pub(crate) fn recover(records: &[Record]) -> Recovered {
     for stage in jobs.values_mut().flat_map(|job| &mut job.stages) {
         stage.settled.sort_unstable();
     }
-    Recovered { jobs: jobs.into_values().collect() }
+    Recovered { jobs: jobs.into_values().collect(), submitters: Vec::new() }
 }
 
 fn stage_of(

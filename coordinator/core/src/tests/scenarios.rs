@@ -52,8 +52,13 @@ fn nothing_is_said_before_its_records_are_durable() {
     lab.connect(1, 1);
     let request = lab.request();
     let spec = job_spec(1, 1, 1);
-    let event =
-        Event::JobSubmitted { request, submission: SubmissionId(9), spec, items: vec![Some(1)] };
+    let event = Event::JobSubmitted {
+        request,
+        submission: SubmissionId(9),
+        owner: Owner::Operator,
+        spec,
+        items: vec![Some(1)],
+    };
     lab.core.handle_event(lab.now, event);
     lab.drain();
     assert!(lab.replies.is_empty() && lab.held[&worker(1)].is_empty());
@@ -71,7 +76,8 @@ fn a_repeated_submission_is_the_same_job() {
     let request = lab.request();
     let submission = SubmissionId(1);
     let spec = job_spec(7, 1, 1);
-    lab.feed(Event::JobSubmitted { request, submission, spec, items: vec![Some(7)] });
+    let (owner, items) = (Owner::Operator, vec![Some(7)]);
+    lab.feed(Event::JobSubmitted { request, submission, owner, spec, items });
     assert_eq!(lab.replies[&request.0], Reply::Submitted(job));
     assert_eq!(lab.core.jobs.len(), 1);
 }

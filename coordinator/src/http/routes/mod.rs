@@ -1,5 +1,7 @@
 //! The routes, one handler each.
 
+mod submitters;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +11,8 @@ use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, head, post};
-use axum::{Json, Router, middleware};
+use axum::{Extension, Json, Router, middleware};
+use gleaner_coordinator_core::Owner;
 use gleaner_protocol::api::{
     InviteReply, JobView, OutputFile, ProjectView, SubmitReply, WorkerView,
 };
@@ -21,19 +24,19 @@ use tokio_util::sync::CancellationToken;
 
 use super::Control;
 use super::answer::{Fault, json, no_method, no_route};
-use super::walls::{Walls, guard, harden};
+use super::callers::keep_to_own;
 use crate::blobs::{BlobError, Blobs};
 
 /// The longest that a request for a job's next version waits: clients ask again, and those that
 /// have gone are noticed.
-const WAIT_MAX: Duration = Duration::from_secs(60);
+pub(super) const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// How much of a file is read at a time when it is served.
 const SERVE_BYTES: usize = 64 * 1024;
 
 /// What every handler works with.
-struct Api<C> {
-    control: Arc<C>,
+pub(super) struct Api<C> {
+    pub(super) control: Arc<C>,
     blobs: Blobs,
     stop: CancellationToken,
 }
@@ -46,12 +49,10 @@ impl<C> Clone for Api<C> {
     }
 }
 
-pub(super) fn router<C: Control>(
-    control: Arc<C>,
-    blobs: Blobs,
-    walls: Walls,
-    stop: CancellationToken,
-) -> Router {
+/// All routes, for whoever has been let in: each request carries the [`Owner`] on whose behalf it
+/// is made.
+pub(super) fn router<C: Control>(control: Arc<C>, blobs: Blobs, stop: CancellationToken) -> Router {
+    let api = Api { control, blobs, stop };
     Router::new()
         .route("/v1/project", get(project::<C>))
         .route("/v1/blobs/{hash}", head(find_blob::<C>).put(put_blob::<C>))
@@ -62,13 +63,14 @@ pub(super) fn router<C: Control>(
         .route("/v1/jobs/{job}/output/{stage}/{*name}", get(output_file::<C>))
         .route("/v1/workers", get(workers::<C>))
         .route("/v1/invitations", post(invite::<C>))
+        .route("/v1/submitters", get(submitters::list::<C>).post(submitters::add::<C>))
+        .route("/v1/submitters/{name}/remove", post(submitters::remove::<C>))
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         // Bodies are bounded where they are read: blobs and JSON have different limits.
         .layer(DefaultBodyLimit::disable())
-        .layer(middleware::from_fn_with_state(walls, guard))
-        .layer(middleware::from_fn(harden))
-        .with_state(Api { control, blobs, stop })
+        .layer(middleware::from_fn_with_state(api.clone(), keep_to_own::<C>))
+        .with_state(api)
 }
 
 async fn project<C: Control>(State(api): State<Api<C>>) -> Result<Json<ProjectView>, Fault> {
@@ -88,28 +90,35 @@ async fn find_blob<C: Control>(
 
 async fn put_blob<C: Control>(
     State(api): State<Api<C>>,
+    Extension(owner): Extension<Owner>,
     Path(hash): Path<String>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<StatusCode, Fault> {
     let hash = parse_hash(&hash)?;
     let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
-    if length.and_then(|length| length.parse().ok()) > Some(BLOB_BYTES_MAX) {
+    let length = length.and_then(|length| length.parse().ok());
+    if length > Some(BLOB_BYTES_MAX) {
         return Err(BlobError::TooLong { max: BLOB_BYTES_MAX }.into());
     }
+    api.control.reserve_blob(owner, hash, length).await?;
     api.blobs.put_stream(hash, body.into_data_stream()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 async fn submit<C: Control>(
     State(api): State<Api<C>>,
+    Extension(owner): Extension<Owner>,
     body: Body,
 ) -> Result<Json<SubmitReply>, Fault> {
-    Ok(Json(api.control.submit(json(body).await?).await?))
+    Ok(Json(api.control.submit(owner, json(body).await?).await?))
 }
 
-async fn jobs<C: Control>(State(api): State<Api<C>>) -> Result<Json<Vec<JobView>>, Fault> {
-    Ok(Json(api.control.jobs().await?))
+async fn jobs<C: Control>(
+    State(api): State<Api<C>>,
+    Extension(owner): Extension<Owner>,
+) -> Result<Json<Vec<JobView>>, Fault> {
+    Ok(Json(api.control.jobs(owner).await?))
 }
 
 #[derive(Deserialize)]
