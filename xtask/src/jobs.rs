@@ -4,10 +4,10 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use gleaner_toolchain::TARGET;
 
-use crate::guest_toolchain::{self, TARGET};
-use crate::step;
 use crate::workspace::Workspace;
+use crate::{guest_toolchain, step};
 
 /// The crates that hold tasks: the package, its module, and the folder that its manifest expects
 /// the module in.
