@@ -39,7 +39,7 @@ use std::sync::Arc;
 
 use gleaner_protocol::BlobRef;
 
-pub use crate::check::{ModuleError, ModuleInfo, check_module};
+pub use crate::check::{ModuleError, ModuleInfo, check_module, function_name};
 pub use crate::compile::{CompileError, CompileLimits, CompiledModule, compile_main};
 pub use crate::guest::slot_main;
 pub use crate::priority::Priority;

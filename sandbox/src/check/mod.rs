@@ -19,8 +19,14 @@ use crate::limits::{
     FUNCTION_BYTES_MAX, LOOP_DEPTH_MAX, MODULE_FUNCTIONS_MAX, NESTING_DEPTH_MAX, TABLE_ENTRIES_MAX,
 };
 
+mod arithmetic;
+mod names;
 #[cfg(test)]
 mod tests;
+
+pub use self::names::function_name;
+
+use self::arithmetic::Arithmetic;
 
 /// The parts of WebAssembly that tasks may use: release 2.0 with SIMD, and of release 3.0 what
 /// needs no collector, no threads and no second memory. Relaxed SIMD is compiled to its one
@@ -31,17 +37,36 @@ const FEATURES: WasmFeatures = WasmFeatures::WASM2
     .union(WasmFeatures::RELAXED_SIMD)
     .difference(WasmFeatures::GC_TYPES);
 
-/// What a module offers.
+/// A page of WebAssembly's memory.
+const PAGE_BYTES: u64 = 64 * 1024;
+
+/// What a module offers and needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModuleInfo {
     /// The names of its task functions, in the order of its exports.
     pub tasks: Vec<String>,
     /// The names of its merge functions, in the order of its exports.
     pub merges: Vec<String>,
+    /// The functions of the interface that it imports, in the order of its imports.
+    #[serde(default)]
+    pub imports: Vec<String>,
+    /// Its length in bytes.
+    #[serde(default)]
+    pub bytes: u64,
     /// The memory it starts with, in bytes.
     pub memory_bytes_min: u64,
+    /// The most memory that it can grow to by its own account, in bytes; none when it sets no
+    /// limit.
+    #[serde(default)]
+    pub memory_bytes_max: Option<u64>,
     /// How many functions it has, imported ones included.
     pub functions: u32,
+    /// How many of its functions compute with floating-point numbers.
+    #[serde(default)]
+    pub functions_with_floats: u32,
+    /// How many of its functions compute with vectors of 128 bits.
+    #[serde(default)]
+    pub functions_with_vectors: u32,
 }
 
 /// Which rule a module breaks, and where. The same module is refused everywhere: a retry is of no
@@ -180,6 +205,19 @@ pub enum ModuleError {
     NoTask,
 }
 
+impl ModuleError {
+    /// The number of the function at fault, where one is; [`function_name`] may know its name.
+    pub fn function(&self) -> Option<u32> {
+        match self {
+            Self::FunctionTooLarge { function, .. }
+            | Self::NestingTooDeep { function, .. }
+            | Self::LoopsTooDeep { function, .. }
+            | Self::StartFunction { function } => Some(*function),
+            _ => None,
+        }
+    }
+}
+
 /// Checks that `wasm` is a module that can be compiled and run as a task.
 ///
 /// Time and memory are in proportion to the length of `wasm`.
@@ -193,6 +231,7 @@ pub fn check_module(wasm: &[u8]) -> Result<ModuleInfo, ModuleError> {
     }
     let mut validator = Validator::new_with_features(FEATURES);
     let mut checker = Checker::default();
+    checker.info.bytes = bytes;
     for payload in Parser::new(0).parse_all(wasm) {
         let payload = payload?;
         checker.on_payload(&payload)?;
@@ -282,6 +321,7 @@ impl Checker {
         }
         self.check_function_count(1)?;
         self.functions.push(ty);
+        self.info.imports.push(import.name.to_owned());
         Ok(())
     }
 
@@ -308,7 +348,9 @@ impl Checker {
         if memory.memory64 {
             return Err(ModuleError::Memory64);
         }
-        self.info.memory_bytes_min = memory.initial.saturating_mul(64 * 1024);
+        let bytes = |pages: u64| pages.saturating_mul(PAGE_BYTES);
+        self.info.memory_bytes_min = bytes(memory.initial);
+        self.info.memory_bytes_max = memory.maximum.map(bytes);
         Ok(())
     }
 
@@ -359,12 +401,16 @@ impl Checker {
         validator.read_locals(&mut body.get_binary_reader())?;
         let mut operators = body.get_operators_reader()?;
         let mut nesting = Nesting::default();
+        let mut arithmetic = Arithmetic::default();
         while !operators.eof() {
             let (operator, offset) = operators.read_with_offset()?;
             nesting.on_operator(&operator, index, offset as u64)?;
+            arithmetic.on_operator(&operator);
             validator.op(offset, &operator)?;
         }
         operators.finish()?;
+        self.info.functions_with_floats += u32::from(arithmetic.floats);
+        self.info.functions_with_vectors += u32::from(arithmetic.vectors);
         self.allocations = validator.into_allocations();
         Ok(())
     }

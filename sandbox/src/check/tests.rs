@@ -29,6 +29,26 @@ fn a_task_is_accepted_and_told() {
     assert_eq!(info.tasks, ["run"]);
     assert_eq!(info.merges, ["join"]);
     assert_eq!((info.memory_bytes_min, info.functions), (65_536, 3));
+    assert_eq!((info.imports, info.bytes), (vec!["seed".to_owned()], wasm.len() as u64));
+    assert_eq!(info.memory_bytes_max, None);
+}
+
+#[test]
+fn what_functions_compute_with_is_counted() {
+    let wasm = module(
+        r#"(func (result f64) (f64.const 1))
+           (func (result v128) (i32x4.splat (i32.const 1)))
+           (func (result v128) (f32x4.splat (f32.const 1)))"#,
+    );
+    let info = check_module(&wasm).expect("a task");
+    assert_eq!((info.functions_with_floats, info.functions_with_vectors), (2, 2));
+}
+
+#[test]
+fn an_error_in_a_function_tells_which() {
+    let error = check_module(&module("(func) (func $first) (start $first)")).expect_err("a start");
+    assert_eq!(error.function(), Some(1));
+    assert_eq!(check_module(b"\0asm").expect_err("no module").function(), None);
 }
 
 #[test]
