@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{coordinator, project, results, run, submit, worker};
+use crate::commands::{build, check, coordinator, new, project, results, run, submit, worker};
 use crate::operands::Job;
 
 const EXIT_CODES: &str = "\
@@ -87,6 +87,20 @@ pub enum Command {
     /// Run a job on this machine alone, with no server: the same bytes come out
     #[command(after_help = "Example:\n  gleaner run job.toml -o planets")]
     Run(run::Arguments),
+    /// Make a task crate: a Rust crate with a function for many computers, and its job
+    #[command(after_help = "Example:\n  gleaner new pi\n  \
+                            cd pi && cargo test && gleaner build && gleaner run job.toml")]
+    New(new::Arguments),
+    /// Compile a task crate to the WebAssembly module that workers run
+    #[command(
+        after_help = "The module goes where the crate's job.toml expects it. What cannot be compiled \
+                      is told in Cargo's own words.\n\nExamples:\n  gleaner build\n  \
+                      gleaner build pi -- --features fine"
+    )]
+    Build(build::Arguments),
+    /// Say what a module or a job offers, or why it is refused
+    #[command(after_help = "Examples:\n  gleaner check pi.wasm\n  gleaner check job.toml")]
+    Check(check::Arguments),
 }
 
 impl Command {

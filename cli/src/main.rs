@@ -13,6 +13,7 @@ mod logging;
 mod operands;
 mod printer;
 mod signals;
+mod task_crate;
 mod words;
 
 use std::ffi::{OsStr, OsString};

@@ -50,7 +50,7 @@ fn folder_with(files: &[(&str, &[u8])]) -> TempDir {
 #[test]
 fn every_command_explains_itself_with_an_example() {
     let folder = folder_with(&[]);
-    let commands: [&[&str]; 16] = [
+    let commands: [&[&str]; 19] = [
         &[],
         &["coordinator"],
         &["coordinator", "init"],
@@ -67,6 +67,9 @@ fn every_command_explains_itself_with_an_example() {
         &["results"],
         &["cancel"],
         &["run"],
+        &["new"],
+        &["build"],
+        &["check"],
     ];
     for command in commands {
         let output = gleaner(folder.path(), &[command, &["--help"]].concat());
@@ -297,4 +300,141 @@ fn a_reader_that_has_gone_is_no_failure() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+}
+
+#[test]
+fn a_new_task_crate_is_whole_and_takes_nobodys_place() {
+    let folder = folder_with(&[]);
+    check(
+        folder.path(),
+        &["new", "my-task"],
+        expect![[r#"
+            0
+            made my-task: a task, a merge, their tests, and a job of 100 items
+            next: cd my-task && cargo test && gleaner build && gleaner run job.toml
+        "#]],
+    );
+    for file in ["Cargo.toml", "src/lib.rs", "job.toml", "vendor/gleaner-sdk/macros/Cargo.toml"] {
+        assert!(folder.path().join("my-task").join(file).is_file(), "{file}");
+    }
+    check(
+        folder.path(),
+        &["new", "my-task"],
+        expect![[r#"
+            1
+            error: "my-task" is there already
+            hint: choose another name, or another folder with --path DIR
+        "#]],
+    );
+    check(
+        folder.path(),
+        &["new", "Ünfit"],
+        expect![[r#"
+            1
+            error: "Ünfit" cannot name a task crate: it holds 'Ü'
+            hint: use 1 to 64 lower-case letters a to z, digits, `-` and `_`, a letter first
+        "#]],
+    );
+    check(
+        folder.path(),
+        &["new", "other", "--path", "nowhere/other"],
+        expect![[r#"
+            1
+            error: cannot make the folder "nowhere/other": No such file or directory (os error 2)
+        "#]],
+    );
+    assert!(!folder.path().join("nowhere").exists());
+}
+
+#[test]
+fn what_is_no_crate_and_no_job_is_said() {
+    let folder = folder_with(&[("job.toml", MANIFEST.as_bytes())]);
+    fs::create_dir(folder.path().join("empty")).unwrap();
+    check(
+        folder.path(),
+        &["build", "empty"],
+        expect![[r#"
+            1
+            error: there is no crate at "empty": "empty/Cargo.toml" is no file
+            hint: give the folder of a crate, or make one with `gleaner new NAME`
+        "#]],
+    );
+    check(
+        folder.path(),
+        &["check", "empty"],
+        expect![[r#"
+            1
+            error: there is no job.toml in the folder "empty"
+            hint: give the path of a manifest, or make a crate with one by `gleaner new NAME`
+        "#]],
+    );
+    check(
+        folder.path(),
+        &["check", "nowhere.wasm"],
+        expect![[r#"
+            1
+            error: cannot read the module "nowhere.wasm": No such file or directory (os error 2)
+        "#]],
+    );
+}
+
+#[test]
+fn a_crate_cannot_be_built_where_there_is_no_rust() {
+    let folder = folder_with(&[]);
+    assert_eq!(gleaner(folder.path(), &["new", "pi"]).status.code(), Some(0));
+    let output = Command::new(env!("CARGO_BIN_EXE_gleaner"))
+        .args(["build", "pi"])
+        .current_dir(folder.path())
+        .env_clear()
+        .env("PATH", folder.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    // Debian's Rust may be there, and is then used by its full path.
+    if !Path::new("/usr/bin/rustc").exists() {
+        assert!(said.starts_with("error: there is no Rust here: "), "{said}");
+        assert!(said.contains("rustup target add wasm32-unknown-unknown"), "{said}");
+    }
+}
+
+#[test]
+fn a_module_and_a_job_are_checked_and_told() {
+    let module = r#"(module (import "gleaner_1" "seed" (func $seed (result i64)))
+        (memory (export "memory") 1)
+        (func (export "gleaner_1:task:run") (result i32) (drop (f64.const 1)) (i32.const 0)))"#;
+    let module = wat::parse_str(module).unwrap();
+    let folder = folder_with(&[("job.toml", MANIFEST.as_bytes()), ("m.wasm", &module)]);
+    check(
+        folder.path(),
+        &["check"],
+        expect![[r#"
+            0
+            job.toml  the job a
+              stage  function  items
+              s      run       3
+
+            m.wasm  115 B
+              tasks      run
+              imports    seed
+              memory     65.5 kB at the start, no limit of its own
+              functions  2
+              floats     in 1 of 2 functions
+              vectors    none
+        "#]],
+    );
+    let json = answer(folder.path(), &["check", "m.wasm", "--json"]);
+    assert!(json.contains(r#""tasks":["run"]"#), "{json}");
+
+    let bad = r#"(module (memory (export "memory") 1) (func $begin) (start $begin)
+        (func (export "gleaner_1:task:run") (result i32) (i32.const 0)))"#;
+    fs::write(folder.path().join("m.wasm"), wat::parse_str(bad).unwrap()).unwrap();
+    check(
+        folder.path(),
+        &["check", "m.wasm"],
+        expect![[r#"
+            1
+            error: the module m.wasm cannot be run: it has a start function (function 0), which tasks cannot have (it is `begin`)
+            hint: build the task crate with `gleaner build`, with the SDK of this version
+        "#]],
+    );
 }

@@ -1,9 +1,12 @@
 //! A file for each command.
 
+pub mod build;
 mod cancel;
+pub mod check;
 pub mod coordinator;
 pub mod dry_run;
 mod jobs;
+pub mod new;
 mod prepare;
 pub mod project;
 pub mod results;
@@ -62,5 +65,8 @@ pub async fn run(context: &Context, command: Command) -> Result<Exit> {
         Command::Results(results) => results::run(context, results).await,
         Command::Cancel(job) => cancel::run(context, job).await,
         Command::Run(run) => run::run(context, run).await,
+        Command::New(new) => new::run(context, new),
+        Command::Build(build) => build::run(context, build),
+        Command::Check(check) => check::run(context, check),
     }
 }

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 use gleaner_client::{JobFile, JobFileError, PreparedJob};
 use gleaner_protocol::manifest::{FunctionKind, Setting};
-use gleaner_sandbox::{ModuleInfo, check_module};
+use gleaner_sandbox::{ModuleInfo, check_module, function_name};
 
 use crate::failure::Hinted;
 
@@ -28,20 +28,45 @@ pub struct Source {
     pub name: Option<String>,
 }
 
+/// A job that was found sound, and what its modules offer.
+pub struct Checked {
+    /// The job, its files hashed.
+    pub job: PreparedJob,
+    /// Its modules: where each is, and what is in it.
+    pub modules: Vec<(PathBuf, ModuleInfo)>,
+}
+
 /// Reads and checks the manifest, the modules it names, and hashes its files.
 ///
 /// # Errors
 /// The first thing wrong.
 pub fn prepare(source: &Source) -> Result<PreparedJob> {
+    Ok(check(source)?.job)
+}
+
+/// As [`prepare`], and tells what the modules offer.
+///
+/// # Errors
+/// The first thing wrong.
+pub fn check(source: &Source) -> Result<Checked> {
     let mut settings = source.settings.clone();
     settings.extend(source.name.as_deref().map(Setting::of_name));
     let file = JobFile::read_with(&source.manifest, &settings)?;
-    check_modules(&file)?;
-    Ok(file.prepare()?)
+    let modules = check_modules(&file)?;
+    Ok(Checked { job: file.prepare()?, modules })
+}
+
+/// Reads and checks one module.
+///
+/// # Errors
+/// When it cannot be read or run; the second names the function at fault where it has a name.
+pub fn check_module_file(path: &Path) -> Result<ModuleInfo> {
+    let wasm = fs::read(path).with_context(|| format!("cannot read the module {path:?}"))?;
+    inspect(path, &wasm)
 }
 
 /// Checks that each module can be run and has the functions that the manifest names.
-fn check_modules(file: &JobFile) -> Result<()> {
+fn check_modules(file: &JobFile) -> Result<Vec<(PathBuf, ModuleInfo)>> {
     let mut modules = BTreeMap::new();
     for used in file.functions() {
         if !modules.contains_key(used.module) {
@@ -59,13 +84,16 @@ fn check_modules(file: &JobFile) -> Result<()> {
             return Err(JobFileError::Manifest { path, problem }.into());
         }
     }
-    Ok(())
+    Ok(modules.into_iter().map(|(path, info)| (file.locate(path), info)).collect())
 }
 
 fn inspect(path: &Path, wasm: &[u8]) -> Result<ModuleInfo> {
-    let hint = "build the task crate for wasm32-unknown-unknown with the SDK of this version";
-    let hinted = |line: String| Hinted::new(line, hint.into());
+    let hint = "build the task crate with `gleaner build`, with the SDK of this version";
     check_module(wasm)
-        .map_err(|error| hinted(error.to_string()))
+        .map_err(|error| {
+            let named = error.function().and_then(|function| function_name(wasm, function));
+            let named = named.map(|name| format!(" (it is `{name}`)")).unwrap_or_default();
+            Hinted::new(format!("{error}{named}"), hint.into())
+        })
         .with_context(|| format!("the module {} cannot be run", path.display()))
 }

@@ -1,5 +1,6 @@
 //! Jobs, stages and files in words, a file for each further subject. Pure: data in, lines out.
 
+pub mod module;
 pub mod plan;
 
 use std::time::Duration;
