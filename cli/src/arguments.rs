@@ -54,7 +54,7 @@ pub enum Command {
     )]
     Coordinator(coordinator::Command),
     /// Lend this machine to projects
-    #[command(subcommand, after_help = "Example:\n  gleaner worker start --join gleaner1…")]
+    #[command(subcommand, after_help = "Example:\n  gleaner worker join gleaner1…")]
     Worker(worker::Command),
     /// Look after a project's key
     #[command(subcommand, after_help = "Example:\n  gleaner project sign --valid 365d")]
@@ -109,7 +109,7 @@ impl Command {
         matches!(
             self,
             Self::Coordinator(coordinator::Command::Start(_))
-                | Self::Worker(worker::Command::Start(_))
+                | Self::Worker(worker::Command::Start(_) | worker::Command::Join(_))
         )
     }
 }

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use gleaner_client::{ClientError, JobFileError, OpenError};
+use gleaner_worker::LeaveError;
 
 /// How the program ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +84,20 @@ fn hint(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     }
     if let Some(error) = error.downcast_ref::<OpenError>() {
         return Some(error.hint());
+    }
+    if let Some(error) = error.downcast_ref::<gleaner_worker::VisitError>() {
+        return error.hint().map(str::to_owned);
+    }
+    if let Some(error) = error.downcast_ref::<gleaner_worker::StartError>() {
+        return error.hint().map(str::to_owned);
+    }
+    if let Some(error) = error.downcast_ref::<gleaner_worker::RunError>() {
+        return Some(error.hint().to_owned());
+    }
+    if let Some(LeaveError::Unknown { .. } | LeaveError::Ambiguous { .. }) = error.downcast_ref() {
+        return Some(
+            "`gleaner worker projects` lists those there are, each with a fingerprint".into(),
+        );
     }
     error.downcast_ref::<JobFileError>().map(JobFileError::hint)
 }

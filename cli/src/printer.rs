@@ -36,6 +36,15 @@ pub enum Form {
     Json,
 }
 
+/// What was answered to a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// Yes, in so many words.
+    Yes,
+    /// Anything else.
+    No,
+}
+
 /// Why something could not be printed.
 #[derive(Debug, thiserror::Error)]
 pub enum PrintError {
@@ -109,6 +118,25 @@ impl Printer {
         if self.form == Form::Text {
             to_stderr(&format!("{}\n", escape(line)));
         }
+    }
+
+    /// Whether there is somebody to ask.
+    pub fn can_ask(&self) -> bool {
+        self.form == Form::Text && io::stdin().is_terminal() && io::stderr().is_terminal()
+    }
+
+    /// Asks a question on the terminal and waits for a line: only `y` or `yes` is a yes.
+    ///
+    /// # Errors
+    /// [`PrintError::Io`] when the terminal cannot be read.
+    pub fn ask(&self, question: &str) -> Result<Reply, PrintError> {
+        to_stderr(&format!("{} ", escape(question)));
+        let mut line = String::new();
+        io::stdin().read_line(&mut line)?;
+        Ok(match line.trim().to_ascii_lowercase().as_str() {
+            "y" | "yes" => Reply::Yes,
+            _ => Reply::No,
+        })
     }
 
     /// Prints what went wrong, and what to do.

@@ -50,14 +50,17 @@ fn folder_with(files: &[(&str, &[u8])]) -> TempDir {
 #[test]
 fn every_command_explains_itself_with_an_example() {
     let folder = folder_with(&[]);
-    let commands: [&[&str]; 19] = [
+    let commands: &[&[&str]] = &[
         &[],
         &["coordinator"],
         &["coordinator", "init"],
         &["coordinator", "start"],
         &["coordinator", "invite"],
         &["worker"],
+        &["worker", "join"],
         &["worker", "start"],
+        &["worker", "projects"],
+        &["worker", "leave"],
         &["project"],
         &["project", "sign"],
         &["submit"],
@@ -71,7 +74,7 @@ fn every_command_explains_itself_with_an_example() {
         &["build"],
         &["check"],
     ];
-    for command in commands {
+    for &command in commands {
         let output = gleaner(folder.path(), &[command, &["--help"]].concat());
         let help = String::from_utf8(output.stdout).unwrap();
         assert_eq!(output.status.code(), Some(0), "{command:?}");
@@ -91,7 +94,11 @@ fn a_wrong_command_line_is_a_usage_error() {
         &["status", "x"],
         &["jobs", "--colour"],
         &["worker", "start", "--slots", "0"],
-        &["worker", "start", "--join", "gleaner1xyz"],
+        &["worker", "join", "gleaner1xyz"],
+        &["worker", "leave"],
+        &["coordinator", "invite", "--members"],
+        &["coordinator", "invite", "--uses", "0"],
+        &["coordinator", "invite", "--list", "--revoke", "1"],
         &["coordinator", "invite", "--valid", "7"],
         &[],
     ] {

@@ -6,8 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use gleaner_protocol::JobId;
 use gleaner_protocol::api::{
-    InviteReply, InviteRequest, JobView, OutputFile, ProjectView, SubmitReply, SubmitRequest,
-    WorkerView,
+    JobView, OutputFile, ProjectView, SubmitReply, SubmitRequest, WorkerView,
 };
 use http::{Method, Request};
 use http_body_util::{BodyExt, Empty, Full};
@@ -122,23 +121,15 @@ impl Client {
         self.fetch("/v1/workers").await
     }
 
-    /// A new invitation, usable for `valid`.
-    ///
-    /// # Errors
-    /// As [`ClientError`] says; a repeat makes another invitation.
-    pub async fn invite(&self, valid: Duration) -> Result<InviteReply, ClientError> {
-        self.post("/v1/invitations", &InviteRequest { valid_seconds: valid.as_secs() }).await
-    }
-
     pub(crate) fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
 
-    async fn fetch<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+    pub(crate) async fn fetch<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
         self.send(Method::GET, path, empty(), ANSWER_LIMIT).await?.json().await
     }
 
-    async fn post<T: DeserializeOwned>(
+    pub(crate) async fn post<T: DeserializeOwned>(
         &self,
         path: &str,
         value: &impl Serialize,

@@ -13,6 +13,7 @@ mod blobs;
 mod client;
 mod connection;
 mod error;
+mod invitations;
 mod submission;
 
 pub use blobs::{Upload, hash_file};

@@ -19,10 +19,11 @@ use gleaner_client::{
     Client, ClientError, JobFile, LocalBlob, OpenError, Upload, new_submission_id,
 };
 use gleaner_protocol::api::{
-    ApiError, InviteReply, InviteRequest, JobState, JobView, OutputFile, ProjectView, SubmitReply,
-    SubmitRequest, WorkerView,
+    ApiError, InvitationState, InvitationView, InviteReply, InviteRequest, JobState, JobView,
+    MembersFate, OutputFile, ProjectView, RevokeReply, RevokeRequest, SubmitReply, SubmitRequest,
+    WorkerView,
 };
-use gleaner_protocol::{BlobHash, BlobRef, JobId, ProjectId};
+use gleaner_protocol::{BlobHash, BlobRef, InvitationId, JobId, ProjectId};
 use tempfile::TempDir;
 
 const TOKEN: &str = "secret-of-this-test";
@@ -74,7 +75,8 @@ fn router(held: Shared) -> Router {
         .route("/v1/jobs/{job}/output", get(output))
         .route("/v1/jobs/{job}/output/{stage}/{name}", get(output_bytes))
         .route("/v1/workers", get(async || Json(Vec::<WorkerView>::new())))
-        .route("/v1/invitations", post(invite))
+        .route("/v1/invitations", get(invitations).post(invite))
+        .route("/v1/invitations/{invitation}/revoke", post(revoke))
         .layer(DefaultBodyLimit::disable())
         .layer(middleware::from_fn(authorise))
         .with_state(held)
@@ -209,8 +211,34 @@ async fn output_bytes(
 }
 
 async fn invite(Json(request): Json<InviteRequest>) -> Json<InviteReply> {
-    let ticket = format!("gleaner1{}", request.valid_seconds);
-    Json(InviteReply { ticket, expires_at: "2026-12-01T00:00:00Z".into() })
+    let InviteRequest { valid_seconds, uses_max, note } = request;
+    let ticket = format!("gleaner1{note}{valid_seconds}");
+    let expires_at = "2026-12-01T00:00:00Z".into();
+    Json(InviteReply { invitation: InvitationId(3), ticket, expires_at, uses_max })
+}
+
+fn invitation(invitation: InvitationId, state: InvitationState) -> InvitationView {
+    InvitationView {
+        invitation,
+        note: String::new(),
+        state,
+        created_at: "2026-11-30T00:00:00Z".into(),
+        expires_at: "2026-12-01T00:00:00Z".into(),
+        uses_max: None,
+        members: Vec::new(),
+    }
+}
+
+async fn invitations() -> Json<Vec<InvitationView>> {
+    Json(vec![invitation(InvitationId(3), InvitationState::Open)])
+}
+
+async fn revoke(
+    UrlPath(id): UrlPath<InvitationId>,
+    Json(request): Json<RevokeRequest>,
+) -> Json<RevokeReply> {
+    assert_eq!(request.members, MembersFate::Remove);
+    Json(RevokeReply { invitation: invitation(id, InvitationState::Revoked), removed: Vec::new() })
 }
 
 fn job_folder() -> TempDir {
@@ -294,8 +322,12 @@ async fn every_other_route_has_its_method() {
     assert_eq!(later.version, 42);
     assert_eq!(client.cancel(JobId(7)).await.unwrap().state, JobState::Cancelled);
     assert!(client.workers().await.unwrap().is_empty());
-    let invitation = client.invite(Duration::from_secs(60)).await.unwrap();
-    assert_eq!(invitation.ticket, "gleaner160");
+    let wanted = InviteRequest { valid_seconds: 60, uses_max: Some(3), note: "bo".into() };
+    let invited = client.invite(&wanted).await.unwrap();
+    assert_eq!((invited.ticket.as_str(), invited.uses_max), ("gleaner1bo60", Some(3)));
+    assert_eq!(client.invitations().await.unwrap()[0].state, InvitationState::Open);
+    let revoked = client.revoke(InvitationId(3), MembersFate::Remove).await.unwrap();
+    assert_eq!(revoked.invitation, invitation(InvitationId(3), InvitationState::Revoked));
 }
 
 #[tokio::test]

@@ -12,13 +12,13 @@ use gleaner_network::{HostKey, KeyError, ProjectKey, RecordError, verify_record}
 use gleaner_protocol::limits::NAME_BYTES_MAX;
 use gleaner_protocol::wire::{self, DecodeError};
 use gleaner_protocol::{
-    InvitationSecret, ProjectId, ProjectKind, ProjectRecord, SignedProjectRecord, Ticket,
-    Timestamp, WorkerId,
+    InvitationId, InvitationSecret, ProjectId, ProjectKind, ProjectRecord, SignedProjectRecord,
+    Ticket, Timestamp, WorkerId,
 };
 
 use crate::files::{create_private_folder, write_atomically};
 use crate::http::{CredentialError, load_or_create_token};
-use crate::store::{Store, StoreError};
+use crate::store::{InvitationTerms, Store, StoreError};
 
 const PROJECT_KEY_FILE: &str = "project.key";
 const HOST_KEY_FILE: &str = "host.key";
@@ -189,12 +189,43 @@ pub enum LoadError {
     },
 }
 
+/// What is asked of a new invitation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InviteOptions {
+    /// How long it can be used.
+    pub valid: Duration,
+    /// How many workers may come by it; any number when `None`.
+    pub uses_max: Option<u32>,
+    /// For whom it is, in the operator's words; may be empty.
+    pub note: String,
+}
+
+/// An invitation that was made. Its ticket cannot be had again: the store keeps a hash.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invited {
+    /// Its number.
+    pub invitation: InvitationId,
+    /// The ticket.
+    pub ticket: Ticket,
+    /// When it ends.
+    pub expires_at: Timestamp,
+}
+
 /// Why there is no invitation.
 #[derive(Debug, thiserror::Error)]
 pub enum InviteError {
     /// The time is out of bounds.
     #[error("an invitation is valid for a second to {max_days} days", max_days = days(VALID_MAX))]
     Valid,
+    /// Nobody could use it.
+    #[error("an invitation lets at least one worker in")]
+    Uses,
+    /// The note is too long.
+    #[error("the note has {bytes} bytes; at most {NAME_BYTES_MAX} are allowed")]
+    Note {
+        /// Its length.
+        bytes: usize,
+    },
     /// It could not be kept.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -304,8 +335,7 @@ impl Project {
         }
     }
 
-    /// A ticket with a new invitation, valid for `valid` from `now`, and when it ends. Any number
-    /// of workers may use it until then.
+    /// A new invitation and the ticket that holds it.
     ///
     /// # Errors
     /// [`InviteError`].
@@ -313,19 +343,27 @@ impl Project {
         &self,
         store: &Store,
         addresses: Vec<String>,
-        valid: Duration,
+        options: InviteOptions,
         now: Timestamp,
-    ) -> Result<(Ticket, Timestamp), InviteError> {
+    ) -> Result<Invited, InviteError> {
+        let InviteOptions { valid, uses_max, note } = options;
         if valid < Duration::from_secs(1) || valid > VALID_MAX {
             return Err(InviteError::Valid);
+        }
+        if uses_max == Some(0) {
+            return Err(InviteError::Uses);
+        }
+        if note.len() > NAME_BYTES_MAX {
+            return Err(InviteError::Note { bytes: note.len() });
         }
         let mut secret = [0; 16];
         getrandom::fill(&mut secret).expect("the system has random numbers");
         let secret = InvitationSecret(secret);
         let expires_at = now + valid;
-        store.invite(secret, now, expires_at).await?;
+        let terms = InvitationTerms { expires_at, uses_max, note };
+        let invitation = store.invite(secret, now, terms).await?;
         let ticket = Ticket { invitation: Some(secret), ..self.ticket(addresses) };
-        Ok((ticket, expires_at))
+        Ok(Invited { invitation, ticket, expires_at })
     }
 }
 
@@ -370,7 +408,7 @@ const fn days(duration: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Admission;
+    use crate::store::{Admission, Denial};
     use gleaner_protocol::Invitation;
 
     fn options() -> InitOptions {
@@ -459,18 +497,25 @@ mod tests {
         let (store, _commits) = Store::open(folder.path()).expect("opens");
         let valid = Duration::from_secs(60);
         let addresses = vec!["/ip4/192.0.2.1/tcp/4747".to_owned()];
-        let (ticket, expires_at) =
-            project.invite(&store, addresses, valid, now).await.expect("invited");
+        let options = InviteOptions { valid, uses_max: None, note: String::new() };
+        let invited = project.invite(&store, addresses.clone(), options.clone(), now).await;
+        let Invited { ticket, expires_at, .. } = invited.expect("invited");
         assert_eq!(expires_at, now + valid);
         let ticket: Ticket = ticket.to_string().parse().expect("a ticket");
         assert_eq!((ticket.project, ticket.addresses.len()), (project.record.project, 1));
         let invitation = ticket.invitation.map(|secret| Invitation { secret });
         let worker = WorkerId([3; 32]);
         let late = store.admit(worker, invitation, expires_at).await.expect("told");
-        assert_eq!(late, Admission::NotInvited);
+        assert_eq!(late, Admission::Denied(Denial::Expired));
         let admission = store.admit(worker, invitation, now).await.expect("told");
         assert_eq!(admission, Admission::Admitted);
-        let error = project.invite(&store, Vec::new(), Duration::ZERO, now).await;
-        assert!(matches!(error, Err(InviteError::Valid)));
+        for wrong in [
+            InviteOptions { valid: Duration::ZERO, ..options.clone() },
+            InviteOptions { uses_max: Some(0), ..options.clone() },
+            InviteOptions { note: "x".repeat(NAME_BYTES_MAX + 1), ..options },
+        ] {
+            let refused = project.invite(&store, addresses.clone(), wrong.clone(), now).await;
+            assert!(refused.is_err(), "{wrong:?}");
+        }
     }
 }

@@ -106,6 +106,11 @@ pub fn peer_of_address(address: &str) -> Option<WorkerId> {
     }
 }
 
+/// An address as a person reads it, `192.0.2.1 port 4747 (QUIC)`: bounded, whatever it was.
+pub fn readable_address(address: &str) -> String {
+    printable(address)
+}
+
 /// The swarm's name for a host.
 pub(crate) fn peer_of(worker: WorkerId) -> PeerId {
     let bytes = [PEER_ID_PREFIX.as_slice(), worker.0.as_slice()].concat();

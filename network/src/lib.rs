@@ -27,7 +27,7 @@ mod streams;
 mod swarm;
 mod work_stream;
 
-pub use address::{Attempt, AttemptFailure, Attempts, peer_of_address};
+pub use address::{Attempt, AttemptFailure, Attempts, peer_of_address, readable_address};
 pub use api_stream::{ApiBytes, ApiGate, ApiStream, IncomingApiStreams};
 pub use backoff::Backoff;
 pub use blob::{BlobSource, FetchError, PARTIAL_PREFIX};

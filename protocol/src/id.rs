@@ -65,6 +65,11 @@ pub struct AttemptId {
     pub number: u32,
 }
 
+/// An invitation into one project, numbered from 1 in the order of making: `invitation-3`. It is
+/// no secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InvitationId(pub u64);
+
 /// A stage's position in its job, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -124,6 +129,12 @@ impl fmt::Display for AttemptId {
     }
 }
 
+impl fmt::Display for InvitationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "invitation-{}", self.0)
+    }
+}
+
 impl fmt::Display for StageIndex {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "stage-{}", self.0)
@@ -148,6 +159,16 @@ impl FromStr for JobId {
     fn from_str(text: &str) -> Result<Self, ParseIdError> {
         let [job] = numbers(text, "job-").ok_or_else(|| parse_error(text, "job", "job-7"))?;
         Ok(Self(job))
+    }
+}
+
+impl FromStr for InvitationId {
+    type Err = ParseIdError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIdError> {
+        let error = || parse_error(text, "invitation", "invitation-3");
+        let [invitation] = numbers(text, "invitation-").ok_or_else(error)?;
+        Ok(Self(invitation))
     }
 }
 
@@ -211,6 +232,7 @@ fn parse_error(text: &str, kind: &'static str, example: &'static str) -> ParseId
 }
 
 serde_by_reader!(JobId as u64, |id| id.0, JobId);
+serde_by_reader!(InvitationId as u64, |id| id.0, InvitationId);
 serde_by_reader!(UnitId as (u64, u64), |id| (id.job.0, id.number), |(job, number)| UnitId {
     job: JobId(job),
     number

@@ -25,14 +25,17 @@ mod value;
 pub mod wire;
 
 pub use hash::{BlobHash, BlobRef, ParseHashError};
-pub use id::{AttemptId, Epoch, ItemRange, JobId, ParseIdError, StageIndex, SubmissionId, UnitId};
+pub use id::{
+    AttemptId, Epoch, InvitationId, ItemRange, JobId, ParseIdError, StageIndex, SubmissionId,
+    UnitId,
+};
 pub use job::{
     Axis, FileRef, JobSpec, JobSpecError, Limits, Splitter, StageSpec, StageTask, UnitSize,
 };
 pub use lease::{Lease, LeaseClaims, LeaseKey, LeaseToken};
 pub use message::{
-    AttemptProgress, Capacity, RefusedReason, ReleaseReason, ToCoordinator, ToWorker, UnitResult,
-    WORK_PROTOCOL_VERSION, WithdrawReason,
+    AttemptProgress, Capacity, RefusalWords, RefusedReason, ReleaseReason, ToCoordinator, ToWorker,
+    UnitResult, WORK_PROTOCOL_VERSION, Wish, WithdrawReason,
 };
 pub use outcome::{AnswerHash, Outcome, OutcomeClass, TrapKind};
 pub use payload::Payload;

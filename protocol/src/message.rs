@@ -3,6 +3,9 @@
 //!
 //! ```text
 //! worker                          coordinator
+//!   Inquire ─────────────────────────►    a stream of its own, before anybody has joined
+//!   ◄──────────────── Introduction | Refused
+//!
 //!   Hello ───────────────────────────►
 //!   ◄───────────────────── Welcome | Refused
 //!   Request (what it can take) ──────►
@@ -39,6 +42,21 @@ pub enum ToCoordinator {
         /// Every lease it still holds, running or with a result to send: leases of this worker
         /// that are not named here are lost and may be given to others at once.
         held: Vec<(LeaseClaims, LeaseToken)>,
+        /// Which refusals it can read.
+        #[serde(default)]
+        refusals: RefusalWords,
+    },
+    /// The first message on a stream that ends with its answer: what is the project, and would
+    /// this worker be taken?
+    Inquire {
+        /// The newest version the worker speaks.
+        version: u16,
+        /// The project it may want to work for.
+        project: ProjectId,
+        /// The invitation from its ticket, for a project that asks for one.
+        invitation: Option<Invitation>,
+        /// Whether to be taken at once.
+        wish: Wish,
     },
     /// Replaces the last request: leases are sent as they can be had, until they are all given.
     Request(Capacity),
@@ -76,8 +94,13 @@ pub enum ToWorker {
         /// How often to send a heartbeat.
         heartbeat_interval: Duration,
     },
-    /// The answer to a hello that was not; the stream ends.
+    /// The answer to a hello or an inquiry that was not; the stream ends.
     Refused(RefusedReason),
+    /// The answer to an inquiry of a worker that would be taken; the stream ends.
+    Introduction {
+        /// The project's newest record.
+        record: SignedProjectRecord,
+    },
     /// What a stage's units run; sent before its first lease on a stream.
     Task {
         /// The job.
@@ -142,7 +165,29 @@ pub struct UnitResult {
     pub log: String,
 }
 
-/// Why a hello was refused.
+/// What a worker that asks about a project wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Wish {
+    /// To know: nothing is changed, and no invitation used.
+    Look,
+    /// To be a member from now on; a repeat finds that it is one.
+    Join,
+}
+
+/// Which [`RefusedReason`]s a worker can read: those of the first version are all that one knows
+/// which says nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefusalWords {
+    /// Wrong project, version, not invited.
+    #[default]
+    First,
+    /// What is wrong with an invitation, too.
+    Invitations,
+}
+
+/// Why a hello or an inquiry was refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "snake_case")]
 pub enum RefusedReason {
@@ -157,11 +202,62 @@ pub enum RefusedReason {
         /// The newest.
         newest: u16,
     },
-    /// A lab project, and neither a member nor a valid invitation.
-    #[error(
-        "the project admits holders of a valid invitation only; ask its operator for a new one"
-    )]
+    /// A lab project, and neither a member nor an invitation.
+    #[error("the project admits holders of an invitation only, and the ticket has none")]
     NotInvited,
+    /// The project never gave this invitation.
+    #[error("the project never gave the invitation in the ticket")]
+    InvitationUnknown,
+    /// The invitation's time is over.
+    #[error("the invitation in the ticket has expired")]
+    InvitationExpired,
+    /// As many workers came by the invitation as may.
+    #[error("the invitation in the ticket is used up: {uses_max} of {uses_max} workers came by it")]
+    InvitationUsedUp {
+        /// How many may.
+        uses_max: u32,
+    },
+    /// The operator took the invitation back.
+    #[error("the invitation in the ticket was revoked by the project's operator")]
+    InvitationRevoked,
+}
+
+impl RefusedReason {
+    /// This reason, or the nearest one that a worker which knows `words` can read.
+    #[must_use]
+    pub fn told_in(self, words: RefusalWords) -> Self {
+        match (words, self) {
+            (
+                RefusalWords::First,
+                Self::InvitationUnknown
+                | Self::InvitationExpired
+                | Self::InvitationUsedUp { .. }
+                | Self::InvitationRevoked,
+            ) => Self::NotInvited,
+            (_, reason) => reason,
+        }
+    }
+
+    /// What the volunteer can do about it, in one line.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::WrongProject => {
+                "the project has moved, or the ticket is a mix of two; ask its operator for a new \
+                 ticket"
+            }
+            Self::Version { newest, .. } if *newest < WORK_PROTOCOL_VERSION => {
+                "ask the project's operator to update Gleaner there"
+            }
+            Self::Version { .. } => "update Gleaner on this machine",
+            Self::NotInvited
+            | Self::InvitationUnknown
+            | Self::InvitationExpired
+            | Self::InvitationUsedUp { .. }
+            | Self::InvitationRevoked => {
+                "ask the project's operator for a new ticket (`gleaner coordinator invite`)"
+            }
+        }
+    }
 }
 
 /// Why a worker gave a lease back.
@@ -186,4 +282,47 @@ pub enum WithdrawReason {
     Settled,
     /// The lease was not recognised.
     UnknownLease,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire;
+
+    #[test]
+    fn a_worker_that_does_not_say_so_is_told_the_first_reasons_alone() {
+        let used_up = RefusedReason::InvitationUsedUp { uses_max: 3 };
+        assert_eq!(used_up.clone().told_in(RefusalWords::Invitations), used_up);
+        for reason in [
+            RefusedReason::InvitationUnknown,
+            RefusedReason::InvitationExpired,
+            RefusedReason::InvitationRevoked,
+            used_up,
+        ] {
+            assert_eq!(reason.told_in(RefusalWords::First), RefusedReason::NotInvited);
+        }
+        let other = RefusedReason::WrongProject;
+        assert_eq!(other.clone().told_in(RefusalWords::First), other);
+    }
+
+    #[test]
+    fn a_hello_without_the_later_fields_is_read() {
+        #[derive(Serialize)]
+        #[serde(rename_all = "snake_case")]
+        enum Earlier {
+            Hello {
+                version: u16,
+                project: ProjectId,
+                invitation: Option<Invitation>,
+                held: [u8; 0],
+            },
+        }
+        let project = ProjectId([7; 32]);
+        let earlier = Earlier::Hello { version: 1, project, invitation: None, held: [] };
+        let read: ToCoordinator = wire::decode(&wire::encode(&earlier)).expect("reads");
+        let refusals = RefusalWords::First;
+        let hello =
+            ToCoordinator::Hello { version: 1, project, invitation: None, held: vec![], refusals };
+        assert_eq!(read, hello);
+    }
 }

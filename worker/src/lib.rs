@@ -27,10 +27,17 @@ mod link;
 mod projects;
 mod slot;
 mod stage;
+mod visit;
+mod walls;
 mod worker;
 
 pub use config::Config;
 pub use folder::FolderError;
+pub use gleaner_network::readable_address;
 pub use journal::JournalError;
-pub use projects::{JoinError, join};
+pub use projects::{
+    JoinError, JoinedProject, LeaveError, Presence, RecordRefused, join, leave, projects,
+};
+pub use visit::{Visit, VisitError, visit};
+pub use walls::WallsError;
 pub use worker::{RunError, StartError, Worker, start};

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use gleaner_clock::Clock;
 use gleaner_network::{HostKey, IncomingStreams, KeyError, Node, NodeConfig};
-use gleaner_protocol::WorkerId;
 use gleaner_protocol::limits::SLOTS_MAX;
+use gleaner_protocol::{RefusedReason, WorkerId};
 use gleaner_sandbox::{Sandbox, SandboxConfig, SandboxError};
 use gleaner_worker_core::Worker as Core;
 use tokio::sync::mpsc;
@@ -18,12 +18,13 @@ use tracing::{info, warn};
 
 use crate::blobs::Blobs;
 use crate::config::Config;
-use crate::driver::{Driver, INPUTS_WAITING_MAX};
+use crate::driver::{Driver, INPUTS_WAITING_MAX, Refusal};
 use crate::folder::{Folder, FolderError};
 use crate::input::Input;
 use crate::journal::{Journal, JournalError};
 use crate::projects::{JoinError, Joined};
 use crate::stage::Context;
+use crate::walls::{self, WallsError};
 
 /// How long a worker may take to stop before it is ended.
 const STOPPING_MAX: Duration = Duration::from_secs(10);
@@ -39,8 +40,7 @@ pub enum StartError {
     Projects(#[from] JoinError),
     /// It has joined nothing.
     #[error(
-        "no project was joined in {}; join one with `gleaner worker start --join TICKET`",
-        folder.display()
+        "no project was joined in {}; join one with `gleaner worker join TICKET`", folder.display()
     )]
     NoProject {
         /// The folder.
@@ -61,6 +61,9 @@ pub enum StartError {
     /// Slots cannot be run.
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
+    /// Tasks cannot be locked in.
+    #[error(transparent)]
+    Walls(#[from] WallsError),
     /// It cannot listen.
     #[error(transparent)]
     Network(#[from] gleaner_network::StartError),
@@ -69,6 +72,14 @@ pub enum StartError {
 /// Why a worker ended by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
+    /// Every project refused it. What it held is on disk, should one take it again.
+    #[error("{project:?} refused this worker: {reason}")]
+    Refused {
+        /// The name of the last one.
+        project: String,
+        /// Why.
+        reason: RefusedReason,
+    },
     /// A bug of this program ended it. What it held is on disk; starting it again goes on.
     #[error("the worker ended by a bug: {reason}")]
     Panicked {
@@ -84,7 +95,7 @@ pub struct Worker {
     id: WorkerId,
     addresses: Vec<String>,
     inputs: mpsc::Sender<Input>,
-    driver: JoinHandle<()>,
+    driver: JoinHandle<Option<Refusal>>,
 }
 
 /// Starts a worker for every project joined in its folder. Must run inside a tokio runtime.
@@ -105,6 +116,7 @@ pub async fn start(config: Config) -> Result<Worker, StartError> {
     let (cache_bytes_max, priority) = (config.compiled_bytes_max, config.priority);
     let recommended = SandboxConfig::new(config.program, folder.compiled());
     let sandbox = Sandbox::new(SandboxConfig { cache_bytes_max, priority, ..recommended })?;
+    walls::try_out(&sandbox, &config.data).await?;
     let (inputs, inbox) = mpsc::channel(INPUTS_WAITING_MAX);
     let kept = inputs.clone();
     let (journal, left) = Journal::open(&folder.results(), move |key, place| {
@@ -132,17 +144,19 @@ pub async fn start(config: Config) -> Result<Worker, StartError> {
         connectors: JoinSet::new(),
         stop: CancellationToken::new(),
         stopped: false,
+        refusal: None,
     };
-    driver.restore(left);
     for project in joined {
         driver.add_project(project);
     }
+    driver.restore(left);
     info!(%id, slots = config.slots, projects = driver.projects.len(), "worker started");
     let driver = tokio::spawn(async move {
         let refusing = tokio::spawn(refuse_streams(incoming));
-        driver.run(config.slots).await;
+        let refusal = driver.run(config.slots).await;
         refusing.abort();
         drop(folder);
+        refusal
     });
     Ok(Worker { id, addresses, inputs, driver })
 }
@@ -158,13 +172,17 @@ impl Worker {
         &self.addresses
     }
 
-    /// Waits until the worker has ended, which it does only after [`Worker::stop`] or by a bug.
+    /// Waits until the worker has ended, which it does only after [`Worker::stop`], when every
+    /// project has refused it, or by a bug.
     ///
     /// # Errors
-    /// [`RunError::Panicked`].
+    /// [`RunError`].
     pub async fn stopped(&mut self) -> Result<(), RunError> {
-        let ended = (&mut self.driver).await;
-        ended.map_err(|error| RunError::Panicked { reason: error.to_string() })
+        match (&mut self.driver).await {
+            Ok(None) => Ok(()),
+            Ok(Some(Refusal { project, reason })) => Err(RunError::Refused { project, reason }),
+            Err(error) => Err(RunError::Panicked { reason: error.to_string() }),
+        }
     }
 
     /// Gives unfinished leases back, sends what is finished, writes what is to be written, and
@@ -189,4 +207,24 @@ impl Drop for Worker {
 /// Workers are not called: a stream that is opened to one is dropped at once.
 async fn refuse_streams(mut incoming: IncomingStreams) {
     while incoming.next().await.is_some() {}
+}
+
+impl StartError {
+    /// What to do about it, in one line, where the error itself does not say it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Walls(error) => Some(error.hint()),
+            _ => None,
+        }
+    }
+}
+
+impl RunError {
+    /// What to do about it, in one line.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Refused { reason, .. } => reason.hint(),
+            Self::Panicked { .. } => "start it again; what it held is on disk",
+        }
+    }
 }

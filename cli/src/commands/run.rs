@@ -12,7 +12,7 @@ use clap::Args;
 use gleaner_client::{Client, PreparedJob, new_submission_id};
 use gleaner_coordinator::{Coordinator, InitOptions};
 use gleaner_protocol::Ticket;
-use gleaner_protocol::api::JobState;
+use gleaner_protocol::api::{InviteRequest, JobState};
 use gleaner_sandbox::Priority;
 use gleaner_worker::Worker;
 
@@ -133,7 +133,9 @@ impl Swarm {
         let coordinator = gleaner_coordinator::start(config).await?;
 
         let client = Client::open(&coordinator_data)?;
-        let ticket: Ticket = client.invite(TICKET_VALID).await?.ticket.parse()?;
+        let valid_seconds = TICKET_VALID.as_secs();
+        let request = InviteRequest { valid_seconds, uses_max: Some(1), note: String::new() };
+        let ticket: Ticket = client.invite(&request).await?.ticket.parse()?;
         let worker_data = data.join("worker");
         gleaner_worker::join(&worker_data, &ticket)?;
         let mut config = gleaner_worker::Config::new(&worker_data, program);

@@ -7,11 +7,12 @@ use gleaner_clock::Clock;
 use gleaner_coordinator_core::{Event, JobSnapshot, OverQuota, Owner, Question, Reply, Usage};
 use gleaner_network::Node;
 use gleaner_protocol::api::{
-    AddSubmitterReply, AddSubmitterRequest, ApiError, InviteReply, InviteRequest, JobView,
-    OutputFile, ProjectView, SubmitReply, SubmitRequest, SubmitterView, WorkerView,
+    AddSubmitterReply, AddSubmitterRequest, ApiError, InvitationView, InviteReply, InviteRequest,
+    JobView, OutputFile, ProjectView, RevokeReply, RevokeRequest, SubmitReply, SubmitRequest,
+    SubmitterView, WorkerView,
 };
 use gleaner_protocol::limits::NAME_BYTES_MAX;
-use gleaner_protocol::{BlobHash, BlobRef, JobId, SubmitterTerms};
+use gleaner_protocol::{BlobHash, BlobRef, InvitationId, JobId, SubmitterTerms};
 
 use super::engine::{Ask, Changes, Engine, Input};
 use super::submission::{self, SubmissionError};
@@ -19,7 +20,7 @@ use super::submitters::{BLOBS_WAITING_MAX, NoRoom, Submitters};
 use super::views;
 use crate::blobs::Blobs;
 use crate::http::{Control, ControlError};
-use crate::project::{InviteError, Project};
+use crate::project::{InviteError, InviteOptions, Invited, Project};
 use crate::store::{AddSubmitterError, Store, StoreError, StoredSubmitter};
 
 /// Names that a submitter cannot have, as they would be taken for the operator.
@@ -145,17 +146,46 @@ impl Control for DriverControl {
     }
 
     async fn invite(&self, request: InviteRequest) -> Result<InviteReply, ControlError> {
-        let valid = Duration::from_secs(request.valid_seconds);
+        let InviteRequest { valid_seconds, uses_max, note } = request;
+        let options = InviteOptions { valid: Duration::from_secs(valid_seconds), uses_max, note };
         let (addresses, now) = (self.node.addresses(), self.clock.now());
-        let invited = self.project.invite(&self.store, addresses, valid, now).await;
-        let (ticket, expires_at) = invited.map_err(|error| {
+        let invited = self.project.invite(&self.store, addresses, options, now).await;
+        let Invited { invitation, ticket, expires_at } = invited.map_err(|error| {
             let told = ApiError { error: error.to_string(), hint: None };
             match error {
-                InviteError::Valid => ControlError::Refused(told),
+                InviteError::Valid | InviteError::Uses | InviteError::Note { .. } => {
+                    ControlError::Refused(told)
+                }
                 InviteError::Store(_) => ControlError::Failed(told),
             }
         })?;
-        Ok(InviteReply { ticket: ticket.to_string(), expires_at: views::rfc3339(expires_at) })
+        let (ticket, expires_at) = (ticket.to_string(), views::rfc3339(expires_at));
+        Ok(InviteReply { invitation, ticket, expires_at, uses_max })
+    }
+
+    async fn invitations(&self) -> Result<Vec<InvitationView>, ControlError> {
+        let now = self.clock.now();
+        let stored = self.store.invitations().await.map_err(store_failed)?;
+        Ok(stored.into_iter().map(|stored| views::invitation(stored, now)).collect())
+    }
+
+    async fn revoke(
+        &self,
+        invitation: InvitationId,
+        request: RevokeRequest,
+    ) -> Result<RevokeReply, ControlError> {
+        let now = self.clock.now();
+        let revoked = self.store.revoke(invitation, request.members, now).await;
+        let revoked = revoked.map_err(store_failed)?;
+        let Some((stored, removed)) = revoked else {
+            let error = format!("there is no {invitation}");
+            let hint = Some("`gleaner coordinator invite --list` lists those there are".into());
+            return Err(ControlError::Refused(ApiError { error, hint }));
+        };
+        for worker in &removed {
+            self.engine.send(Input::Expel { worker: *worker }).await;
+        }
+        Ok(RevokeReply { invitation: views::invitation(stored, now), removed })
     }
 
     async fn submitters(&self) -> Result<Vec<SubmitterView>, ControlError> {

@@ -59,6 +59,8 @@ pub(crate) enum Input {
     },
     /// A stream has ended.
     Detach { worker: WorkerId, stream: StreamNumber },
+    /// A worker is a member no more: its stream ends, and what it holds goes to others.
+    Expel { worker: WorkerId },
 }
 
 #[derive(Debug)]
@@ -197,6 +199,11 @@ impl Running {
             }
             Input::Detach { worker, stream } => {
                 if self.peers.get(&worker).is_some_and(|peer| peer.stream == stream) {
+                    self.detach(worker);
+                }
+            }
+            Input::Expel { worker } => {
+                if self.peers.contains_key(&worker) {
                     self.detach(worker);
                 }
             }

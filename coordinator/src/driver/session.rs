@@ -10,8 +10,8 @@ use gleaner_coordinator_core::Event;
 use gleaner_network::{ReceiveError, SendError, WorkReceiver, WorkSender, WorkStream};
 use gleaner_protocol::limits::{HEARTBEAT_INTERVAL, LEASES_HELD_MAX};
 use gleaner_protocol::{
-    Invitation, LeaseClaims, LeaseToken, ProjectId, RefusedReason, ReleaseReason, ToCoordinator,
-    ToWorker, WORK_PROTOCOL_VERSION, WorkerId,
+    Invitation, LeaseClaims, LeaseToken, ProjectId, RefusalWords, RefusedReason, ReleaseReason,
+    ToCoordinator, ToWorker, WORK_PROTOCOL_VERSION, Wish, WorkerId,
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -21,7 +21,7 @@ use super::engine::Input;
 use super::outbox::{OUTBOX_MESSAGES_MAX, Outbox, Outgoing, Supply};
 use super::reception::Reception;
 use super::results::{ResultViolation, Results};
-use crate::store::{Admission, StoreError};
+use crate::store::{Admission, Denial, StoreError};
 
 /// How long a new stream may take to say hello.
 const HELLO_TIME_MAX: Duration = Duration::from_secs(10);
@@ -49,11 +49,23 @@ enum SessionError {
 }
 
 /// What a worker said first.
+enum First {
+    Hello(Hello),
+    Inquiry(Caller, Wish),
+}
+
+/// What a worker says when it comes to work.
 struct Hello {
+    caller: Caller,
+    held: Vec<(LeaseClaims, LeaseToken)>,
+    refusals: RefusalWords,
+}
+
+/// Who comes, and by what right.
+struct Caller {
     version: u16,
     project: ProjectId,
     invitation: Option<Invitation>,
-    held: Vec<(LeaseClaims, LeaseToken)>,
 }
 
 /// Serves one stream until it ends. A stream that breaks the protocol is closed without an answer.
@@ -69,11 +81,14 @@ async fn greet_and_serve(
     stream: WorkStream,
 ) -> Result<(), SessionError> {
     let (mut sender, mut receiver) = stream.split();
-    let hello = receive_hello(&mut receiver).await?;
-    if let Some(reason) = refusal(reception, worker, &hello).await? {
-        sender.send(&ToWorker::Refused(reason.clone())).await?;
-        sender.close().await?;
-        return Err(SessionError::Refused(reason));
+    let hello = match receive_first(&mut receiver).await? {
+        First::Hello(hello) => hello,
+        First::Inquiry(caller, wish) => {
+            return answer_inquiry(reception, worker, sender, &caller, wish).await;
+        }
+    };
+    if let Some(reason) = refusal(reception, worker, &hello.caller, Wish::Join).await? {
+        return refuse(sender, reason, hello.refusals).await;
     }
     sender.send(&welcome(reception, &hello)).await?;
     let (outbox, queue) = mpsc::channel(OUTBOX_MESSAGES_MAX);
@@ -84,6 +99,10 @@ async fn greet_and_serve(
     let held = hello.held;
     let attach = Input::Attach { worker, stream: number, outbox: outbox.clone(), end: guard, held };
     reception.engine.send(attach).await;
+    // One that was removed between its admission and here was not there to be expelled.
+    if refusal(reception, worker, &hello.caller, Wish::Look).await?.is_some() {
+        reception.engine.send(Input::Expel { worker }).await;
+    }
     let mut sending = pin!(send_all(reception, worker, sender, queue).fuse());
     let ended = tokio::select! {
         ended = receive_all(reception, worker, &mut receiver, &outbox) => ended,
@@ -101,39 +120,89 @@ async fn greet_and_serve(
     ended
 }
 
-async fn receive_hello(receiver: &mut WorkReceiver) -> Result<Hello, SessionError> {
+async fn receive_first(receiver: &mut WorkReceiver) -> Result<First, SessionError> {
     let first = tokio::time::timeout(HELLO_TIME_MAX, receiver.receive()).await;
     match first.map_err(|_| SessionError::NoHello)?? {
-        Some(ToCoordinator::Hello { version, project, invitation, held }) => {
+        Some(ToCoordinator::Hello { version, project, invitation, held, refusals }) => {
             if held.len() > LEASES_HELD_MAX {
                 return Err(SessionError::Violation("its hello names too many leases"));
             }
-            Ok(Hello { version, project, invitation, held })
+            let caller = Caller { version, project, invitation };
+            Ok(First::Hello(Hello { caller, held, refusals }))
+        }
+        Some(ToCoordinator::Inquire { version, project, invitation, wish }) => {
+            Ok(First::Inquiry(Caller { version, project, invitation }, wish))
         }
         _ => Err(SessionError::Violation("its first message is no hello")),
     }
 }
 
+/// Shows the project to a worker that would be taken, and ends the stream.
+async fn answer_inquiry(
+    reception: &Reception,
+    worker: WorkerId,
+    mut sender: WorkSender,
+    caller: &Caller,
+    wish: Wish,
+) -> Result<(), SessionError> {
+    if let Some(reason) = refusal(reception, worker, caller, wish).await? {
+        return refuse(sender, reason, RefusalWords::Invitations).await;
+    }
+    match wish {
+        Wish::Look => info!(%worker, "a worker asks about the project"),
+        Wish::Join => info!(%worker, "a worker has joined"),
+    }
+    sender.send(&ToWorker::Introduction { record: reception.record.clone() }).await?;
+    Ok(sender.close().await?)
+}
+
+async fn refuse(
+    mut sender: WorkSender,
+    reason: RefusedReason,
+    words: RefusalWords,
+) -> Result<(), SessionError> {
+    sender.send(&ToWorker::Refused(reason.clone().told_in(words))).await?;
+    sender.close().await?;
+    Err(SessionError::Refused(reason))
+}
+
 async fn refusal(
     reception: &Reception,
     worker: WorkerId,
-    hello: &Hello,
+    caller: &Caller,
+    wish: Wish,
 ) -> Result<Option<RefusedReason>, StoreError> {
-    if hello.project != reception.project {
+    if caller.project != reception.project {
         return Ok(Some(RefusedReason::WrongProject));
     }
-    if hello.version < WORK_PROTOCOL_VERSION {
+    if caller.version < WORK_PROTOCOL_VERSION {
         let (oldest, newest) = (WORK_PROTOCOL_VERSION, WORK_PROTOCOL_VERSION);
         return Ok(Some(RefusedReason::Version { oldest, newest }));
     }
-    let now = reception.clock.now();
-    let admission = reception.store.admit(worker, hello.invitation, now).await?;
-    Ok((admission == Admission::NotInvited).then_some(RefusedReason::NotInvited))
+    let (now, store) = (reception.clock.now(), &reception.store);
+    let admission = match wish {
+        Wish::Look => store.would_admit(worker, caller.invitation, now).await?,
+        Wish::Join => store.admit(worker, caller.invitation, now).await?,
+    };
+    Ok(match admission {
+        Admission::Member | Admission::Admitted => None,
+        Admission::Denied(denial) => Some(reason_of(denial)),
+    })
+}
+
+fn reason_of(denial: Denial) -> RefusedReason {
+    match denial {
+        Denial::NotInvited => RefusedReason::NotInvited,
+        Denial::Unknown => RefusedReason::InvitationUnknown,
+        Denial::Expired => RefusedReason::InvitationExpired,
+        Denial::UsedUp { uses_max } => RefusedReason::InvitationUsedUp { uses_max },
+        Denial::Revoked => RefusedReason::InvitationRevoked,
+    }
 }
 
 fn welcome(reception: &Reception, hello: &Hello) -> ToWorker {
     ToWorker::Welcome {
-        version: WORK_PROTOCOL_VERSION.min(hello.version),
+        version: WORK_PROTOCOL_VERSION.min(hello.caller.version),
         record: reception.record.clone(),
         epoch: reception.store.epoch(),
         heartbeat_interval: HEARTBEAT_INTERVAL,
@@ -164,7 +233,7 @@ async fn receive_all(
     let mut returned = Results::new(Arc::clone(reception), worker, outbox.clone());
     while let Some(message) = receiver.receive().await? {
         let event = match message {
-            ToCoordinator::Hello { .. } => {
+            ToCoordinator::Hello { .. } | ToCoordinator::Inquire { .. } => {
                 return Err(SessionError::Violation("it said hello twice"));
             }
             ToCoordinator::Request(capacity) => Event::CapacityOffered { worker, capacity },

@@ -6,7 +6,7 @@ use gleaner_coordinator_core::{
 use gleaner_protocol::{Timestamp, api};
 use jiff::Timestamp as Instant;
 
-use crate::store::StoredSubmitter;
+use crate::store::{StoredInvitation, StoredSubmitter};
 
 pub(crate) fn job(snapshot: JobSnapshot, submitter: Option<String>) -> api::JobView {
     let (state, failure) = match snapshot.end.as_ref().map(|(end, _)| end) {
@@ -61,6 +61,29 @@ pub(crate) fn submitter(stored: StoredSubmitter, usage: Usage) -> api::Submitter
         jobs_running: usage.jobs_running,
         storage_bytes: usage.storage_bytes,
         added_at: rfc3339(stored.added_at),
+    }
+}
+
+/// An invitation as it is at `now`.
+pub(crate) fn invitation(stored: StoredInvitation, now: Timestamp) -> api::InvitationView {
+    let StoredInvitation { invitation, terms, created_at, revoked_at, members } = stored;
+    let is_used_up = terms.uses_max.is_some_and(|max| members.len() >= max as usize);
+    let state = match revoked_at {
+        Some(_) => api::InvitationState::Revoked,
+        None if terms.expires_at <= now => api::InvitationState::Expired,
+        None if is_used_up => api::InvitationState::UsedUp,
+        None => api::InvitationState::Open,
+    };
+    let member =
+        |(worker, admitted_at)| api::MemberView { worker, admitted_at: rfc3339(admitted_at) };
+    api::InvitationView {
+        invitation,
+        note: terms.note,
+        state,
+        created_at: rfc3339(created_at),
+        expires_at: rfc3339(terms.expires_at),
+        uses_max: terms.uses_max,
+        members: members.into_iter().map(member).collect(),
     }
 }
 

@@ -2,10 +2,11 @@
 
 use gleaner_coordinator_core::Owner;
 use gleaner_protocol::api::{
-    AddSubmitterReply, AddSubmitterRequest, ApiError, InviteReply, InviteRequest, JobView,
-    OutputFile, ProjectView, SubmitReply, SubmitRequest, SubmitterView, WorkerView,
+    AddSubmitterReply, AddSubmitterRequest, ApiError, InvitationView, InviteReply, InviteRequest,
+    JobView, OutputFile, ProjectView, RevokeReply, RevokeRequest, SubmitReply, SubmitRequest,
+    SubmitterView, WorkerView,
 };
-use gleaner_protocol::{BlobHash, JobId};
+use gleaner_protocol::{BlobHash, InvitationId, JobId};
 
 /// The coordinator as the control API sees it. Every answer waits until what it depends on is
 /// durable.
@@ -63,6 +64,17 @@ pub trait Control: Send + Sync + 'static {
         &self,
         request: InviteRequest,
     ) -> impl Future<Output = Result<InviteReply, ControlError>> + Send;
+
+    /// All invitations, newest first.
+    fn invitations(&self)
+    -> impl Future<Output = Result<Vec<InvitationView>, ControlError>> + Send;
+
+    /// Takes an invitation back; of no further effect on one that was.
+    fn revoke(
+        &self,
+        invitation: InvitationId,
+        request: RevokeRequest,
+    ) -> impl Future<Output = Result<RevokeReply, ControlError>> + Send;
 
     /// The submitters on the list.
     fn submitters(&self) -> impl Future<Output = Result<Vec<SubmitterView>, ControlError>> + Send;

@@ -2,11 +2,13 @@ use std::sync::Mutex;
 
 use gleaner_coordinator_core::Owner;
 use gleaner_protocol::api::{
-    AddSubmitterReply, AddSubmitterRequest, ApiError, InviteReply, InviteRequest, JobState,
-    JobView, OutputFile, ProjectView, SubmitReply, SubmitRequest, SubmitterView, WorkerView,
+    AddSubmitterReply, AddSubmitterRequest, ApiError, InvitationState, InvitationView, InviteReply,
+    InviteRequest, JobState, JobView, MembersFate, OutputFile, ProjectView, RevokeReply,
+    RevokeRequest, SubmitReply, SubmitRequest, SubmitterView, WorkerView,
 };
 use gleaner_protocol::{
-    BlobHash, BlobRef, JobId, ProjectId, SubmissionId, SubmitterId, SubmitterTerms,
+    BlobHash, BlobRef, InvitationId, JobId, ProjectId, SubmissionId, SubmitterId, SubmitterTerms,
+    WorkerId,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -123,8 +125,24 @@ impl Control for Scripted {
     }
 
     async fn invite(&self, request: InviteRequest) -> Result<InviteReply, ControlError> {
-        let ticket = format!("gleaner1-for-{}", request.valid_seconds);
-        Ok(InviteReply { ticket, expires_at: "2026-11-23T00:00:00Z".to_owned() })
+        let InviteRequest { valid_seconds, uses_max, note } = request;
+        let ticket = format!("gleaner1-{note}-{valid_seconds}");
+        let expires_at = "2026-11-23T00:00:00Z".to_owned();
+        Ok(InviteReply { invitation: INVITATION, ticket, expires_at, uses_max })
+    }
+
+    async fn invitations(&self) -> Result<Vec<InvitationView>, ControlError> {
+        Ok(vec![invitation(InvitationState::Open)])
+    }
+
+    async fn revoke(
+        &self,
+        revoked: InvitationId,
+        request: RevokeRequest,
+    ) -> Result<RevokeReply, ControlError> {
+        assert_eq!((revoked, request.members), (INVITATION, MembersFate::Remove));
+        let invitation = invitation(InvitationState::Revoked);
+        Ok(RevokeReply { invitation, removed: vec![WorkerId([2; 32])] })
     }
 
     async fn submitters(&self) -> Result<Vec<SubmitterView>, ControlError> {
@@ -142,6 +160,20 @@ impl Control for Scripted {
 
     async fn remove_submitter(&self, name: String) -> Result<SubmitterView, ControlError> {
         if name == "ada" { Ok(ada()) } else { Err(ControlError::NoSuchSubmitter(name)) }
+    }
+}
+
+const INVITATION: InvitationId = InvitationId(3);
+
+fn invitation(state: InvitationState) -> InvitationView {
+    InvitationView {
+        invitation: INVITATION,
+        note: "for Bo".to_owned(),
+        state,
+        created_at: "2026-11-22T00:00:00Z".to_owned(),
+        expires_at: "2026-11-23T00:00:00Z".to_owned(),
+        uses_max: Some(3),
+        members: Vec::new(),
     }
 }
 
@@ -268,9 +300,18 @@ async fn every_route_answers_as_the_contract_says() {
     assert_eq!(job.state, JobState::Cancelled);
     let files: Vec<OutputFile> = fixture.ask("GET", "/v1/jobs/job-7/output", b"").await.json();
     assert_eq!(files[0].hash, fixture.control.output.hash);
-    let invite = br#"{"valid_seconds":60}"#;
+    let invite = br#"{"valid_seconds":60,"uses_max":3,"note":"Bo"}"#;
     let reply: InviteReply = fixture.ask("POST", "/v1/invitations", invite).await.json();
-    assert_eq!(reply.ticket, "gleaner1-for-60");
+    assert_eq!((reply.ticket.as_str(), reply.uses_max), ("gleaner1-Bo-60", Some(3)));
+    let reply: InviteReply =
+        fixture.ask("POST", "/v1/invitations", br#"{"valid_seconds":1}"#).await.json();
+    assert_eq!((reply.ticket.as_str(), reply.uses_max), ("gleaner1--1", None));
+    let listed: Vec<InvitationView> = fixture.ask("GET", "/v1/invitations", b"").await.json();
+    assert_eq!(listed, [invitation(InvitationState::Open)]);
+    let revoke = br#"{"members":"remove"}"#;
+    let path = "/v1/invitations/invitation-3/revoke";
+    let reply: RevokeReply = fixture.ask("POST", path, revoke).await.json();
+    assert_eq!(reply.invitation.state, InvitationState::Revoked);
     let error = fixture.ask("GET", "/v1/workers", b"").await.fault(503);
     assert_eq!(error.error, "the coordinator is stopping");
 }
@@ -360,6 +401,8 @@ async fn what_is_not_understood_is_said_in_words() {
     assert!(error.error.contains("line 1 column"), "{error:?}");
     let error = fixture.ask("POST", "/v1/invitations", b"{\"walid\": 1}").await.fault(400);
     assert!(error.error.contains("unknown field `walid`"), "{error:?}");
+    let error = fixture.ask("POST", "/v1/invitations/3/revoke", b"{}").await.fault(404);
+    assert!(error.error.contains("invitation-3"), "{error:?}");
     fixture.ask("GET", "/v2/jobs", b"").await.fault(404);
     fixture.ask("DELETE", "/v1/jobs/job-7", b"").await.fault(405);
     let error = fixture.ask("GET", "/v1/jobs/seven", b"").await.fault(404);

@@ -27,7 +27,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::watch;
 
 pub use error::StoreError;
-pub use members::Admission;
+pub use members::{Admission, Denial, InvitationTerms, StoredInvitation};
 pub use results::{SettledResults, SettledUnit};
 pub use submitters::{AddSubmitterError, StoredSubmitter};
 

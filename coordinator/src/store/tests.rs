@@ -4,10 +4,11 @@ use std::time::Duration;
 use gleaner_coordinator_core::{
     Block, JobEnd, Opinion, Owner, RecoveredJob, RecoveredStage, StageOutput,
 };
+use gleaner_protocol::api::MembersFate;
 use gleaner_protocol::{
-    AttemptId, BlobRef, Invitation, InvitationSecret, ItemRange, JobId, JobSpec, Limits, Outcome,
-    Payload, Reducer, Splitter, StageIndex, StageSpec, StageTask, SubmissionId, SubmitterId,
-    SubmitterTerms, Timestamp, UnitId, UnitSize, Value, ValueMap, WorkerId,
+    AttemptId, BlobRef, Invitation, InvitationId, InvitationSecret, ItemRange, JobId, JobSpec,
+    Limits, Outcome, Payload, Reducer, Splitter, StageIndex, StageSpec, StageTask, SubmissionId,
+    SubmitterId, SubmitterTerms, Timestamp, UnitId, UnitSize, Value, ValueMap, WorkerId,
 };
 use serde_bytes::ByteBuf;
 
@@ -322,18 +323,20 @@ async fn a_valid_invitation_makes_a_member_for_good() {
     let (old, new) = (WorkerId([1; 32]), WorkerId([2; 32]));
     let good = Some(Invitation { secret: InvitationSecret([7; 16]) });
     let bad = Some(Invitation { secret: InvitationSecret([8; 16]) });
-    store.invite(InvitationSecret([7; 16]), at(0), at(100)).await.expect("durable");
+    store.invite(InvitationSecret([7; 16]), at(0), terms(100, None)).await.expect("durable");
     let cases = [
-        (old, None, 50, Admission::NotInvited),
-        (old, bad, 50, Admission::NotInvited),
+        (old, None, 50, Admission::Denied(Denial::NotInvited)),
+        (old, bad, 50, Admission::Denied(Denial::Unknown)),
         (old, good, 99, Admission::Admitted),
         (old, None, 99, Admission::Member),
         (old, good, 1000, Admission::Member),
-        (new, good, 100, Admission::NotInvited),
+        (new, good, 100, Admission::Denied(Denial::Expired)),
     ];
     for (worker, invitation, now, expected) in cases {
+        let asked = store.would_admit(worker, invitation, at(now)).await.expect("told");
         let admission = store.admit(worker, invitation, at(now)).await.expect("told");
         assert_eq!(admission, expected, "{worker} {invitation:?} at {now}");
+        assert_eq!(asked, expected, "asking changes nothing and tells the same");
     }
     assert_eq!(store.members().await.expect("reads"), [old]);
 }
@@ -391,6 +394,64 @@ async fn jobs_keep_their_owner_and_owners_their_terms() {
     let recovered = store.load().await.expect("loads");
     assert_eq!(recovered.submitters, [(ada, terms)]);
     assert_eq!(recovered.jobs[0].owner, Owner::Submitter(ada));
+}
+
+#[tokio::test]
+async fn an_invitation_is_used_as_often_as_it_may_be_and_is_taken_back() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, _commits) = Store::open(folder.path()).expect("opens");
+    let [first, second, third] = [1, 2, 3].map(|key| WorkerId([key; 32]));
+    let [twice, other] = [7, 8].map(|key| InvitationSecret([key; 16]));
+    let by = |secret| Some(Invitation { secret });
+    let made = store.invite(twice, at(1), terms(100, Some(2))).await.expect("durable");
+    assert_eq!(made, InvitationId(1));
+    let made = store.invite(other, at(2), terms(100, None)).await.expect("durable");
+    assert_eq!(made, InvitationId(2));
+    for (worker, now) in [(first, 10), (second, 20), (first, 30)] {
+        let admission = store.admit(worker, by(twice), at(now)).await.expect("told");
+        assert!(!matches!(admission, Admission::Denied(_)), "{worker} is {admission:?}");
+    }
+    let used_up = Admission::Denied(Denial::UsedUp { uses_max: 2 });
+    assert_eq!(store.admit(third, by(twice), at(40)).await.expect("told"), used_up);
+
+    let listed = store.invitations().await.expect("reads");
+    let members: Vec<_> = listed.iter().map(|stored| stored.members.clone()).collect();
+    assert_eq!(members, [vec![], vec![(first, at(10)), (second, at(20))]]);
+    assert_eq!(listed[1].terms, terms(100, Some(2)));
+
+    let keep = store.revoke(InvitationId(1), MembersFate::Keep, at(50)).await.expect("durable");
+    let (revoked, removed) = keep.expect("there is such an invitation");
+    assert_eq!((revoked.revoked_at, removed), (Some(at(50)), vec![]));
+    assert_eq!(store.admit(first, None, at(60)).await.expect("told"), Admission::Member);
+    let denied = Admission::Denied(Denial::Revoked);
+    assert_eq!(store.admit(third, by(twice), at(60)).await.expect("told"), denied);
+
+    let remove = store.revoke(InvitationId(1), MembersFate::Remove, at(70)).await.expect("durable");
+    let (revoked, removed) = remove.expect("there is such an invitation");
+    assert_eq!((revoked.revoked_at, removed), (Some(at(50)), vec![first, second]));
+    assert_eq!(store.admit(first, by(twice), at(80)).await.expect("told"), denied);
+    let nobody = store.revoke(InvitationId(3), MembersFate::Keep, at(90)).await.expect("told");
+    assert_eq!(nobody, None);
+}
+
+#[test]
+fn invitations_of_the_first_version_can_be_used_by_any_number() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let connection = Connection::open(folder.path().join(FILE)).expect("opens");
+    connection.execute_batch(include_str!("schema_1.sql")).expect("made");
+    let insert = "INSERT INTO invitation (secret_hash, created_at, expires_at) VALUES (?1, 1, 100)";
+    connection.execute(insert, [[7; 32]]).expect("made");
+    connection.pragma_update(None, "user_version", 1).expect("set");
+    drop(connection);
+    let (store, _commits) = Store::open(folder.path()).expect("opens");
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let listed = runtime.block_on(store.invitations()).expect("reads");
+    let [stored] = listed.as_slice() else { panic!("one invitation is {listed:?}") };
+    assert_eq!((stored.invitation, stored.terms.uses_max), (InvitationId(1), None));
+}
+
+fn terms(end: u64, uses_max: Option<u32>) -> InvitationTerms {
+    InvitationTerms { expires_at: at(end), uses_max, note: "for Bo".to_owned() }
 }
 
 #[test]

@@ -16,6 +16,8 @@
 //! | `GET /v1/submitters` | | a list of [`SubmitterView`] |
 //! | `POST /v1/submitters` | [`AddSubmitterRequest`] | [`AddSubmitterReply`] |
 //! | `POST /v1/submitters/{name}/remove` | | [`SubmitterView`] |
+//! | `GET /v1/invitations` | | a list of [`InvitationView`], newest first |
+//! | `POST /v1/invitations/{invitation}/revoke` | [`RevokeRequest`] | [`RevokeReply`] |
 //!
 //! On loopback every route needs `Authorization: Bearer TOKEN`. From elsewhere the same requests
 //! come over streams between peers, and the submitter is the peer's key: it sees and changes its
@@ -24,7 +26,14 @@
 
 mod submitters;
 
+mod invitations;
+
 use serde::{Deserialize, Serialize};
+
+pub use invitations::{
+    InvitationState, InvitationView, InviteReply, InviteRequest, MemberView, MembersFate,
+    RevokeReply, RevokeRequest,
+};
 
 use crate::{BlobHash, JobId, JobSpec, ProjectId, RelativeName, SubmissionId, WorkerId};
 
@@ -176,23 +185,6 @@ pub struct ProjectView {
     pub record_expires_at: String,
     /// Where this coordinator listens.
     pub addresses: Vec<String>,
-}
-
-/// A request for an invitation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct InviteRequest {
-    /// How long it can be used.
-    pub valid_seconds: u64,
-}
-
-/// An invitation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct InviteReply {
-    /// The line to send to a colleague.
-    pub ticket: String,
-    /// RFC 3339, UTC.
-    pub expires_at: String,
 }
 
 /// What went wrong with a request.

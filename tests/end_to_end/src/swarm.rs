@@ -103,7 +103,7 @@ impl Swarm {
         let ticket = self.invite()?;
         self.workers.push(Worker { data, slots, process: None });
         let connected = self.connected_workers()?;
-        self.launch_worker(number, &["--join", &ticket])?;
+        self.launch_worker(number, &["join", "--yes", &ticket])?;
         wait_until("a worker's arrival", START_LIMIT, || {
             self.workers[number].process.as_mut().map(fail_if_ended).transpose()?;
             Ok((self.connected_workers()? > connected).then_some(()))
@@ -116,7 +116,20 @@ impl Swarm {
     /// # Errors
     /// When it cannot be started.
     pub fn restart_worker(&mut self, number: usize) -> Result<()> {
-        self.launch_worker(number, &[])
+        self.launch_worker(number, &["start"])
+    }
+
+    /// Waits until a worker has ended by itself, and not with success; gives its log.
+    ///
+    /// # Errors
+    /// When it runs on, or ends with success.
+    pub fn wait_for_worker_failure(&mut self, number: usize) -> Result<String> {
+        let mut process = self.workers[number].process.take().context("it does not run")?;
+        let status = wait_until("the end of a worker", START_LIMIT, || process.ended())?;
+        if status.success() {
+            bail!("the worker ended with success:\n{}", process.log_tail(LOG_TAIL_LINES));
+        }
+        Ok(process.log())
     }
 
     /// Kills a worker as a crash would.
@@ -172,9 +185,8 @@ impl Swarm {
     /// # Errors
     /// When the coordinator gives none.
     pub fn invite(&self) -> Result<String> {
-        let printed = self.tell(&["coordinator", "invite"])?;
-        let ticket = printed.lines().map(str::trim).find(|line| line.starts_with("gleaner1"));
-        ticket.map(str::to_owned).with_context(|| format!("there is no ticket in {printed:?}"))
+        let printed = self.tell(&["coordinator", "invite", "--ticket-only"])?;
+        Ok(printed.trim().to_owned())
     }
 
     /// Submits a job and gives its id.
@@ -331,15 +343,16 @@ impl Swarm {
         self.coordinator = None;
     }
 
-    fn launch_worker(&mut self, number: usize, arguments: &[&str]) -> Result<()> {
+    /// Starts a worker by `command`, one of those of `gleaner worker` that work.
+    fn launch_worker(&mut self, number: usize, command: &[&str]) -> Result<()> {
         let name = format!("worker-{number}");
         let log = self.folder.path().join(format!("{name}.log"));
         let worker = &mut self.workers[number];
         assert!(worker.process.is_none(), "the worker runs already");
         let slots = worker.slots.to_string();
-        let mut command = self.gleaner.command(&worker.data);
-        command.args(["worker", "start", "--slots", &slots, "--loopback"]).args(arguments);
-        worker.process = Some(Process::start(&name, &mut command, &log)?);
+        let mut process = self.gleaner.command(&worker.data);
+        process.arg("worker").args(command).args(["--slots", &slots, "--loopback"]);
+        worker.process = Some(Process::start(&name, &mut process, &log)?);
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use gleaner_worker_core::{
 };
 use tracing::{debug, error, info, trace, warn};
 
-use super::{Driver, Stage, Unit, lock};
+use super::{Driver, Refusal, Stage, Unit, lock};
 use crate::input::{Answer, Input};
 use crate::journal::Place;
 use crate::link::{Link, StreamId};
@@ -25,6 +25,8 @@ use crate::stage::{PrepareError, Prepared};
 enum Violation {
     #[error("{leases} leases in one message; at most {LEASES_PER_MESSAGE_MAX} are allowed")]
     TooManyLeases { leases: usize },
+    #[error("an answer to what was not asked")]
+    Unasked,
     #[error("a lease for another worker")]
     OtherWorker,
     #[error("a lease of {items} items with {inputs} inputs")]
@@ -88,9 +90,11 @@ impl Driver {
                 self.on_welcome(project, version, &record, heartbeat_interval)
             }
             ToWorker::Refused(reason) => {
-                self.on_refused(project, &reason);
+                self.on_refused(project, reason);
                 Ok(())
             }
+            // Only who asks about a project is introduced to it, and that is not the driver.
+            ToWorker::Introduction { .. } => Err(Violation::Unasked),
             ToWorker::Task { job, stage, task } => self.on_task(project, job, stage, task),
             ToWorker::Leases { leases } => self.on_leases(project, leases),
             ToWorker::Acknowledge { attempts } => {
@@ -148,10 +152,20 @@ impl Driver {
         Ok(())
     }
 
-    fn on_refused(&mut self, project: ProjectId, reason: &RefusedReason) {
-        error!(%project, %reason, "the coordinator refused this worker");
+    /// A project that refuses this worker is not called again: what it says now it would say again.
+    /// Without any other project there is nothing to run for.
+    fn on_refused(&mut self, project: ProjectId, reason: RefusedReason) {
+        error!(%project, %reason, hint = reason.hint(), "the coordinator refused this worker");
         self.tell(Event::Refused { project });
         self.unlink(project);
+        let Some(known) = self.projects.get_mut(&project) else { return };
+        known.stop.cancel();
+        known.is_refused = true;
+        let name = lock(&known.joined).view().name;
+        if self.projects.values().all(|project| project.is_refused) {
+            self.refusal = Some(Refusal { project: name, reason });
+            self.tell(Event::Stop);
+        }
     }
 
     fn on_task(

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use gleaner_clock::Clock;
-use gleaner_protocol::{ProjectId, StageTask, Timestamp, UnitResult};
+use gleaner_protocol::{ProjectId, RefusedReason, StageTask, Timestamp, UnitResult};
 use gleaner_worker_core::{
     AttemptKey, Event, HeldLease, RunId, SlotIndex, StageKey, Verdict, Worker as Core,
 };
@@ -55,6 +55,16 @@ pub(crate) struct Driver {
     pub(crate) connectors: JoinSet<()>,
     pub(crate) stop: CancellationToken,
     pub(crate) stopped: bool,
+    /// Why nothing is left to run for.
+    pub(crate) refusal: Option<Refusal>,
+}
+
+/// The last project that refused this worker, every other one having done so before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// Its name.
+    pub(crate) project: String,
+    pub(crate) reason: RefusedReason,
 }
 
 /// A project and the stream to its coordinator.
@@ -63,6 +73,8 @@ pub(crate) struct Project {
     pub(crate) joined: Arc<Mutex<Joined>>,
     pub(crate) link: Option<Link>,
     welcomed: Arc<AtomicU64>,
+    stop: CancellationToken,
+    is_refused: bool,
 }
 
 /// A stage's task and, while it is needed, what slots are started with.
@@ -101,8 +113,8 @@ pub(crate) enum StoredResult {
 }
 
 impl Driver {
-    /// Works until it is told to stop and has said goodbye.
-    pub(crate) async fn run(mut self, slots: u32) {
+    /// Works until it is told to stop, or refused by all, and has said goodbye.
+    pub(crate) async fn run(mut self, slots: u32) -> Option<Refusal> {
         self.tell(Event::VerdictChanged(Verdict::Run { slots }));
         let mut inputs = Vec::with_capacity(INPUTS_TAKEN_MAX);
         while !self.stopped {
@@ -120,7 +132,9 @@ impl Driver {
             }
             self.on_time();
         }
+        let refusal = self.refusal.take();
         self.say_goodbye().await;
+        refusal
     }
 
     /// Starts calling the coordinators of a project.
@@ -129,16 +143,18 @@ impl Driver {
         let joined = Arc::new(Mutex::new(joined));
         let welcomed = Arc::new(AtomicU64::new(0));
         let shown = Arc::clone(&joined);
+        let stop = self.stop.child_token();
         let connector = Connector {
             project,
             node: self.context.node.clone(),
             coordinators: Box::new(move || lock(&shown).coordinators()),
             inputs: self.context.inputs.clone(),
             welcomed: Arc::clone(&welcomed),
-            stop: self.stop.clone(),
+            stop: stop.clone(),
         };
         self.connectors.spawn(connector.run());
-        self.projects.insert(project, Project { joined, link: None, welcomed });
+        let known = Project { joined, link: None, welcomed, stop, is_refused: false };
+        self.projects.insert(project, known);
     }
 
     /// Takes up the results that an earlier run left on disk.
@@ -146,6 +162,11 @@ impl Driver {
         let mut restored = HashMap::<ProjectId, Vec<HeldLease>>::new();
         for (project, result) in left {
             let key = AttemptKey { project, attempt: result.claims.attempt };
+            if !self.projects.contains_key(&project) {
+                warn!(%project, attempt = %key.attempt, "a result of a project that was left is given up");
+                self.journal.forget(key);
+                continue;
+            }
             let lease = HeldLease { claims: result.claims.clone(), token: result.token };
             let Ok(outputs) = self.offered_again(project, &result) else {
                 warn!(attempt = %key.attempt, "outputs of a result are gone; the result is given up");

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use gleaner_protocol::limits::{FRAME_BYTES_MAX, INLINE_BYTES_MAX, UNIT_LOG_BYTES_MAX};
 use gleaner_protocol::{
-    AttemptId, AttemptProgress, Capacity, Invitation, Outcome, ProjectId, ToCoordinator,
-    UnitResult, WORK_PROTOCOL_VERSION,
+    AttemptId, AttemptProgress, Capacity, Invitation, Outcome, ProjectId, RefusalWords,
+    ToCoordinator, UnitResult, WORK_PROTOCOL_VERSION,
 };
 use gleaner_worker_core::{Action, AttemptKey, HeldLease, RunId, SlotIndex, StageKey};
 use tracing::{debug, info, trace};
@@ -86,6 +86,7 @@ impl Driver {
             project,
             invitation: invitation.map(|secret| Invitation { secret }),
             held: held.into_iter().map(|lease| (lease.claims, lease.token)).collect(),
+            refusals: RefusalWords::Invitations,
         };
         self.say(project, hello);
     }

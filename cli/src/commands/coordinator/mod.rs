@@ -21,8 +21,12 @@ pub enum Command {
     /// Run the coordinator until it is stopped
     #[command(after_help = "Example:\n  gleaner coordinator start")]
     Start(start::Arguments),
-    /// Print a ticket that lets workers join
-    #[command(after_help = "Example:\n  gleaner coordinator invite --valid 7d")]
+    /// Print a letter with a ticket that lets workers join
+    #[command(
+        after_help = "Example:\n  gleaner coordinator invite --valid 7d --uses 3 --note 'for Bo'\n  \
+                      gleaner coordinator invite --list\n  \
+                      gleaner coordinator invite --revoke invitation-3"
+    )]
     Invite(invite::Arguments),
 }
 

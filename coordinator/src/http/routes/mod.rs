@@ -1,5 +1,6 @@
 //! The routes, one handler each.
 
+mod invitations;
 mod submitters;
 
 use std::sync::Arc;
@@ -13,9 +14,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, head, post};
 use axum::{Extension, Json, Router, middleware};
 use gleaner_coordinator_core::Owner;
-use gleaner_protocol::api::{
-    InviteReply, JobView, OutputFile, ProjectView, SubmitReply, WorkerView,
-};
+use gleaner_protocol::api::{JobView, OutputFile, ProjectView, SubmitReply, WorkerView};
 use gleaner_protocol::limits::BLOB_BYTES_MAX;
 use gleaner_protocol::{BlobHash, JobId};
 use serde::Deserialize;
@@ -62,7 +61,8 @@ pub(super) fn router<C: Control>(control: Arc<C>, blobs: Blobs, stop: Cancellati
         .route("/v1/jobs/{job}/output", get(output::<C>))
         .route("/v1/jobs/{job}/output/{stage}/{*name}", get(output_file::<C>))
         .route("/v1/workers", get(workers::<C>))
-        .route("/v1/invitations", post(invite::<C>))
+        .route("/v1/invitations", get(invitations::list::<C>).post(invitations::invite::<C>))
+        .route("/v1/invitations/{invitation}/revoke", post(invitations::revoke::<C>))
         .route("/v1/submitters", get(submitters::list::<C>).post(submitters::add::<C>))
         .route("/v1/submitters/{name}/remove", post(submitters::remove::<C>))
         .fallback(no_route)
@@ -187,13 +187,6 @@ async fn output_file<C: Control>(
 
 async fn workers<C: Control>(State(api): State<Api<C>>) -> Result<Json<Vec<WorkerView>>, Fault> {
     Ok(Json(api.control.workers().await?))
-}
-
-async fn invite<C: Control>(
-    State(api): State<Api<C>>,
-    body: Body,
-) -> Result<Json<InviteReply>, Fault> {
-    Ok(Json(api.control.invite(json(body).await?).await?))
 }
 
 fn parse_hash(text: &str) -> Result<BlobHash, Fault> {

@@ -1,11 +1,13 @@
-//! Who may join: tickets that are wrong, damaged, expired or made up.
+//! Who may join: tickets that are wrong, damaged, expired, used up, taken back or made up.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::{Process, Swarm, wait_until};
+use end_to_end::{Answer, Swarm, wait_until};
 use gleaner_client::Client;
+use gleaner_protocol::api::InviteRequest;
 use gleaner_protocol::{InvitationSecret, Ticket};
+use serde_json::Value;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -19,11 +21,9 @@ fn what_is_no_ticket_is_refused_at_once() -> Result<()> {
         (&ticket[..ticket.len() / 2], "incomplete or mistyped"),
         (mistyped.as_str(), "incomplete or mistyped"),
     ];
-    let data = tempfile::tempdir()?;
     for (ticket, words) in cases {
-        let join = ["worker", "start", "--loopback", "--join", ticket];
-        let answer = swarm.gleaner().ask(data.path(), &join)?;
-        ensure!(answer.code != 0, "{ticket:?} is taken: {answer:?}");
+        let answer = join(&swarm, ticket)?;
+        ensure!(answer.code == 2, "{ticket:?} is taken: {answer:?}");
         ensure!(answer.stderr.contains(words), "{ticket:?} is refused with {answer:?}");
     }
     swarm.stop()
@@ -40,9 +40,9 @@ fn an_invitation_that_was_never_given_is_refused() -> Result<()> {
     let swarm = Swarm::with_workers(&[])?;
     let mut ticket: Ticket = swarm.invite()?.parse()?;
     ticket.invitation = Some(InvitationSecret([7; 16]));
-    refused(&swarm, &ticket.to_string(), "valid invitation")?;
+    refused(&swarm, &ticket.to_string(), "never gave the invitation")?;
     ticket.invitation = None;
-    refused(&swarm, &ticket.to_string(), "valid invitation")?;
+    refused(&swarm, &ticket.to_string(), "holders of an invitation only")?;
     swarm.stop()
 }
 
@@ -51,12 +51,62 @@ fn an_invitation_that_has_expired_is_refused() -> Result<()> {
     let swarm = Swarm::with_workers(&[])?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let client = Client::open(&swarm.coordinator_folder())?;
-    let invitation = runtime.block_on(client.invite(Duration::from_secs(1)))?;
-    let given = std::time::Instant::now();
+    let request = InviteRequest { valid_seconds: 1, uses_max: None, note: "brief".into() };
+    let invitation = runtime.block_on(client.invite(&request))?;
     wait_until("the end of an invitation", LIMIT, || {
-        Ok((given.elapsed() > Duration::from_secs(2)).then_some(()))
+        Ok((invitations(&swarm)?[0]["state"] == "expired").then_some(()))
     })?;
-    refused(&swarm, &invitation.ticket, "valid invitation")?;
+    refused(&swarm, &invitation.ticket, "has expired")?;
+    swarm.stop()
+}
+
+#[test]
+fn an_invitation_is_used_up_by_those_who_joined_and_not_by_those_who_looked() -> Result<()> {
+    let mut swarm = Swarm::with_workers(&[])?;
+    let ticket = swarm.tell(&["coordinator", "invite", "--uses", "1", "--ticket-only"])?;
+    let ticket = ticket.trim();
+    let look = swarm.gleaner().ask(swarm.data().as_path(), &["worker", "join", ticket])?;
+    ensure!(look.code == 1, "nobody was there to say yes: {look:?}");
+    ensure!(look.stderr.contains("no terminal") && look.stderr.contains("--yes"), "{look:?}");
+
+    let data = tempfile::tempdir()?;
+    let arguments = ["worker", "join", "--yes", "--no-start", "--loopback", ticket];
+    swarm.gleaner().tell(data.path(), &arguments)?;
+    ensure!(invitations(&swarm)?[0]["state"] == "used_up", "{:?}", invitations(&swarm)?);
+    refused(&swarm, ticket, "is used up: 1 of 1")?;
+    swarm.gleaner().tell(data.path(), &arguments).context("a member may come again")?;
+
+    // A restart of the coordinator forgets no member and no use.
+    swarm.kill_coordinator()?;
+    swarm.start_coordinator()?;
+    refused(&swarm, ticket, "is used up")?;
+    swarm.stop()
+}
+
+#[test]
+fn a_revoked_invitation_keeps_its_members_unless_they_are_removed_too() -> Result<()> {
+    let mut swarm = Swarm::with_workers(&[1])?;
+    let invitation = invitations(&swarm)?[0].clone();
+    let id = invitation["invitation"].as_str().context("an invitation has an id")?;
+    let ticket = swarm.invite()?;
+    let keep = swarm.tell(&["coordinator", "invite", "--revoke", id])?;
+    ensure!(keep.contains("still member worker-"), "{keep}");
+    ensure!(swarm.connected_workers()? == 1, "its member was sent away");
+    let latest = invitations(&swarm)?[0]["invitation"].clone();
+    let latest = latest.as_str().context("an invitation has an id")?;
+    swarm.tell(&["coordinator", "invite", "--revoke", latest])?;
+    refused(&swarm, &ticket, "was revoked")?;
+
+    let removed = swarm.tell(&["coordinator", "invite", "--revoke", id, "--members"])?;
+    ensure!(removed.contains("removed      worker-"), "{removed}");
+    let log = swarm.wait_for_worker_failure(0)?;
+    ensure!(log.contains("refused this worker") && log.contains("was revoked"), "{log}");
+    ensure!(log.contains("hint: "), "{log}");
+    let unknown = swarm.ask(&["coordinator", "invite", "--revoke", "invitation-99"])?;
+    ensure!(
+        unknown.code == 1 && unknown.stderr.contains("there is no invitation-99"),
+        "{unknown:?}"
+    );
     swarm.stop()
 }
 
@@ -75,16 +125,59 @@ fn a_ticket_for_another_key_is_not_believed() -> Result<()> {
     swarm.stop()
 }
 
-/// Starts a worker with `ticket` and waits until it says `words`; nobody may take it.
+#[test]
+fn a_ticket_that_leads_nowhere_says_what_was_tried() -> Result<()> {
+    let gone = Swarm::with_workers(&[])?;
+    let ticket = gone.invite()?;
+    gone.stop()?;
+    let swarm = Swarm::with_workers(&[])?;
+    refused(&swarm, &ticket, "127.0.0.1 port")?;
+    swarm.stop()
+}
+
+#[test]
+fn a_project_is_left_and_joined_again_without_a_new_invitation() -> Result<()> {
+    let swarm = Swarm::with_workers(&[])?;
+    let data = tempfile::tempdir()?;
+    let gleaner = swarm.gleaner();
+    let nothing = gleaner.ask(data.path(), &["worker", "start", "--loopback"])?;
+    ensure!(nothing.stderr.contains("gleaner worker join TICKET"), "{nothing:?}");
+    let ticket = swarm.invite()?;
+    let join = ["worker", "join", "--yes", "--no-start", "--loopback", &ticket];
+    gleaner.tell(data.path(), &join)?;
+    let projects = gleaner.tell(data.path(), &["worker", "projects"])?;
+    ensure!(projects.contains("trial") && projects.contains("tester"), "{projects}");
+    gleaner.tell(data.path(), &["worker", "leave", "trial"])?;
+    let left = gleaner.ask(data.path(), &["worker", "leave", "trial"])?;
+    ensure!(left.code == 1 && left.stderr.contains("worker projects"), "{left:?}");
+    swarm.tell(&["coordinator", "invite", "--revoke", "1"])?;
+    gleaner.tell(data.path(), &join).context("membership stays")?;
+    swarm.stop()
+}
+
+/// Joins with `ticket` as a stranger, and does not start.
+fn join(swarm: &Swarm, ticket: &str) -> Result<Answer> {
+    let data = tempfile::tempdir()?;
+    let join = ["worker", "join", "--yes", "--no-start", "--loopback", ticket];
+    swarm.gleaner().ask(data.path(), &join)
+}
+
+/// Joins with `ticket`, and is told `words` and what to do; nothing may be remembered.
 fn refused(swarm: &Swarm, ticket: &str, words: &str) -> Result<()> {
     let data = tempfile::tempdir()?;
-    let mut command = swarm.gleaner().command(data.path());
-    command.args(["worker", "start", "--loopback", "--slots", "1", "--join", ticket]);
-    let process = Process::start("stranger", &mut command, &data.path().join("log"))?;
-    wait_until(&format!("a refusal that says {words:?}"), LIMIT, || {
-        Ok(process.log().contains(words).then_some(()))
-    })
-    .with_context(|| process.log())?;
-    ensure!(swarm.connected_workers()? == 0, "it was taken:\n{}", process.log());
+    let arguments = ["worker", "join", "--yes", "--loopback", "--slots", "1", ticket];
+    let answer = swarm.gleaner().ask(data.path(), &arguments)?;
+    ensure!(answer.code == 1, "it is taken: {answer:?}");
+    let error = answer.stderr.lines().find(|line| line.starts_with("error: "));
+    ensure!(error.is_some_and(|line| line.contains(words)), "no {words:?} in {answer:?}");
+    ensure!(answer.stderr.contains("\nhint: "), "it does not say what to do: {answer:?}");
+    let projects = swarm.gleaner().tell_json(data.path(), &["worker", "projects"])?;
+    ensure!(projects == Value::Array(Vec::new()), "it was remembered: {projects}");
     Ok(())
+}
+
+/// All invitations, newest first.
+fn invitations(swarm: &Swarm) -> Result<Vec<Value>> {
+    let list = swarm.tell(&["coordinator", "invite", "--list", "--json"])?;
+    Ok(serde_json::from_str(&list)?)
 }
