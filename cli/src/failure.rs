@@ -34,12 +34,18 @@ impl From<Exit> for ExitCode {
 pub struct Hinted {
     line: String,
     hint: String,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Hinted {
     /// `line` names what, where and the limit; `hint` says what to do.
     pub fn new(line: String, hint: String) -> Self {
-        Self { line, hint }
+        Self { line, hint, source: None }
+    }
+
+    /// The same, with what led to it.
+    pub fn with_source(self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self { source: Some(Box::new(source)), ..self }
     }
 }
 

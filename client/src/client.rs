@@ -1,7 +1,7 @@
 //! One method for each route.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use gleaner_protocol::JobId;
@@ -19,8 +19,12 @@ use crate::{ClientError, OpenError};
 /// How long an ordinary request may take: a commit on a slow disk, and then some.
 pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(60);
 
-const SUBMIT_ATTEMPTS_MAX: u32 = 5;
-const SUBMIT_PAUSE: Duration = Duration::from_millis(200);
+/// How long a submission whose reply was lost is repeated: a coordinator that is restarted is back
+/// by then.
+const SUBMIT_REPEATED_FOR: Duration = Duration::from_secs(60);
+
+/// Between two of these repeats.
+const SUBMIT_PAUSE: Duration = Duration::from_millis(500);
 
 /// A coordinator's control API. Cheap to clone; each request has a connection of its own.
 #[derive(Clone, Debug)]
@@ -48,22 +52,26 @@ impl Client {
 
     /// Hands in a job whose blobs are held already, and waits until it is durable.
     ///
-    /// A lost connection is tried again a few times: the submission's id makes a repeat return the
-    /// same job.
+    /// Once a reply was lost it is not known whether the job was taken, so the submission is
+    /// repeated for a minute: its id makes a repeat return the same job.
     ///
     /// # Errors
-    /// As [`ClientError`] says; when the connection was lost each time, the job may be there.
+    /// As [`ClientError`] says; when a reply was lost and the coordinator did not come back, the
+    /// job may be there.
     pub async fn submit(&self, request: &SubmitRequest) -> Result<SubmitReply, ClientError> {
-        let mut attempt = 1;
-        loop {
+        let first_loss = match self.post("/v1/jobs", request).await {
+            Err(error) if error.is_reply_loss() => error,
+            answer => return answer,
+        };
+        let lost_at = Instant::now();
+        while lost_at.elapsed() < SUBMIT_REPEATED_FOR {
+            tokio::time::sleep(SUBMIT_PAUSE).await;
             match self.post("/v1/jobs", request).await {
-                Err(error) if error.is_connection_loss() && attempt < SUBMIT_ATTEMPTS_MAX => {
-                    tokio::time::sleep(SUBMIT_PAUSE * attempt).await;
-                    attempt += 1;
-                }
+                Err(error) if error.is_connection_loss() => {}
                 answer => return answer,
             }
         }
+        Err(first_loss)
     }
 
     /// All jobs, newest first.

@@ -197,6 +197,11 @@ impl ClientError {
         )
     }
 
+    /// Whether the request may have been acted upon, although no answer came.
+    pub fn is_reply_loss(&self) -> bool {
+        matches!(self, Self::ReplyLost { .. } | Self::TimedOut { .. })
+    }
+
     /// What to do about it, in one line.
     pub fn hint(&self) -> Option<String> {
         match self {

@@ -19,4 +19,4 @@ mod submission;
 pub use blobs::{Upload, hash_file};
 pub use client::Client;
 pub use error::{ClientError, JobFileError, OpenError};
-pub use submission::{JobFile, LocalBlob, PreparedJob, new_submission_id};
+pub use submission::{JobFile, LocalBlob, PreparedJob, new_submission_id, submission_id_of};

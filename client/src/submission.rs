@@ -47,6 +47,12 @@ pub fn new_submission_id() -> SubmissionId {
     SubmissionId(u128::from_be_bytes(bytes))
 }
 
+/// The submission that is called `name`: the same for the same name, on every machine.
+pub fn submission_id_of(name: &str) -> SubmissionId {
+    let hash = blake3::derive_key("gleaner 2026 submission name v1", name.as_bytes());
+    SubmissionId(u128::from_be_bytes(hash[..16].try_into().expect("a hash has 32 bytes")))
+}
+
 impl JobFile {
     /// Reads the manifest at `path`.
     ///

@@ -2,13 +2,14 @@
 
 use anyhow::Result;
 use clap::Args;
-use gleaner_client::new_submission_id;
+use gleaner_client::{ClientError, new_submission_id, submission_id_of};
+use gleaner_protocol::SubmissionId;
 use gleaner_protocol::api::SubmitReply;
 
 use super::prepare::{Source, prepare};
 use super::watch::{conclude, follow};
 use super::{Context, dry_run};
-use crate::failure::Exit;
+use crate::failure::{Exit, Hinted};
 
 /// What `gleaner submit` is told.
 #[derive(Debug, Args)]
@@ -18,6 +19,10 @@ pub struct Arguments {
     /// Follow the job until it ends
     #[arg(long)]
     pub wait: bool,
+    /// Call this submission NAME: repeated with the same job, it gives the job that was taken the
+    /// first time, whatever became of the first command
+    #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub submission: Option<String>,
     /// Check everything, run a few items here and say what would happen, but submit nothing
     #[arg(long, conflicts_with = "wait")]
     pub dry_run: bool,
@@ -30,7 +35,9 @@ pub async fn run(context: &Context, arguments: Arguments) -> Result<Exit> {
     if arguments.dry_run {
         return dry_run::submission(context, &client, &prepared).await;
     }
-    let job = client.submit_prepared(&prepared, new_submission_id()).await?;
+    let submission = submission_id(arguments.submission.as_deref());
+    let submitted = client.submit_prepared(&prepared, submission).await;
+    let job = submitted.map_err(|error| not_known(error, submission))?;
     if arguments.wait {
         context.printer.note(&format!("{job} is submitted"));
         let view = follow(&client, &context.printer, job).await?;
@@ -40,4 +47,25 @@ pub async fn run(context: &Context, arguments: Arguments) -> Result<Exit> {
         vec![format!("{job} is submitted; follow it with `gleaner watch {job}`")]
     })?;
     Ok(Exit::Done)
+}
+
+/// The submission that a user named, in words or by its id; a new one otherwise.
+fn submission_id(name: Option<&str>) -> SubmissionId {
+    match name {
+        None => new_submission_id(),
+        Some(name) => name.parse().unwrap_or_else(|_| submission_id_of(name)),
+    }
+}
+
+/// After a lost reply the job may have been taken: a repeat under the same name tells.
+fn not_known(error: ClientError, submission: SubmissionId) -> anyhow::Error {
+    if !error.is_reply_loss() {
+        return error.into();
+    }
+    let hint = format!(
+        "the job may have been taken: repeat the command with --submission {submission}, and it \
+         is not taken twice"
+    );
+    let line = "it is not known whether the job was taken".into();
+    Hinted::new(line, hint).with_source(error).into()
 }

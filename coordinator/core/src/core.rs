@@ -158,7 +158,10 @@ impl Core {
         items: &[Option<u64>],
     ) {
         if let Some(job) = self.submissions.get(&submission) {
-            let reply = Reply::Submitted(*job);
+            let reply = match self.jobs[job].is_of(&spec) {
+                true => Reply::Submitted(*job),
+                false => Reply::SubmittedOther(*job),
+            };
             return self.gate.speak(Action::Reply { request, reply });
         }
         if let Some(over) = self.over_quota(owner, spec.blobs()) {

@@ -213,6 +213,8 @@ pub enum Reply {
     Submitted(JobId),
     /// The job was not taken: it would go over a quota of its owner.
     OverQuota(OverQuota),
+    /// The submission was taken before, as this job, which is another one.
+    SubmittedOther(JobId),
     /// One job.
     Job(Box<JobSnapshot>),
     /// There is no such job.

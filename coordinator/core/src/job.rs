@@ -68,6 +68,11 @@ impl Job {
         recovered
     }
 
+    /// Whether `spec` is what was submitted.
+    pub(crate) fn is_of(&self, spec: &JobSpec) -> bool {
+        self.spec == *spec
+    }
+
     pub(crate) fn is_running(&self) -> bool {
         self.end.is_none()
     }

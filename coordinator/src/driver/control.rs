@@ -12,7 +12,7 @@ use gleaner_protocol::api::{
     SubmitterView, WorkerView,
 };
 use gleaner_protocol::limits::NAME_BYTES_MAX;
-use gleaner_protocol::{BlobHash, BlobRef, InvitationId, JobId, SubmitterTerms};
+use gleaner_protocol::{BlobHash, BlobRef, InvitationId, JobId, SubmissionId, SubmitterTerms};
 
 use super::engine::{Ask, Changes, Engine, Input};
 use super::submission::{self, SubmissionError};
@@ -66,6 +66,8 @@ impl Control for DriverControl {
             }
         })?;
         let blobs: Vec<_> = spec.blobs().collect();
+        let name = submission;
+        let submission = of_owner(submission, owner);
         let ask = Ask::Submit { submission, owner, spec: Box::new(spec), items };
         match self.ask(ask).await? {
             Reply::Submitted(job) => {
@@ -73,6 +75,10 @@ impl Control for DriverControl {
                 Ok(SubmitReply { job })
             }
             Reply::OverQuota(over) => Err(self.over_quota(owner, over)),
+            Reply::SubmittedOther(job) => Err(ControlError::Refused(ApiError {
+                error: format!("{name} was taken before as {job}, which is another job"),
+                hint: Some("name another submission for this one".into()),
+            })),
             other => unreachable!("a submission was answered with {other:?}"),
         }
     }
@@ -221,6 +227,16 @@ impl Control for DriverControl {
         self.submitters.set(stored.clone());
         self.submitter_view(stored).await
     }
+}
+
+/// Submitters name their submissions without knowing of each other's: one of them must neither be
+/// given another's job nor learn of it.
+fn of_owner(submission: SubmissionId, owner: Owner) -> SubmissionId {
+    let Owner::Submitter(submitter) = owner else { return submission };
+    let mut hasher = blake3::Hasher::new_derive_key("gleaner 2026 submission of a submitter v1");
+    hasher.update(&submitter.0).update(&submission.0.to_be_bytes());
+    let hash = hasher.finalize();
+    SubmissionId(u128::from_be_bytes(hash.as_bytes()[..16].try_into().expect("it has 32 bytes")))
 }
 
 impl DriverControl {

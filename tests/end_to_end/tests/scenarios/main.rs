@@ -9,4 +9,6 @@ mod equivalence;
 mod failures;
 mod folders;
 mod lifecycle;
+mod proxy;
 mod shapes;
+mod submission;
