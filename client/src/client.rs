@@ -13,6 +13,7 @@ use http_body_util::{BodyExt, Empty, Full};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::blobs::escape;
 use crate::connection::{Answer, Body, Endpoint};
 use crate::{ClientError, OpenError};
 
@@ -80,6 +81,14 @@ impl Client {
     /// As [`ClientError`] says; nothing is changed.
     pub async fn jobs(&self) -> Result<Vec<JobView>, ClientError> {
         self.fetch("/v1/jobs").await
+    }
+
+    /// The jobs of one name, newest first.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says; nothing is changed.
+    pub async fn jobs_named(&self, name: &str) -> Result<Vec<JobView>, ClientError> {
+        self.fetch(&format!("/v1/jobs?name={}", escape(name))).await
     }
 
     /// Where a job stands.

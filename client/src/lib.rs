@@ -15,8 +15,10 @@ mod connection;
 mod error;
 mod invitations;
 mod submission;
+mod units;
 
 pub use blobs::{Upload, hash_file};
 pub use client::Client;
 pub use error::{ClientError, JobFileError, OpenError};
 pub use submission::{JobFile, LocalBlob, PreparedJob, new_submission_id, submission_id_of};
+pub use units::{UnitsChoice, UnitsFilter};

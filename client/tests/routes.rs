@@ -16,14 +16,15 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, head, post};
 use axum::{Json, Router};
 use gleaner_client::{
-    Client, ClientError, JobFile, LocalBlob, OpenError, Upload, new_submission_id,
+    Client, ClientError, JobFile, LocalBlob, OpenError, UnitsChoice, UnitsFilter, Upload,
+    new_submission_id,
 };
 use gleaner_protocol::api::{
     ApiError, InvitationState, InvitationView, InviteReply, InviteRequest, JobState, JobView,
     MembersFate, OutputFile, ProjectView, RevokeReply, RevokeRequest, SubmitReply, SubmitRequest,
-    WorkerView,
+    UnitLogs, UnitState, UnitView, UnitsPage, WorkerView,
 };
-use gleaner_protocol::{BlobHash, BlobRef, InvitationId, JobId, ProjectId};
+use gleaner_protocol::{BlobHash, BlobRef, InvitationId, ItemRange, JobId, ProjectId, UnitId};
 use tempfile::TempDir;
 
 const TOKEN: &str = "secret-of-this-test";
@@ -74,6 +75,8 @@ fn router(held: Shared) -> Router {
         .route("/v1/jobs/{job}/cancel", post(cancel))
         .route("/v1/jobs/{job}/output", get(output))
         .route("/v1/jobs/{job}/output/{stage}/{name}", get(output_bytes))
+        .route("/v1/jobs/{job}/units", get(units))
+        .route("/v1/units/{unit}/logs", get(logs))
         .route("/v1/workers", get(async || Json(Vec::<WorkerView>::new())))
         .route("/v1/invitations", get(invitations).post(invite))
         .route("/v1/invitations/{invitation}/revoke", post(revoke))
@@ -140,7 +143,14 @@ fn view(job: JobId, version: u64, state: JobState) -> JobView {
     }
 }
 
-async fn jobs(State(held): State<Shared>) -> Json<Vec<JobView>> {
+async fn jobs(
+    State(held): State<Shared>,
+    Query(query): Query<BTreeMap<String, String>>,
+) -> Json<Vec<JobView>> {
+    if let Some(name) = query.get("name") {
+        assert_eq!(name, "a&b");
+        return Json(vec![]);
+    }
     let held = held.lock().unwrap();
     Json(held.submissions.values().map(|job| view(*job, 1, JobState::Running)).collect())
 }
@@ -208,6 +218,26 @@ async fn output_bytes(
 ) -> Response {
     assert_eq!((stage.as_str(), name.as_str()), ("stüge", "deep/the file.csv"));
     held.lock().unwrap().output.clone().into_response()
+}
+
+async fn units(
+    UrlPath(job): UrlPath<JobId>,
+    Query(query): Query<BTreeMap<String, String>>,
+) -> Json<UnitsPage> {
+    assert_eq!(query["from"], "42");
+    let unit = UnitView {
+        unit: Some(UnitId { job, number: 42 }),
+        units: Some(1),
+        stage: query.get("stage").cloned().unwrap_or_default(),
+        items: ItemRange { start: 0, end: 1 },
+        state: if query.contains_key("failed") { UnitState::Failed } else { UnitState::Waiting },
+        attempts: vec![],
+    };
+    Json(UnitsPage { units: vec![unit], next: Some(43) })
+}
+
+async fn logs(UrlPath(unit): UrlPath<UnitId>) -> Json<UnitLogs> {
+    Json(UnitLogs { unit, attempts: vec![] })
 }
 
 async fn invite(Json(request): Json<InviteRequest>) -> Json<InviteReply> {
@@ -328,6 +358,14 @@ async fn every_other_route_has_its_method() {
     assert_eq!(client.invitations().await.unwrap()[0].state, InvitationState::Open);
     let revoked = client.revoke(InvitationId(3), MembersFate::Remove).await.unwrap();
     assert_eq!(revoked.invitation, invitation(InvitationId(3), InvitationState::Revoked));
+    let page = client.units(JobId(7), 42, &UnitsFilter::default()).await.unwrap();
+    assert_eq!((page.units[0].state, page.next), (UnitState::Waiting, Some(43)));
+    let filter = UnitsFilter { stage: Some("stüge".into()), choice: UnitsChoice::Failed };
+    let page = client.units(JobId(7), 42, &filter).await.unwrap();
+    assert_eq!((page.units[0].state, page.units[0].stage.as_str()), (UnitState::Failed, "stüge"));
+    let unit = UnitId { job: JobId(7), number: 42 };
+    assert_eq!(client.logs(unit).await.unwrap().unit, unit);
+    assert!(client.jobs_named("a&b").await.unwrap().is_empty());
 }
 
 #[tokio::test]

@@ -160,8 +160,8 @@ pub struct UnitResult {
     pub outcome: Outcome,
     /// CPU time used.
     pub cpu: Duration,
-    /// What the task logged, no part of the answer: for the coordinator's own log, never stored
-    /// there.
+    /// What the task logged, at most [`crate::limits::UNIT_LOG_BYTES_MAX`]; no part of the answer,
+    /// but kept with it.
     pub log: String,
 }
 

@@ -2,8 +2,8 @@
 //!
 //! A log is for reading, never part of a result. What an item may log is capped by the manifest's
 //! `limits.log`; going over it ends the item. Of what a unit's items log, the first 64 KiB travel.
-//! The coordinator prints them in its own log at debug level (`gleaner -v coordinator start`) and
-//! does not store them. Natively the words go to standard error.
+//! The coordinator keeps them; `gleaner logs UNIT` prints them. Natively the words go to standard
+//! error.
 //!
 //! ```
 //! use gleaner_sdk::prelude::*;

@@ -93,7 +93,7 @@ impl Core {
         let job = self.jobs.get_mut(&id.job).expect("work was found in a known job");
         let quorum = job.quorum;
         let books = job.stage_mut(stage).expect("work was found in a known stage");
-        let number = books.take(id.number).lease(worker, expires_at);
+        let number = books.take(id.number).lease(worker, now, expires_at);
         books.refresh(id.number, quorum);
         let attempt = AttemptId { unit: id, number };
         if number > quorum {

@@ -197,6 +197,7 @@ impl Core {
                 Some(job) => Reply::Job(Box::new(job.snapshot())),
                 None => Reply::UnknownJob(id),
             },
+            Question::Leases { job, from } => self.leases_of(job, from),
             Question::Jobs => Reply::Jobs(self.jobs.values().rev().map(Job::snapshot).collect()),
             Question::Usage(owner) => Reply::Usage(self.usage(owner)),
             Question::Workers => {
@@ -205,6 +206,12 @@ impl Core {
             }
         };
         self.gate.speak(Action::Reply { request, reply });
+    }
+
+    fn leases_of(&self, id: JobId, from: u64) -> Reply {
+        let Some(job) = self.jobs.get(&id) else { return Reply::UnknownJob(id) };
+        let (leases, next) = job.leases(from);
+        Reply::Leases { job: Box::new(job.snapshot()), leases, next }
     }
 
     fn on_capacity(&mut self, worker: WorkerId, capacity: Capacity) {

@@ -129,6 +129,13 @@ pub enum Question {
     Job(JobId),
     /// All jobs, newest first.
     Jobs,
+    /// What runs of a job.
+    Leases {
+        /// The job.
+        job: JobId,
+        /// The number of the first unit to look at.
+        from: u64,
+    },
     /// All workers connected.
     Workers,
     /// What an owner's jobs take.
@@ -221,6 +228,15 @@ pub enum Reply {
     UnknownJob(JobId),
     /// All jobs, newest first.
     Jobs(Vec<JobSnapshot>),
+    /// What runs of a job.
+    Leases {
+        /// The job.
+        job: Box<JobSnapshot>,
+        /// In the order of units.
+        leases: Vec<LeaseSnapshot>,
+        /// The unit to go on from, when there are more.
+        next: Option<u64>,
+    },
     /// All workers connected.
     Workers(Vec<WorkerSnapshot>),
     /// What an owner's jobs take.
@@ -280,6 +296,17 @@ pub struct StageSnapshot {
     pub cpu: Duration,
     /// The files of its output, once done.
     pub outputs: Vec<StageOutput>,
+}
+
+/// A lease at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeaseSnapshot {
+    /// The attempt it allows.
+    pub attempt: AttemptId,
+    /// Who holds it.
+    pub worker: WorkerId,
+    /// When it was granted, or adopted after a restart.
+    pub leased_at: Timestamp,
 }
 
 /// A worker at one moment.

@@ -7,10 +7,16 @@
 //!    └──its submitter ends it────────────────────────► Cancelled
 //! ```
 
-use gleaner_protocol::{BlobRef, JobId, JobSpec, Splitter, StageIndex, SubmissionId, Timestamp};
+use gleaner_protocol::{
+    AttemptId, BlobRef, JobId, JobSpec, Splitter, StageIndex, SubmissionId, Timestamp, UnitId,
+};
 
 use crate::stage::Stage;
-use crate::{JobEnd, JobSnapshot, Owner, RecoveredJob, StageState};
+use crate::unit::Unit;
+use crate::{JobEnd, JobSnapshot, LeaseSnapshot, Owner, RecoveredJob, StageState};
+
+/// How many leased units are told of at one time, so that no answer grows with the job.
+const UNITS_TOLD_MAX: usize = 1000;
 
 #[derive(Debug)]
 pub(crate) struct Job {
@@ -108,6 +114,27 @@ impl Job {
     pub(crate) fn blobs(&self) -> impl Iterator<Item = BlobRef> {
         let outputs = self.stages.iter().flat_map(Stage::outputs);
         self.spec.blobs().chain(outputs.map(|output| output.blob))
+    }
+
+    /// The leases of units numbered `from` or higher, in their order, and the unit to go on from
+    /// when there are more than are told at once.
+    pub(crate) fn leases(&self, from: u64) -> (Vec<LeaseSnapshot>, Option<u64>) {
+        let stages = self.stages.iter();
+        let mut units: Vec<_> =
+            stages.flat_map(|stage| stage.leased(from).take(UNITS_TOLD_MAX + 1)).collect();
+        units.sort_unstable_by_key(|(number, _)| *number);
+        let next = units.get(UNITS_TOLD_MAX).map(|(number, _)| *number);
+        units.truncate(UNITS_TOLD_MAX);
+        let told = |(number, unit): (u64, &Unit)| {
+            let unit_id = UnitId { job: self.id, number };
+            let leases = unit.leases().iter().map(move |lease| LeaseSnapshot {
+                attempt: AttemptId { unit: unit_id, number: lease.attempt },
+                worker: lease.worker,
+                leased_at: lease.leased_at,
+            });
+            leases.collect::<Vec<_>>()
+        };
+        (units.into_iter().flat_map(told).collect(), next)
     }
 
     /// Counts a change: the new version.

@@ -198,7 +198,7 @@ impl Core {
         if !unit.is_new_to(worker) {
             return Held::Useless(WithdrawReason::Settled);
         }
-        unit.adopt(HeldLease { attempt: attempt.number, worker, expires_at });
+        unit.adopt(HeldLease { attempt: attempt.number, worker, leased_at: now, expires_at });
         books.note_leased();
         books.refresh(attempt.unit.number, quorum);
         self.expiries.push(Reverse((expires_at, attempt, claims.stage)));

@@ -25,10 +25,11 @@ mod tests;
 pub use config::Config;
 pub use core::Core;
 pub use event::{
-    Action, Event, Grant, JobSnapshot, Question, Reply, RequestId, Sequence, StageSnapshot,
-    StageState, WorkerSnapshot,
+    Action, Event, Grant, JobSnapshot, LeaseSnapshot, Question, Reply, RequestId, Sequence,
+    StageSnapshot, StageState, WorkerSnapshot,
 };
 pub use record::{
-    Block, JobEnd, Opinion, Record, Recovered, RecoveredJob, RecoveredStage, StageOutput,
+    Block, FailureCause, JobEnd, Opinion, Record, Recovered, RecoveredJob, RecoveredStage,
+    StageOutput,
 };
 pub use shares::{OverQuota, Owner, Usage};

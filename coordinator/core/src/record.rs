@@ -52,6 +52,8 @@ pub enum Record {
         opinion: Opinion,
         /// The result itself.
         outcome: Outcome,
+        /// What its task logged.
+        log: String,
     },
     /// An attempt ended without an answer.
     AttemptInconclusive {
@@ -61,6 +63,8 @@ pub enum Record {
         worker: WorkerId,
         /// How it ended.
         outcome: Outcome,
+        /// What its task logged.
+        log: String,
     },
     /// Enough opinions agree: this is the unit's result, for ever.
     UnitSettled {
@@ -140,9 +144,45 @@ pub enum JobEnd {
     Failed {
         /// Why, in a sentence for its submitter.
         reason: String,
+        /// What kind of failure it was.
+        cause: FailureCause,
     },
     /// The submitter ended it.
     Cancelled,
+}
+
+/// What a job failed of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailureCause {
+    /// A unit settled as a failure: it would fail again on every machine.
+    Task {
+        /// Its number.
+        unit: u64,
+    },
+    /// Too many attempts of a unit ended without an answer: other machines may do better.
+    NoAnswer {
+        /// Its number.
+        unit: u64,
+    },
+    /// Workers gave too many different answers for a unit.
+    NoAgreement {
+        /// Its number.
+        unit: u64,
+    },
+    /// A stage's input could not be read, or its results could not be put together.
+    Stage,
+}
+
+impl FailureCause {
+    /// The number of the unit at fault.
+    pub const fn unit(self) -> Option<u64> {
+        match self {
+            Self::Task { unit } | Self::NoAnswer { unit } | Self::NoAgreement { unit } => {
+                Some(unit)
+            }
+            Self::Stage => None,
+        }
+    }
 }
 
 /// What a store gives back after a restart: the sum of its records.

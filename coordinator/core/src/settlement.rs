@@ -6,19 +6,19 @@
 //! settles as a failure fails its job: the same failure would come back from every machine.
 
 use gleaner_protocol::{
-    AttemptId, ItemRange, JobId, Outcome, OutcomeClass, StageIndex, Timestamp, UnitId, UnitResult,
+    AttemptId, ItemRange, JobId, OutcomeClass, StageIndex, Timestamp, UnitId, UnitResult,
     WithdrawReason, WorkerId,
 };
 
 use crate::core::Core;
 use crate::stage::LastUnit;
 use crate::unit::Agreement;
-use crate::{Action, JobEnd, Opinion, Record, StageOutput, StageState};
+use crate::{Action, FailureCause, JobEnd, Opinion, Record, StageOutput, StageState};
 
 impl Core {
     pub(crate) fn on_result(&mut self, now: Timestamp, worker: WorkerId, result: UnitResult) {
         let claims = &result.claims;
-        let attempt = claims.attempt;
+        let (attempt, items) = (claims.attempt, claims.items);
         if claims.worker != worker || !self.key.verifies(claims, &result.token) {
             return self.withdraw(worker, vec![attempt], WithdrawReason::UnknownLease);
         }
@@ -26,12 +26,12 @@ impl Core {
         if self.wants_result(claims) {
             match result.outcome.class() {
                 OutcomeClass::Inconclusive => {
-                    self.on_inconclusive(now, worker, attempt, stage, result.outcome);
+                    self.on_inconclusive(now, worker, attempt, stage, result);
                 }
                 class => {
                     let answer = result.outcome.answer();
                     let opinion = Opinion { attempt, worker, answer, class, cpu: result.cpu };
-                    self.accept(now, stage, claims.items, opinion, result.outcome);
+                    self.accept(now, stage, items, opinion, result);
                 }
             }
         }
@@ -45,15 +45,16 @@ impl Core {
         stage: StageIndex,
         items: ItemRange,
         opinion: Opinion,
-        outcome: Outcome,
+        result: UnitResult,
     ) {
         if let Some(session) = self.sessions.get_mut(&opinion.worker) {
             session.results += 1;
             session.cpu += opinion.cpu;
         }
         self.end_lease(opinion.worker, opinion.attempt, stage);
+        let UnitResult { outcome, log, .. } = result;
         let words = outcome.to_string();
-        self.gate.record(Record::ResultAccepted { opinion, outcome });
+        self.gate.record(Record::ResultAccepted { opinion, outcome, log });
         let id = opinion.unit();
         let job = self.jobs.get_mut(&id.job).expect("a wanted result is of a known job");
         let quorum = job.quorum;
@@ -67,7 +68,8 @@ impl Core {
                 self.settle(stage, items, opinion);
                 if class == OutcomeClass::Failure {
                     let reason = format!("{id} (items {items}): {words}");
-                    self.end_job(now, id.job, JobEnd::Failed { reason });
+                    let cause = FailureCause::Task { unit: id.number };
+                    self.end_job(now, id.job, JobEnd::Failed { reason, cause });
                 }
             }
             Agreement::Open if opinions >= opinions_max(quorum) => {
@@ -75,7 +77,8 @@ impl Core {
                     "{id} (items {items}): {opinions} workers gave answers, no {quorum} of them \
                      the same; the task may depend on something other than its input"
                 );
-                self.end_job(now, id.job, JobEnd::Failed { reason });
+                let cause = FailureCause::NoAgreement { unit: id.number };
+                self.end_job(now, id.job, JobEnd::Failed { reason, cause });
             }
             Agreement::Open => {}
         }
@@ -103,11 +106,12 @@ impl Core {
         worker: WorkerId,
         attempt: AttemptId,
         stage: StageIndex,
-        outcome: Outcome,
+        result: UnitResult,
     ) {
         self.end_lease(worker, attempt, stage);
+        let UnitResult { outcome, log, .. } = result;
         let words = outcome.to_string();
-        self.gate.record(Record::AttemptInconclusive { attempt, worker, outcome });
+        self.gate.record(Record::AttemptInconclusive { attempt, worker, outcome, log });
         let id = attempt.unit;
         let job = self.jobs.get_mut(&id.job).expect("a wanted result is of a known job");
         let max_attempts = job.max_attempts;
@@ -118,7 +122,8 @@ impl Core {
         if attempts >= max_attempts as usize {
             let reason =
                 format!("{id}: {attempts} attempts ended without an answer, the last one: {words}");
-            self.end_job(now, id.job, JobEnd::Failed { reason });
+            let cause = FailureCause::NoAnswer { unit: id.number };
+            self.end_job(now, id.job, JobEnd::Failed { reason, cause });
         }
         self.touch(id.job);
     }
@@ -160,7 +165,7 @@ impl Core {
             return;
         }
         let reason = format!("stage `{}`: {reason}", job.stage_name(stage));
-        self.end_job(now, id, JobEnd::Failed { reason });
+        self.end_job(now, id, JobEnd::Failed { reason, cause: FailureCause::Stage });
     }
 
     pub(crate) fn open_stage(&mut self, id: JobId, stage: StageIndex, items: u64) {

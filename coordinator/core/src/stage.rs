@@ -325,6 +325,12 @@ impl Stage {
         self.units.iter().map(|(number, unit)| (*number, unit))
     }
 
+    /// Units numbered `from` or higher that run, in their order.
+    pub(crate) fn leased(&self, from: u64) -> impl Iterator<Item = (u64, &Unit)> {
+        let units = self.units.range(from..).map(|(number, unit)| (*number, unit));
+        units.filter(|(_, unit)| !unit.leases().is_empty())
+    }
+
     pub(crate) fn note_leased(&mut self) {
         self.attempts_leased += 1;
     }

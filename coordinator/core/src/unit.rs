@@ -28,6 +28,8 @@ pub(crate) struct Unit {
 pub(crate) struct HeldLease {
     pub(crate) attempt: u32,
     pub(crate) worker: WorkerId,
+    /// When it was granted, or adopted after a restart.
+    pub(crate) leased_at: Timestamp,
     pub(crate) expires_at: Timestamp,
 }
 
@@ -71,10 +73,15 @@ impl Unit {
     }
 
     /// Starts the next attempt.
-    pub(crate) fn lease(&mut self, worker: WorkerId, expires_at: Timestamp) -> u32 {
+    pub(crate) fn lease(
+        &mut self,
+        worker: WorkerId,
+        leased_at: Timestamp,
+        expires_at: Timestamp,
+    ) -> u32 {
         self.attempts_issued += 1;
         let attempt = self.attempts_issued;
-        self.leases.push(HeldLease { attempt, worker, expires_at });
+        self.leases.push(HeldLease { attempt, worker, leased_at, expires_at });
         attempt
     }
 

@@ -9,19 +9,22 @@ use gleaner_network::Node;
 use gleaner_protocol::api::{
     AddSubmitterReply, AddSubmitterRequest, ApiError, InvitationView, InviteReply, InviteRequest,
     JobView, OutputFile, ProjectView, RevokeReply, RevokeRequest, SubmitReply, SubmitRequest,
-    SubmitterView, WorkerView,
+    SubmitterView, UnitLogs, UnitsPage, WorkerView,
 };
 use gleaner_protocol::limits::NAME_BYTES_MAX;
-use gleaner_protocol::{BlobHash, BlobRef, InvitationId, JobId, SubmissionId, SubmitterTerms};
+use gleaner_protocol::{
+    BlobHash, BlobRef, InvitationId, JobId, StageIndex, SubmissionId, SubmitterTerms, UnitId,
+};
 
 use super::engine::{Ask, Changes, Engine, Input};
 use super::submission::{self, SubmissionError};
 use super::submitters::{BLOBS_WAITING_MAX, NoRoom, Submitters};
+use super::units::{self, Running};
 use super::views;
 use crate::blobs::Blobs;
-use crate::http::{Control, ControlError};
+use crate::http::{Control, ControlError, UnitsRequest};
 use crate::project::{InviteError, InviteOptions, Invited, Project};
-use crate::store::{AddSubmitterError, Store, StoreError, StoredSubmitter};
+use crate::store::{AddSubmitterError, Store, StoreError, StoredSubmitter, UnitChoice, UnitsQuery};
 
 /// Names that a submitter cannot have, as they would be taken for the operator.
 const NAMES_RESERVED: [&str; 2] = ["operator", "local"];
@@ -142,6 +145,23 @@ impl Control for DriverControl {
 
     async fn output(&self, job: JobId) -> Result<Vec<OutputFile>, ControlError> {
         self.snapshot(Ask::Question(Question::Job(job))).await.map(views::outputs)
+    }
+
+    async fn units(&self, job: JobId, query: UnitsRequest) -> Result<UnitsPage, ControlError> {
+        // The core first: what it says is durable then, and the store knows at least as much.
+        let running = self.running(job, query.from).await?;
+        let stage = query.stage.map(|name| stage_of(&running.job, &name)).transpose()?;
+        let choice = if query.failed { UnitChoice::Troubled } else { UnitChoice::All };
+        let query = UnitsQuery { job, from: query.from, stage, choice };
+        let stored = self.store.units(query).await.map_err(store_failed)?;
+        Ok(units::page(&running, stored))
+    }
+
+    async fn logs(&self, unit: UnitId) -> Result<UnitLogs, ControlError> {
+        let logs = self.store.logs(unit).await.map_err(store_failed)?;
+        let logs = logs.ok_or(ControlError::NoSuchUnit(unit))?;
+        let attempts = logs.into_iter().map(views::attempt_log).collect();
+        Ok(UnitLogs { unit, attempts })
     }
 
     async fn workers(&self) -> Result<Vec<WorkerView>, ControlError> {
@@ -294,6 +314,14 @@ impl DriverControl {
         ControlError::OverQuota(ApiError { error, hint: Some(STORAGE_HINT.into()) })
     }
 
+    async fn running(&self, job: JobId, from: u64) -> Result<Running, ControlError> {
+        match self.ask(Ask::Question(Question::Leases { job, from })).await? {
+            Reply::Leases { job, leases, next } => Ok(Running { job: *job, leases, next }),
+            Reply::UnknownJob(job) => Err(ControlError::NoSuchJob(job)),
+            other => unreachable!("a question about leases was answered with {other:?}"),
+        }
+    }
+
     async fn snapshot(&self, ask: Ask) -> Result<JobSnapshot, ControlError> {
         match self.ask(ask).await? {
             Reply::Job(snapshot) => Ok(*snapshot),
@@ -347,4 +375,15 @@ fn not_added(error: AddSubmitterError) -> ControlError {
 fn store_failed(error: StoreError) -> ControlError {
     let hint = Some("the coordinator's log says more; check its disk".to_owned());
     ControlError::Failed(ApiError { error: error.to_string(), hint })
+}
+
+fn stage_of(job: &JobSnapshot, name: &str) -> Result<StageIndex, ControlError> {
+    let mut stages = (0..).map(StageIndex).zip(&job.stages);
+    if let Some((index, _)) = stages.find(|(_, stage)| stage.name == name) {
+        return Ok(index);
+    }
+    let names: Vec<_> = job.stages.iter().map(|stage| stage.name.as_str()).collect();
+    let error = format!("{} has no stage {name:?}", job.job);
+    let hint = Some(format!("its stages are: {}", names.join(", ")));
+    Err(ControlError::Refused(ApiError { error, hint }))
 }

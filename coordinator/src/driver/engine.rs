@@ -280,7 +280,7 @@ impl Running {
             }
             Record::JobEnded { job, end, .. } => {
                 match end {
-                    JobEnd::Failed { reason } => warn!(%job, reason, "job failed"),
+                    JobEnd::Failed { reason, .. } => warn!(%job, reason, "job failed"),
                     JobEnd::Done => info!(%job, "job done"),
                     JobEnd::Cancelled => info!(%job, "job cancelled"),
                 }

@@ -22,6 +22,7 @@ mod served;
 mod session;
 mod submission;
 mod submitters;
+mod units;
 mod views;
 
 use std::net::SocketAddr;

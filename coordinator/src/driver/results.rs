@@ -12,7 +12,6 @@ use gleaner_protocol::{
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tracing::debug;
 
 use super::engine::Input;
 use super::outbox::Outgoing;
@@ -72,9 +71,6 @@ impl Results {
             // A full outbox ends the session by itself.
             let _ = self.outbox.try_send(Outgoing::Message(message));
             return;
-        }
-        if !result.log.is_empty() {
-            debug!(%attempt, log = result.log, "a task's log");
         }
         match &result.outcome {
             Outcome::Completed { outputs: Payload::Blob(blob) } => {

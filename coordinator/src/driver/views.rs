@@ -6,13 +6,13 @@ use gleaner_coordinator_core::{
 use gleaner_protocol::{Timestamp, api};
 use jiff::Timestamp as Instant;
 
-use crate::store::{StoredInvitation, StoredSubmitter};
+use crate::store::{StoredInvitation, StoredLog, StoredSubmitter};
 
 pub(crate) fn job(snapshot: JobSnapshot, submitter: Option<String>) -> api::JobView {
     let (state, failure) = match snapshot.end.as_ref().map(|(end, _)| end) {
         None => (api::JobState::Running, None),
         Some(JobEnd::Done) => (api::JobState::Done, None),
-        Some(JobEnd::Failed { reason }) => (api::JobState::Failed, Some(reason.clone())),
+        Some(JobEnd::Failed { reason, .. }) => (api::JobState::Failed, Some(reason.clone())),
         Some(JobEnd::Cancelled) => (api::JobState::Cancelled, None),
     };
     api::JobView {
@@ -85,6 +85,11 @@ pub(crate) fn invitation(stored: StoredInvitation, now: Timestamp) -> api::Invit
         uses_max: terms.uses_max,
         members: members.into_iter().map(member).collect(),
     }
+}
+
+pub(crate) fn attempt_log(stored: StoredLog) -> api::AttemptLog {
+    let StoredLog { attempt, worker, words, log } = stored;
+    api::AttemptLog { attempt, worker, outcome: words, log }
 }
 
 /// RFC 3339 in UTC, to the millisecond.

@@ -55,6 +55,10 @@ impl From<ControlError> for Fault {
                 Self::new(StatusCode::NOT_FOUND, words, hint)
             }
             ControlError::OverQuota(error) => Self { status: StatusCode::FORBIDDEN, error },
+            ControlError::NoSuchUnit(unit) => {
+                let hint = format!("`gleaner units {}` lists the job's units", unit.job);
+                Self::new(StatusCode::NOT_FOUND, words, hint)
+            }
             ControlError::Refused(error) => Self { status: StatusCode::BAD_REQUEST, error },
             ControlError::Failed(error) => {
                 Self { status: StatusCode::INTERNAL_SERVER_ERROR, error }

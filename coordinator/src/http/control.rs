@@ -4,9 +4,9 @@ use gleaner_coordinator_core::Owner;
 use gleaner_protocol::api::{
     AddSubmitterReply, AddSubmitterRequest, ApiError, InvitationView, InviteReply, InviteRequest,
     JobView, OutputFile, ProjectView, RevokeReply, RevokeRequest, SubmitReply, SubmitRequest,
-    SubmitterView, WorkerView,
+    SubmitterView, UnitLogs, UnitsPage, WorkerView,
 };
-use gleaner_protocol::{BlobHash, InvitationId, JobId};
+use gleaner_protocol::{BlobHash, InvitationId, JobId, UnitId};
 
 /// The coordinator as the control API sees it. Every answer waits until what it depends on is
 /// durable.
@@ -56,6 +56,16 @@ pub trait Control: Send + Sync + 'static {
         job: JobId,
     ) -> impl Future<Output = Result<Vec<OutputFile>, ControlError>> + Send;
 
+    /// A page of a job's units.
+    fn units(
+        &self,
+        job: JobId,
+        query: UnitsRequest,
+    ) -> impl Future<Output = Result<UnitsPage, ControlError>> + Send;
+
+    /// What a unit's tasks logged.
+    fn logs(&self, unit: UnitId) -> impl Future<Output = Result<UnitLogs, ControlError>> + Send;
+
     /// The workers connected now.
     fn workers(&self) -> impl Future<Output = Result<Vec<WorkerView>, ControlError>> + Send;
 
@@ -92,6 +102,20 @@ pub trait Control: Send + Sync + 'static {
     ) -> impl Future<Output = Result<SubmitterView, ControlError>> + Send;
 }
 
+/// Which units of a job are asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UnitsRequest {
+    /// The number of the first unit to look at.
+    #[serde(default)]
+    pub from: u64,
+    /// One stage's alone.
+    pub stage: Option<String>,
+    /// Only those with an attempt that failed or ended without an answer.
+    #[serde(default)]
+    pub failed: bool,
+}
+
 /// Why a request was not met.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ControlError {
@@ -104,6 +128,9 @@ pub enum ControlError {
     /// A quota of the submitter's does not allow it.
     #[error("{0}")]
     OverQuota(ApiError),
+    /// There is no such unit.
+    #[error("there is no {0}")]
+    NoSuchUnit(UnitId),
     /// The request cannot be met as it is; repeating it does not help.
     #[error("{0}")]
     Refused(ApiError),

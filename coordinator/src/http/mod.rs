@@ -30,7 +30,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::blobs::Blobs;
 
-pub use control::{Control, ControlError};
+pub use control::{Control, ControlError, UnitsRequest};
 pub use credentials::{CredentialError, load_or_create_token};
 pub use remote::RemoteDoor;
 

@@ -4,11 +4,12 @@ use gleaner_coordinator_core::Owner;
 use gleaner_protocol::api::{
     AddSubmitterReply, AddSubmitterRequest, ApiError, InvitationState, InvitationView, InviteReply,
     InviteRequest, JobState, JobView, MembersFate, OutputFile, ProjectView, RevokeReply,
-    RevokeRequest, SubmitReply, SubmitRequest, SubmitterView, WorkerView,
+    RevokeRequest, SubmitReply, SubmitRequest, SubmitterView, UnitLogs, UnitState, UnitView,
+    UnitsPage, WorkerView,
 };
 use gleaner_protocol::{
-    BlobHash, BlobRef, InvitationId, JobId, ProjectId, SubmissionId, SubmitterId, SubmitterTerms,
-    WorkerId,
+    BlobHash, BlobRef, InvitationId, ItemRange, JobId, ProjectId, SubmissionId, SubmitterId,
+    SubmitterTerms, UnitId, WorkerId,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -118,6 +119,23 @@ impl Control for Scripted {
             bytes: self.output.bytes,
             hash: self.output.hash,
         }])
+    }
+
+    async fn units(&self, job: JobId, query: UnitsRequest) -> Result<UnitsPage, ControlError> {
+        self.known(job)?;
+        let stage = query.stage.unwrap_or_default();
+        let state = if query.failed { UnitState::Failed } else { UnitState::Waiting };
+        let (unit, items) = (UnitId { job, number: query.from }, ItemRange { start: 0, end: 1 });
+        let (unit, units, attempts) = (Some(unit), Some(1), Vec::new());
+        Ok(UnitsPage {
+            units: vec![UnitView { unit, units, stage, items, state, attempts }],
+            next: None,
+        })
+    }
+
+    async fn logs(&self, unit: UnitId) -> Result<UnitLogs, ControlError> {
+        self.known(unit.job).map_err(|_| ControlError::NoSuchUnit(unit))?;
+        Ok(UnitLogs { unit, attempts: Vec::new() })
     }
 
     async fn workers(&self) -> Result<Vec<WorkerView>, ControlError> {
@@ -294,6 +312,11 @@ async fn every_route_answers_as_the_contract_says() {
     assert_eq!(project.name, "planets");
     let jobs: Vec<JobView> = fixture.ask("GET", "/v1/jobs", b"").await.json();
     assert_eq!(jobs, [fixture.control.view()]);
+    let jobs: Vec<JobView> = fixture.ask("GET", "/v1/jobs?name=planets", b"").await.json();
+    assert_eq!(jobs.len(), 1);
+    let jobs: Vec<JobView> = fixture.ask("GET", "/v1/jobs?name=stars", b"").await.json();
+    assert_eq!(jobs, []);
+    fixture.ask("GET", "/v1/jobs?title=stars", b"").await.fault(400);
     let job: JobView = fixture.ask("GET", "/v1/jobs/job-7", b"").await.json();
     assert_eq!(job, fixture.control.view());
     let job: JobView = fixture.ask("POST", "/v1/jobs/job-7/cancel", b"").await.json();
@@ -314,6 +337,25 @@ async fn every_route_answers_as_the_contract_says() {
     assert_eq!(reply.invitation.state, InvitationState::Revoked);
     let error = fixture.ask("GET", "/v1/workers", b"").await.fault(503);
     assert_eq!(error.error, "the coordinator is stopping");
+}
+
+#[tokio::test]
+async fn units_and_their_logs_are_asked_for_by_page_stage_and_failure() {
+    let fixture = fixture().await;
+    let page: UnitsPage = fixture.ask("GET", "/v1/jobs/job-7/units", b"").await.json();
+    let expected = (Some(UnitId { job: JOB, number: 0 }), UnitState::Waiting);
+    assert_eq!((page.units[0].unit, page.units[0].state), expected);
+    let path = "/v1/jobs/job-7/units?from=42&stage=search&failed=true";
+    let page: UnitsPage = fixture.ask("GET", path, b"").await.json();
+    let expected = (Some(UnitId { job: JOB, number: 42 }), UnitState::Failed);
+    assert_eq!((page.units[0].unit, page.units[0].state), expected);
+    assert_eq!(page.units[0].stage, "search");
+    fixture.ask("GET", "/v1/jobs/job-7/units?from=x", b"").await.fault(400);
+    fixture.ask("GET", "/v1/jobs/job-8/units", b"").await.fault(404);
+    let logs: UnitLogs = fixture.ask("GET", "/v1/units/unit-7.42/logs", b"").await.json();
+    assert_eq!(logs.unit, UnitId { job: JOB, number: 42 });
+    fixture.ask("GET", "/v1/units/unit-8.1/logs", b"").await.fault(404);
+    fixture.ask("GET", "/v1/units/7.42/logs", b"").await.fault(404);
 }
 
 #[tokio::test]

@@ -450,7 +450,7 @@ async fn settled(folder: &Folder, units: &[Unit]) -> SettledResults {
             cpu: std::time::Duration::ZERO,
         };
         records.push(Record::BlockCut { job, block });
-        records.push(Record::ResultAccepted { opinion, outcome });
+        records.push(Record::ResultAccepted { opinion, outcome, log: String::new() });
         records.push(Record::UnitSettled { stage, items: *items, attempt });
     }
     let (store, mut commits) = Store::open(folder.folder.path()).expect("opens");

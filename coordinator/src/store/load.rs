@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use gleaner_coordinator_core::{
-    Block, JobEnd, Opinion, Owner, Recovered, RecoveredJob, RecoveredStage, StageOutput,
+    Block, FailureCause, JobEnd, Opinion, Owner, Recovered, RecoveredJob, RecoveredStage,
+    StageOutput,
 };
 use gleaner_protocol::{
     AnswerHash, AttemptId, BlobHash, BlobRef, ItemRange, JobId, JobSpec, OutcomeClass, StageIndex,
@@ -21,8 +22,9 @@ use super::submitters::submitters;
 pub(super) fn recovered(connection: &Connection) -> rusqlite::Result<Recovered> {
     // One transaction, so that a commit between two queries does not show in one of them only.
     let transaction = connection.unchecked_transaction()?;
-    let query = "SELECT job, submission, spec, submitted_at, ended, failure, ended_at, submitter \
-                 FROM job LEFT JOIN job_owner USING (job) ORDER BY job";
+    let query = "SELECT job, submission, spec, submitted_at, ended, failure, ended_at, submitter, \
+                 cause, unit FROM job LEFT JOIN job_owner USING (job) \
+                 LEFT JOIN job_failure USING (job) ORDER BY job";
     let mut jobs = all(&transaction, query, [], job)?;
     for job in &mut jobs {
         job.stages = stages(&transaction, job)?;
@@ -57,11 +59,22 @@ fn job_end(row: &Row<'_>) -> rusqlite::Result<Option<(JobEnd, Timestamp)>> {
     let Some(ended) = row.get::<_, Option<String>>(4)? else { return Ok(None) };
     let end = match ended.as_str() {
         "done" => JobEnd::Done,
-        "failed" => JobEnd::Failed { reason: row.get(5)? },
+        "failed" => JobEnd::Failed { reason: row.get(5)?, cause: failure_cause(row)? },
         "cancelled" => JobEnd::Cancelled,
         _ => return Err(unknown_word(4)),
     };
     Ok(Some((end, Timestamp::from_millis(row.get(6)?))))
+}
+
+fn failure_cause(row: &Row<'_>) -> rusqlite::Result<FailureCause> {
+    let cause: String = row.get(8)?;
+    Ok(match cause.as_str() {
+        "task" => FailureCause::Task { unit: row.get(9)? },
+        "no answer" => FailureCause::NoAnswer { unit: row.get(9)? },
+        "no agreement" => FailureCause::NoAgreement { unit: row.get(9)? },
+        "stage" => FailureCause::Stage,
+        _ => return Err(unknown_word(8)),
+    })
 }
 
 fn stages(connection: &Connection, job: &RecoveredJob) -> rusqlite::Result<Vec<RecoveredStage>> {
@@ -181,12 +194,12 @@ fn attempt(job: JobId, row: &Row<'_>) -> rusqlite::Result<AttemptId> {
     Ok(AttemptId { unit: UnitId { job, number: row.get(0)? }, number: row.get(1)? })
 }
 
-fn unknown_word(column: usize) -> rusqlite::Error {
+pub(super) fn unknown_word(column: usize) -> rusqlite::Error {
     let cause = Box::new(FromSqlError::InvalidType);
     rusqlite::Error::FromSqlConversionFailure(column, Type::Text, cause)
 }
 
-fn all<T>(
+pub(super) fn all<T>(
     connection: &Connection,
     query: &str,
     values: impl Params,

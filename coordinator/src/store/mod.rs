@@ -16,6 +16,7 @@ mod records;
 mod results;
 mod schema;
 mod submitters;
+mod units;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -30,6 +31,9 @@ pub use error::StoreError;
 pub use members::{Admission, Denial, InvitationTerms, StoredInvitation};
 pub use results::{SettledResults, SettledUnit};
 pub use submitters::{AddSubmitterError, StoredSubmitter};
+pub use units::{
+    StoredAttempt, StoredLog, StoredUnit, StoredUnits, UnitChoice, UnitEntry, UnitsQuery,
+};
 
 use lock::FolderLock;
 use writer::{Progress, Write, Writer};

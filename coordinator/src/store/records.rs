@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use gleaner_coordinator_core::{Block, JobEnd, Opinion, Owner, Record, StageOutput};
+use gleaner_coordinator_core::{Block, FailureCause, JobEnd, Opinion, Owner, Record, StageOutput};
 use gleaner_protocol::{
     AttemptId, ItemRange, JobId, JobSpec, Outcome, OutcomeClass, StageIndex, SubmissionId,
     Timestamp, UnitId, WorkerId, wire,
@@ -39,9 +39,13 @@ impl<'c> Batch<'c> {
             Record::StageOpened { job, stage, items } => self.stage_opened(*job, *stage, *items),
             Record::BlockCut { job, block } => self.block_cut(*job, block),
             Record::AttemptOpened { attempt } => self.attempt_opened(*attempt),
-            Record::ResultAccepted { opinion, outcome } => self.result_accepted(opinion, outcome),
-            Record::AttemptInconclusive { attempt, worker, outcome } => {
-                self.attempt_inconclusive(*attempt, *worker, outcome)
+            Record::ResultAccepted { opinion, outcome, log } => {
+                self.result_accepted(opinion, outcome)?;
+                self.logged(opinion.attempt, log)
+            }
+            Record::AttemptInconclusive { attempt, worker, outcome, log } => {
+                self.attempt_inconclusive(*attempt, *worker, outcome)?;
+                self.logged(*attempt, log)
             }
             Record::UnitSettled { stage, items, attempt } => {
                 self.unit_settled(*stage, *items, *attempt)
@@ -137,6 +141,15 @@ impl<'c> Batch<'c> {
         Ok(())
     }
 
+    fn logged(&self, attempt: AttemptId, log: &str) -> rusqlite::Result<()> {
+        if log.is_empty() {
+            return Ok(());
+        }
+        let AttemptId { unit: UnitId { job, number: unit }, number } = attempt;
+        let statement = "INSERT INTO attempt_log (job, unit, attempt, log) VALUES (?, ?, ?, ?)";
+        self.change_one(statement, params![job.0, unit, number, log])
+    }
+
     fn unit_settled(
         &mut self,
         stage: StageIndex,
@@ -178,11 +191,19 @@ impl<'c> Batch<'c> {
     fn job_ended(&self, job: JobId, end: &JobEnd, at: Timestamp) -> rusqlite::Result<()> {
         let (ended, failure) = match end {
             JobEnd::Done => ("done", None),
-            JobEnd::Failed { reason } => ("failed", Some(reason)),
+            JobEnd::Failed { reason, cause } => {
+                self.job_failed(job, *cause)?;
+                ("failed", Some(reason))
+            }
             JobEnd::Cancelled => ("cancelled", None),
         };
         let statement = "UPDATE job SET ended = ?2, failure = ?3, ended_at = ?4 WHERE job = ?1";
         self.change_one(statement, params![job.0, ended, failure, at.as_millis()])
+    }
+
+    fn job_failed(&self, job: JobId, cause: FailureCause) -> rusqlite::Result<()> {
+        let statement = "INSERT INTO job_failure (job, cause, unit) VALUES (?, ?, ?)";
+        self.change_one(statement, params![job.0, cause_name(cause), cause.unit()])
     }
 
     /// An attempt's stage is its block's.
@@ -219,5 +240,14 @@ fn class_name(class: OutcomeClass) -> &'static str {
         OutcomeClass::Completed => "completed",
         OutcomeClass::Failure => "failure",
         OutcomeClass::Inconclusive => unreachable!("an inconclusive outcome is no opinion"),
+    }
+}
+
+fn cause_name(cause: FailureCause) -> &'static str {
+    match cause {
+        FailureCause::Task { .. } => "task",
+        FailureCause::NoAnswer { .. } => "no answer",
+        FailureCause::NoAgreement { .. } => "no agreement",
+        FailureCause::Stage => "stage",
     }
 }

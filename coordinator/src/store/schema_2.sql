@@ -33,3 +33,39 @@ INSERT INTO invitation_terms (secret_hash, number, note)
     SELECT secret_hash, row_number() OVER (ORDER BY created_at, secret_hash), '' FROM invitation;
 
 CREATE INDEX member_by_invitation ON member (secret_hash);
+
+-- What tasks logged, for each attempt that logged something.
+CREATE TABLE attempt_log (
+    job INTEGER NOT NULL REFERENCES job,
+    unit INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    log TEXT NOT NULL,
+    PRIMARY KEY (job, unit, attempt)
+) STRICT, WITHOUT ROWID;
+
+-- Units that failed are found without looking at those that did not.
+CREATE INDEX opinion_failed ON opinion (job, unit) WHERE class = 'failure';
+
+-- What failed jobs failed of: 'task', 'no answer', 'no agreement' or 'stage'; `unit` is null for
+-- the last.
+CREATE TABLE job_failure (
+    job INTEGER PRIMARY KEY REFERENCES job,
+    cause TEXT NOT NULL,
+    unit INTEGER
+) STRICT;
+
+-- Jobs that failed before causes were kept: a failed unit is told by its settled failure, one that
+-- got no answer by the attempts it had.
+INSERT INTO job_failure (job, cause, unit)
+    SELECT job, 'task', min(unit) FROM settled JOIN opinion USING (job, unit, attempt)
+    WHERE class = 'failure' AND job IN (SELECT job FROM job WHERE ended = 'failed') GROUP BY job;
+INSERT INTO job_failure (job, cause, unit)
+    SELECT job, 'no answer', unit FROM (
+        SELECT job, unit, row_number() OVER (PARTITION BY job ORDER BY count(*) DESC, unit) AS place
+        FROM inconclusive GROUP BY job, unit
+    )
+    JOIN job USING (job)
+    WHERE place = 1 AND ended = 'failed' AND failure LIKE 'unit-%without an answer%'
+        AND job NOT IN (SELECT job FROM job_failure);
+INSERT INTO job_failure (job, cause)
+    SELECT job, 'stage' FROM job WHERE ended = 'failed' AND job NOT IN (SELECT job FROM job_failure);

@@ -1,8 +1,10 @@
+mod units;
+
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use gleaner_coordinator_core::{
-    Block, JobEnd, Opinion, Owner, RecoveredJob, RecoveredStage, StageOutput,
+    Block, FailureCause, JobEnd, Opinion, Owner, RecoveredJob, RecoveredStage, StageOutput,
 };
 use gleaner_protocol::api::MembersFate;
 use gleaner_protocol::{
@@ -92,7 +94,11 @@ fn block(first_unit: u64, units: u32) -> Block {
 /// A result and, as a lab project does, its settlement at once.
 fn settle(unit: u64) -> [Record; 2] {
     [
-        Record::ResultAccepted { opinion: opinion(unit, 1), outcome: outcome(unit) },
+        Record::ResultAccepted {
+            opinion: opinion(unit, 1),
+            outcome: outcome(unit),
+            log: String::new(),
+        },
         Record::UnitSettled {
             stage: SEARCH,
             items: items(unit * 10, unit * 10 + 10),
@@ -112,12 +118,17 @@ fn half_done() -> Vec<Record> {
     records.extend([4, 1, 0].into_iter().flat_map(settle));
     records.push(Record::AttemptOpened { attempt: attempt(1, 2) });
     records.push(Record::AttemptOpened { attempt: attempt(2, 2) });
-    records.push(Record::ResultAccepted { opinion: opinion(2, 2), outcome: outcome(2) });
+    records.push(Record::ResultAccepted {
+        opinion: opinion(2, 2),
+        outcome: outcome(2),
+        log: "item 20 info: half way\n".to_owned(),
+    });
     for unit in [1, 3] {
         records.push(Record::AttemptInconclusive {
             attempt: attempt(unit, 3),
             worker: WorkerId([9; 32]),
             outcome: Outcome::HostMemory,
+            log: format!("item {unit}0 warn: short of memory\n"),
         });
     }
     records
@@ -185,7 +196,8 @@ async fn an_ended_job_keeps_its_outputs_and_sums() {
             blob: BlobRef::of(name.as_bytes()),
         })
         .into();
-    let end = JobEnd::Failed { reason: "item 3 failed: no data".to_owned() };
+    let cause = FailureCause::Task { unit: 4 };
+    let end = JobEnd::Failed { reason: "item 3 failed: no data".to_owned(), cause };
     let mut records = half_done();
     records.push(Record::StageDone { job: JOB, stage: SEARCH, outputs: outputs.clone() });
     records.push(Record::StageDone { job: JOB, stage: REPORT, outputs: Vec::new() });
@@ -291,7 +303,8 @@ async fn a_full_disk_is_told_and_loses_nothing_that_was_durable() {
     let (store, mut commits) = Store::start(lock, path, connection).expect("starts");
     commit_all(&store, &mut commits, half_done()).await;
     let large = Outcome::Refused { reason: "x".repeat(500_000) };
-    let record = Record::ResultAccepted { opinion: opinion(5, 1), outcome: large };
+    let log = String::new();
+    let record = Record::ResultAccepted { opinion: opinion(5, 1), outcome: large, log };
     store.commit(Sequence(1000), vec![record]).await.expect("queued");
     let error = commits.next().await.expect_err("no room");
     assert!(matches!(error, StoreError::DiskFull { .. }), "{error}");

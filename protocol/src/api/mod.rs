@@ -6,11 +6,13 @@
 //! | `HEAD /v1/blobs/{hash}` | | 200 when held, 404 when not |
 //! | `PUT /v1/blobs/{hash}` | the bytes | 204; 400 when they have another hash |
 //! | `POST /v1/jobs` | [`SubmitRequest`] | [`SubmitReply`]; the same reply on a repeat |
-//! | `GET /v1/jobs` | | a list of [`JobView`], newest first |
+//! | `GET /v1/jobs` | `?name=NAME` | a list of [`JobView`], newest first; of one name if it is given |
 //! | `GET /v1/jobs/{job}` | `?after=N&wait_ms=M` | [`JobView`], once its version is over `N`, or after `M` ms |
 //! | `POST /v1/jobs/{job}/cancel` | | [`JobView`] |
+//! | `GET /v1/jobs/{job}/units` | `?from=N&stage=NAME&failed=true` | [`UnitsPage`] |
 //! | `GET /v1/jobs/{job}/output` | | a list of [`OutputFile`] |
 //! | `GET /v1/jobs/{job}/output/{stage}/{name}` | | the bytes, as an attachment |
+//! | `GET /v1/units/{unit}/logs` | | [`UnitLogs`] |
 //! | `GET /v1/workers` | | a list of [`WorkerView`] |
 //! | `POST /v1/invitations` | [`InviteRequest`] | [`InviteReply`] |
 //! | `GET /v1/submitters` | | a list of [`SubmitterView`] |
@@ -28,6 +30,8 @@ mod submitters;
 
 mod invitations;
 
+mod units;
+
 use serde::{Deserialize, Serialize};
 
 pub use invitations::{
@@ -35,6 +39,9 @@ pub use invitations::{
     RevokeReply, RevokeRequest,
 };
 
+pub use self::units::{
+    AttemptLog, AttemptState, AttemptView, UnitLogs, UnitState, UnitView, UnitsPage,
+};
 use crate::{BlobHash, JobId, JobSpec, ProjectId, RelativeName, SubmissionId, WorkerId};
 
 pub use submitters::{AddSubmitterReply, AddSubmitterRequest, SubmitterView};

@@ -142,9 +142,10 @@ pub struct Depth {
     pub depth: u64,
 }
 
-/// Nests as many calls, each of which keeps its place on the stack.
+/// Says how deep it goes, and nests as many calls, each of which keeps its place on the stack.
 #[task]
 pub fn deep(input: Depth) -> i64 {
+    log::info!("{} calls deep", input.depth);
     black_box(nested(input.depth));
     input.number
 }

@@ -268,7 +268,7 @@ fn describe_record(record: &Record) -> String {
         Record::UnitSettled { attempt, .. } => format!("settled by {attempt}"),
         Record::StageDone { stage, .. } => format!("done {stage}"),
         Record::JobEnded { end, .. } => match end {
-            JobEnd::Failed { reason } => format!("failed: {reason}"),
+            JobEnd::Failed { reason, .. } => format!("failed: {reason}"),
             other => format!("ended: {other:?}"),
         },
     }

@@ -134,7 +134,7 @@ fn a_trap_that_settles_fails_the_job_in_words() {
     let grant = lab.lease(worker);
     let kind = TrapKind::Arithmetic;
     lab.answer(worker, &grant, Outcome::Trapped { item: 1, kind, message: String::new() });
-    let Some(JobEnd::Failed { reason }) = lab.end(job) else { panic!("the job failed") };
+    let Some(JobEnd::Failed { reason, .. }) = lab.end(job) else { panic!("the job failed") };
     assert_eq!(
         reason,
         "unit-1.0 (items 0..2): item 1 trapped: it divided by zero or converted a float that fits \
@@ -155,7 +155,7 @@ fn an_inconclusive_attempt_is_tried_elsewhere_and_then_given_up() {
     assert!(lab.held[&first].is_empty(), "not the same worker again while another is there");
     let retry = lab.lease(second);
     lab.answer(second, &retry, Outcome::HostMemory);
-    let Some(JobEnd::Failed { reason }) = lab.end(job) else { panic!("the job failed") };
+    let Some(JobEnd::Failed { reason, .. }) = lab.end(job) else { panic!("the job failed") };
     assert!(reason.contains("2 attempts ended without an answer"), "{reason}");
 }
 

@@ -2,6 +2,7 @@
 
 mod invitations;
 mod submitters;
+mod units;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,6 +61,8 @@ pub(super) fn router<C: Control>(control: Arc<C>, blobs: Blobs, stop: Cancellati
         .route("/v1/jobs/{job}/cancel", post(cancel::<C>))
         .route("/v1/jobs/{job}/output", get(output::<C>))
         .route("/v1/jobs/{job}/output/{stage}/{*name}", get(output_file::<C>))
+        .route("/v1/jobs/{job}/units", get(units::units::<C>))
+        .route("/v1/units/{unit}/logs", get(units::logs::<C>))
         .route("/v1/workers", get(workers::<C>))
         .route("/v1/invitations", get(invitations::list::<C>).post(invitations::invite::<C>))
         .route("/v1/invitations/{invitation}/revoke", post(invitations::revoke::<C>))
@@ -114,11 +117,24 @@ async fn submit<C: Control>(
     Ok(Json(api.control.submit(owner, json(body).await?).await?))
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Jobs {
+    name: Option<String>,
+}
+
 async fn jobs<C: Control>(
     State(api): State<Api<C>>,
     Extension(owner): Extension<Owner>,
+    query: Result<Query<Jobs>, QueryRejection>,
 ) -> Result<Json<Vec<JobView>>, Fault> {
-    Ok(Json(api.control.jobs(owner).await?))
+    let Query(Jobs { name }) = query.map_err(|error| {
+        let hint = "the query is `?name=NAME`, or nothing";
+        Fault::new(StatusCode::BAD_REQUEST, error.body_text(), hint)
+    })?;
+    let mut jobs = api.control.jobs(owner).await?;
+    jobs.retain(|job| name.as_ref().is_none_or(|name| job.name == *name));
+    Ok(Json(jobs))
 }
 
 #[derive(Deserialize)]

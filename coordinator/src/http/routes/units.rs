@@ -1,0 +1,39 @@
+//! The units of a job, and their logs.
+
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use gleaner_protocol::UnitId;
+use gleaner_protocol::api::{UnitLogs, UnitsPage};
+
+use super::{Api, parse_job};
+use crate::http::answer::Fault;
+use crate::http::{Control, UnitsRequest};
+
+pub(super) async fn units<C: Control>(
+    State(api): State<Api<C>>,
+    Path(job): Path<String>,
+    query: Result<Query<UnitsRequest>, QueryRejection>,
+) -> Result<Json<UnitsPage>, Fault> {
+    let job = parse_job(&job)?;
+    let Query(query) = query.map_err(|error| {
+        let hint = "the query is `?from=N&stage=NAME&failed=true`, each of them or none";
+        Fault::new(StatusCode::BAD_REQUEST, error.body_text(), hint)
+    })?;
+    Ok(Json(api.control.units(job, query).await?))
+}
+
+pub(super) async fn logs<C: Control>(
+    State(api): State<Api<C>>,
+    Path(unit): Path<String>,
+) -> Result<Json<UnitLogs>, Fault> {
+    Ok(Json(api.control.logs(parse_unit(&unit)?).await?))
+}
+
+fn parse_unit(text: &str) -> Result<UnitId, Fault> {
+    text.parse().map_err(|error: gleaner_protocol::ParseIdError| {
+        let hint = "`gleaner units JOB` lists the units of a job";
+        Fault::new(StatusCode::NOT_FOUND, error.to_string(), hint)
+    })
+}

@@ -1,0 +1,104 @@
+//! The units of a job, and what their tasks logged.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{AttemptId, ItemRange, UnitId, WorkerId};
+
+/// A page of a job's units, in the order of their numbers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UnitsPage {
+    /// Units, and runs of units of which there is nothing to tell.
+    pub units: Vec<UnitView>,
+    /// The `from` of the next page; none on the last.
+    pub next: Option<u64>,
+}
+
+/// Where a unit stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UnitState {
+    /// It waits for a worker.
+    Waiting,
+    /// Workers have it.
+    Leased,
+    /// It has answers, too few of which agree so far.
+    Accepted,
+    /// Its result is final.
+    Settled,
+    /// It failed, or got no answer, and its job with it.
+    Failed,
+    /// Its job ended before it was settled.
+    Dropped,
+}
+
+/// A unit, or a run of consecutive units that wait.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UnitView {
+    /// The unit, the first one of a run; none when its items are not cut into units yet.
+    pub unit: Option<UnitId>,
+    /// How many units this is; none when their items are not cut yet.
+    pub units: Option<u64>,
+    /// Its stage's name.
+    pub stage: String,
+    /// Its items, those of a whole run together.
+    pub items: ItemRange,
+    /// Where it stands.
+    pub state: UnitState,
+    /// In the order of their numbers; those given back or expired are not kept.
+    pub attempts: Vec<AttemptView>,
+}
+
+/// How an attempt stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AttemptState {
+    /// A worker has it.
+    Leased,
+    /// It gave the unit's result, or the same.
+    Completed,
+    /// It says that the task fails.
+    Failed,
+    /// It ended without an answer.
+    Inconclusive,
+}
+
+/// An attempt of a unit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AttemptView {
+    /// Its id.
+    pub attempt: AttemptId,
+    /// Whose it is.
+    pub worker: WorkerId,
+    /// How it stands.
+    pub state: AttemptState,
+    /// How it ended, in words.
+    pub outcome: Option<String>,
+    /// RFC 3339, UTC: when it was leased, of one that runs.
+    pub leased_at: Option<String>,
+    /// CPU time it took; none while it runs, and not kept of one without an answer.
+    pub cpu_seconds: Option<f64>,
+    /// The length of its log.
+    pub log_bytes: u64,
+}
+
+/// What the tasks of a unit's attempts logged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnitLogs {
+    /// The unit.
+    pub unit: UnitId,
+    /// The attempts that came back, in the order of their numbers.
+    pub attempts: Vec<AttemptLog>,
+}
+
+/// What the task of one attempt logged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptLog {
+    /// The attempt.
+    pub attempt: AttemptId,
+    /// Whose it was.
+    pub worker: WorkerId,
+    /// How it ended, in words.
+    pub outcome: String,
+    /// Lines, each message after its item's number and its level.
+    pub log: String,
+}
