@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{build, check, coordinator, new, project, results, run, submit, worker};
+use crate::commands::{
+    build, check, coordinator, logs, new, project, results, run, submit, units, worker,
+};
 use crate::operands::Job;
 
 const EXIT_CODES: &str = "\
@@ -81,6 +83,19 @@ pub enum Command {
                       Example:\n  gleaner results job-7 -o planets"
     )]
     Results(results::Arguments),
+    /// List a job's units: where each stands, who has it, how its attempts ended
+    #[command(
+        after_help = "Units that wait are told as runs. With --json: one line of JSON for each.\n\n\
+                      Examples:\n  gleaner units job-7\n  gleaner units planets --failed"
+    )]
+    Units(units::Arguments),
+    /// Print what the tasks of a unit logged
+    #[command(
+        after_help = "Each attempt that came back has its own log, of 64 KiB at most. A task that \
+                      is ended from outside, as at its time limit, leaves none.\n\n\
+                      Example:\n  gleaner logs unit-7.42"
+    )]
+    Logs(logs::Arguments),
     /// End a job
     #[command(after_help = "Example:\n  gleaner cancel job-7")]
     Cancel(Job),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 use gleaner_protocol::manifest::parse_duration;
-use gleaner_protocol::{JobId, ParseIdError};
+use gleaner_protocol::{JobId, ParseIdError, UnitId};
 
 /// How far from this machine peers are looked for and listened to.
 #[derive(Debug, Args)]
@@ -20,20 +20,38 @@ pub struct Reach {
 /// Which job.
 #[derive(Debug, Args)]
 pub struct Job {
-    /// The job, as job-7 or 7
-    #[arg(value_parser = job_id)]
-    pub job: JobId,
+    /// The job, as job-7, 7 or its name: of several of one name the newest
+    #[arg(value_parser = job_ref)]
+    pub job: JobRef,
 }
 
-/// A job by its id or its number.
+/// A job as its submitter calls it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JobRef {
+    /// By its id.
+    Id(JobId),
+    /// By its name: the newest of that name.
+    Name(String),
+}
+
+/// A job by its id, its number or its name. What looks like an id is one; whether there is a job
+/// of a name, the coordinator knows.
+///
+/// # Errors
+/// When it can be none of them.
+pub fn job_ref(text: &str) -> Result<JobRef, ParseIdError> {
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return format!("job-{text}").parse().map(JobRef::Id);
+    }
+    Ok(text.parse().map_or_else(|_| JobRef::Name(text.to_owned()), JobRef::Id))
+}
+
+/// A unit by its id or its numbers.
 ///
 /// # Errors
 /// When it is neither.
-pub fn job_id(text: &str) -> Result<JobId, ParseIdError> {
-    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return format!("job-{text}").parse();
-    }
-    text.parse()
+pub fn unit_id(text: &str) -> Result<UnitId, ParseIdError> {
+    format!("unit-{text}").parse().or_else(|_| text.parse())
 }
 
 /// A duration longer than nothing.
@@ -53,11 +71,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_job_is_named_by_its_id_or_its_number() {
-        assert_eq!(job_id("job-7"), Ok(JobId(7)));
-        assert_eq!(job_id("7"), Ok(JobId(7)));
-        for text in ["", "job", "-7", "7.1", "99999999999999999999"] {
-            assert!(job_id(text).is_err(), "{text:?}");
+    fn a_job_is_called_by_its_id_its_number_or_its_name() {
+        assert_eq!(job_ref("job-7"), Ok(JobRef::Id(JobId(7))));
+        assert_eq!(job_ref("7"), Ok(JobRef::Id(JobId(7))));
+        for name in ["job", "-7", "7.1", "planets", "job-7a"] {
+            assert_eq!(job_ref(name), Ok(JobRef::Name(name.into())));
+        }
+        for text in ["", "99999999999999999999"] {
+            assert!(job_ref(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_unit_is_called_by_its_id_or_its_numbers() {
+        let unit = UnitId { job: JobId(7), number: 42 };
+        assert_eq!(unit_id("unit-7.42"), Ok(unit));
+        assert_eq!(unit_id("7.42"), Ok(unit));
+        for text in ["", "7", "unit-7", "job-7.42", "7.42.1"] {
+            assert!(unit_id(text).is_err(), "{text:?}");
         }
     }
 }

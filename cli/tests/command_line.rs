@@ -68,6 +68,8 @@ fn every_command_explains_itself_with_an_example() {
         &["status"],
         &["watch"],
         &["results"],
+        &["units"],
+        &["logs"],
         &["cancel"],
         &["run"],
         &["new"],
@@ -91,7 +93,8 @@ fn a_wrong_command_line_is_a_usage_error() {
     for arguments in [
         &["nonsense"][..],
         &["status"],
-        &["status", "x"],
+        &["status", ""],
+        &["logs", "job-7"],
         &["jobs", "--colour"],
         &["worker", "start", "--slots", "0"],
         &["worker", "join", "gleaner1xyz"],
@@ -106,10 +109,10 @@ fn a_wrong_command_line_is_a_usage_error() {
     }
     check(
         folder.path(),
-        &["status", "x"],
+        &["logs", "x"],
         expect![[r#"
         2
-        error: invalid value 'x' for '<JOB>': `x` is not a job id: expected the form `job-7`
+        error: invalid value 'x' for '<UNIT>': `x` is not a unit id: expected the form `unit-7.42`
 
         For more information, try '--help'.
     "#]],

@@ -6,6 +6,7 @@ pub mod check;
 pub mod coordinator;
 pub mod dry_run;
 mod jobs;
+pub mod logs;
 pub mod new;
 mod prepare;
 pub mod project;
@@ -13,6 +14,7 @@ pub mod results;
 pub mod run;
 mod status;
 pub mod submit;
+pub mod units;
 mod watch;
 pub mod worker;
 
@@ -20,9 +22,11 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use gleaner_client::{Client, OpenError};
+use gleaner_protocol::JobId;
 
 use crate::arguments::Command;
-use crate::failure::Exit;
+use crate::failure::{Exit, Hinted};
+use crate::operands::JobRef;
 use crate::printer::Printer;
 
 /// What every command is given.
@@ -47,6 +51,24 @@ impl Context {
     fn client(&self) -> Result<Client, OpenError> {
         Client::open(&self.coordinator_data())
     }
+
+    /// The id of a job: the newest one when it is called by its name, with a remark when there are
+    /// others.
+    async fn job_id(&self, client: &Client, job: JobRef) -> Result<JobId> {
+        let name = match job {
+            JobRef::Id(id) => return Ok(id),
+            JobRef::Name(name) => name,
+        };
+        let jobs = client.jobs_named(&name).await?;
+        let Some(newest) = jobs.first().map(|job| job.job) else {
+            let line = format!("there is no job called {name:?}");
+            return Err(Hinted::new(line, "`gleaner jobs` lists the jobs there are".into()).into());
+        };
+        if jobs.len() > 1 {
+            self.printer.note(&format!("{} jobs are called {name}; this is {newest}", jobs.len()));
+        }
+        Ok(newest)
+    }
 }
 
 /// Runs `command`.
@@ -63,6 +85,8 @@ pub async fn run(context: &Context, command: Command) -> Result<Exit> {
         Command::Status(job) => status::run(context, job).await,
         Command::Watch(job) => watch::run(context, job).await,
         Command::Results(results) => results::run(context, results).await,
+        Command::Units(units) => units::run(context, units).await,
+        Command::Logs(logs) => logs::run(context, logs).await,
         Command::Cancel(job) => cancel::run(context, job).await,
         Command::Run(run) => run::run(context, run).await,
         Command::New(new) => new::run(context, new),

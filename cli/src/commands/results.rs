@@ -12,15 +12,14 @@ use serde::Serialize;
 
 use super::Context;
 use crate::failure::{Exit, Hinted};
-use crate::operands::job_id;
+use crate::operands::Job;
 use crate::words;
 
 /// What `gleaner results` is told.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// The job, as job-7 or 7
-    #[arg(value_parser = job_id)]
-    pub job: JobId,
+    #[command(flatten)]
+    pub job: Job,
     /// Where to put the files [default: a folder of the job's id]
     #[arg(short, long, value_name = "DIR")]
     pub output: Option<PathBuf>,
@@ -51,7 +50,7 @@ pub struct Fetched {
 /// Fetches a job's output.
 pub async fn run(context: &Context, arguments: Arguments) -> Result<Exit> {
     let client = context.client()?;
-    let job = arguments.job;
+    let job = context.job_id(&client, arguments.job.job).await?;
     let view = client.job(job).await?;
     let folder = arguments.output.unwrap_or_else(|| PathBuf::from(job.to_string()));
     let overwrite = if arguments.force { Overwrite::Allow } else { Overwrite::Refuse };

@@ -9,7 +9,9 @@ use crate::words;
 
 /// Says where a job stands.
 pub async fn run(context: &Context, Job { job }: Job) -> Result<Exit> {
-    let view = context.client()?.job(job).await?;
+    let client = context.client()?;
+    let job = context.job_id(&client, job).await?;
+    let view = client.job(job).await?;
     context.printer.result(&view, || words::job(&view))?;
     Ok(Exit::Done)
 }

@@ -28,6 +28,7 @@ const CHANGE_PAUSE: Duration = Duration::from_millis(100);
 /// Follows a job until it ends.
 pub async fn run(context: &Context, Job { job }: Job) -> Result<Exit> {
     let client = context.client()?;
+    let job = context.job_id(&client, job).await?;
     if context.printer.form() == Form::Json {
         let view =
             follow_with(&client, job, |_, view| context.printer.result(view, Vec::new)).await?;

@@ -2,6 +2,7 @@
 
 pub mod module;
 pub mod plan;
+pub mod units;
 
 use std::time::Duration;
 

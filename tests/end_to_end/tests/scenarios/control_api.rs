@@ -3,13 +3,15 @@
 use anyhow::{Result, ensure};
 use end_to_end::{JobFolder, Request, Swarm};
 
-const ROUTES: [(&str, &str); 8] = [
+const ROUTES: [(&str, &str); 10] = [
     ("GET", "/v1/project"),
     ("GET", "/v1/jobs"),
     ("GET", "/v1/jobs/job-1"),
     ("POST", "/v1/jobs/job-1/cancel"),
     ("GET", "/v1/jobs/job-1/output"),
     ("GET", "/v1/jobs/job-1/output/s/s.csv"),
+    ("GET", "/v1/jobs/job-1/units"),
+    ("GET", "/v1/units/unit-1.0/logs"),
     ("GET", "/v1/workers"),
     ("POST", "/v1/invitations"),
 ];

@@ -12,3 +12,4 @@ mod lifecycle;
 mod proxy;
 mod shapes;
 mod submission;
+mod units;

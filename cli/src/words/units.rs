@@ -1,0 +1,155 @@
+//! Units, their attempts and their logs in words.
+
+use gleaner_protocol::WorkerId;
+use gleaner_protocol::api::{AttemptLog, AttemptState, AttemptView, UnitLogs, UnitState, UnitView};
+
+use super::local_time;
+
+/// Units as a table, with a line for each attempt.
+pub fn table(units: &[UnitView]) -> Vec<String> {
+    let head = ["unit", "stage", "items", "state", "CPU", "worker", "attempt"];
+    let mut rows = vec![head.map(String::from).to_vec()];
+    for unit in units {
+        let mut attempts = unit.attempts.iter().map(attempt);
+        let mut row = vec![name(unit), unit.stage.clone(), unit.items.to_string()];
+        row.push(state(unit.state).to_owned());
+        row.extend(attempts.next().unwrap_or_default());
+        rows.push(row);
+        rows.extend(attempts.map(|attempt| [vec![String::new(); 4], attempt].concat()));
+    }
+    super::table(&rows)
+}
+
+/// What each attempt logged, below a line that says whose it was and how it ended.
+pub fn logs(logs: &UnitLogs) -> Vec<String> {
+    logs.attempts.iter().flat_map(log).collect()
+}
+
+/// Enough of a worker's key to tell it from others: six letters, 30 bits.
+pub fn short(worker: WorkerId) -> String {
+    worker.to_string().chars().take("worker-".len() + 6).collect()
+}
+
+fn name(unit: &UnitView) -> String {
+    match (unit.unit, unit.units) {
+        (Some(first), Some(units @ 2..)) => format!("{first} to {}", first.number + units - 1),
+        (Some(unit), _) => unit.to_string(),
+        (None, _) => "not cut yet".into(),
+    }
+}
+
+fn attempt(attempt: &AttemptView) -> Vec<String> {
+    let cpu = attempt.cpu_seconds.map(|seconds| format!("{seconds:.1} s")).unwrap_or_default();
+    let words = match (attempt.state, attempt.leased_at.as_deref(), attempt.outcome.as_deref()) {
+        (AttemptState::Leased, Some(since), _) => format!("runs since {}", local_time(since)),
+        (_, _, Some(words)) => words.to_owned(),
+        _ => String::new(),
+    };
+    let log = match attempt.log_bytes {
+        0 => "",
+        _ => " (has a log)",
+    };
+    vec![cpu, short(attempt.worker), format!("{words}{log}")]
+}
+
+fn log(attempt: &AttemptLog) -> Vec<String> {
+    let head = format!("{}  {}  {}", attempt.attempt, short(attempt.worker), attempt.outcome);
+    let lines = attempt.log.lines().map(|line| format!("  {line}"));
+    let none = attempt.log.is_empty().then(|| "  (nothing was logged)".to_owned());
+    std::iter::once(head).chain(lines).chain(none).collect()
+}
+
+fn state(state: UnitState) -> &'static str {
+    match state {
+        UnitState::Waiting => "waiting",
+        UnitState::Leased => "leased",
+        UnitState::Accepted => "accepted",
+        UnitState::Settled => "settled",
+        UnitState::Failed => "failed",
+        UnitState::Dropped => "dropped",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use gleaner_protocol::{AttemptId, ItemRange, JobId, UnitId};
+
+    use super::*;
+
+    fn unit(number: u64) -> UnitId {
+        UnitId { job: JobId(7), number }
+    }
+
+    fn view(number: u64, state: UnitState, attempts: Vec<AttemptView>) -> UnitView {
+        UnitView {
+            unit: Some(unit(number)),
+            units: Some(1),
+            stage: "search".into(),
+            items: ItemRange { start: number * 4, end: number * 4 + 4 },
+            state,
+            attempts,
+        }
+    }
+
+    fn ended(unit: UnitId, number: u32, state: AttemptState, words: &str) -> AttemptView {
+        AttemptView {
+            attempt: AttemptId { unit, number },
+            worker: WorkerId([number as u8; 32]),
+            state,
+            outcome: Some(words.into()),
+            leased_at: None,
+            cpu_seconds: (state != AttemptState::Inconclusive).then_some(1.26),
+            log_bytes: u64::from(number) - 1,
+        }
+    }
+
+    #[test]
+    fn units_are_a_table_with_a_line_for_each_attempt() {
+        let leased_at = "2026-11-22T14:00:00Z";
+        let leased = AttemptView {
+            outcome: None,
+            leased_at: Some(leased_at.into()),
+            cpu_seconds: None,
+            ..ended(unit(1), 1, AttemptState::Leased, "")
+        };
+        let tried = vec![
+            ended(unit(0), 1, AttemptState::Inconclusive, "the host had no memory for the unit"),
+            ended(unit(0), 2, AttemptState::Completed, "completed"),
+        ];
+        let units = [
+            view(0, UnitState::Settled, tried),
+            view(1, UnitState::Leased, vec![leased]),
+            UnitView { units: Some(1022), ..view(2, UnitState::Waiting, vec![]) },
+            UnitView { unit: None, units: None, ..view(9, UnitState::Waiting, vec![]) },
+        ];
+        let lines = table(&units).join("\n").replace(&local_time(leased_at), "LOCAL TIME");
+        expect![[r#"
+            unit              stage   items   state    CPU    worker         attempt
+            unit-7.0          search  0..4    settled         worker-aeaqca  the host had no memory for the unit
+                                                       1.3 s  worker-aibaea  completed (has a log)
+            unit-7.1          search  4..8    leased          worker-aeaqca  runs since LOCAL TIME
+            unit-7.2 to 1023  search  8..12   waiting
+            not cut yet       search  36..40  waiting"#]].assert_eq(&lines);
+    }
+
+    #[test]
+    fn logs_stand_below_their_attempts() {
+        let log = |number: u32, log: &str| AttemptLog {
+            attempt: AttemptId { unit: unit(3), number },
+            worker: WorkerId([number as u8; 32]),
+            outcome: "completed".into(),
+            log: log.into(),
+        };
+        let attempts = vec![log(1, ""), log(2, "item 12 info: one\nand more\nitem 13 warn: two\n")];
+        let lines = logs(&UnitLogs { unit: unit(3), attempts }).join("\n");
+        expect![[r#"
+            attempt-7.3.1  worker-aeaqca  completed
+              (nothing was logged)
+            attempt-7.3.2  worker-aibaea  completed
+              item 12 info: one
+              and more
+              item 13 warn: two"#]]
+        .assert_eq(&lines);
+    }
+}
