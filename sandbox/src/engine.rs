@@ -4,11 +4,13 @@
 //! does. Deliberately absent: epochs and fuel (a slot is stopped by its process), canonical NaNs
 //! (the SDK writes them), threads, components, the pooling allocator, Winch.
 
+use std::num::NonZeroUsize;
+
 use gleaner_protocol::Limits;
 use serde::{Deserialize, Serialize};
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, OptLevel, Strategy};
 
-use crate::limits::GUEST_STACK_BYTES;
+use crate::limits::{GUEST_STACK_BYTES, TRACE_FUNCTIONS_MAX};
 
 /// How hard the compiler tries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,7 +85,11 @@ fn memory(config: &mut Config) {
         .memory_init_cow(true);
 }
 
-/// A trap is told by its kind alone: addresses mean nothing to the author and cost space.
+/// A trap is told by its kind and the functions it happened in, where the module names them:
+/// addresses mean nothing to the author and cost space.
 fn diagnostics(config: &mut Config) {
-    config.wasm_backtrace_max_frames(None).generate_address_map(false).debug_info(false);
+    config
+        .wasm_backtrace_max_frames(NonZeroUsize::new(TRACE_FUNCTIONS_MAX))
+        .generate_address_map(false)
+        .debug_info(false);
 }

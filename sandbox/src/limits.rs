@@ -24,6 +24,10 @@ pub const TABLE_ENTRIES_MAX: u64 = 1024 * 1024;
 /// The native stack that a guest may use. Beyond it is a stack overflow.
 pub const GUEST_STACK_BYTES: usize = 1024 * 1024;
 
+/// How many of the functions that were being called are looked at after a trap: those of a panic's
+/// own way and a few of the task's.
+pub const TRACE_FUNCTIONS_MAX: usize = 32;
+
 /// The main stack of a slot, with room for the guest's and the host functions above it.
 pub const PROCESS_STACK_BYTES: u64 = 8 * 1024 * 1024;
 

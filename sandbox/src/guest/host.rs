@@ -224,8 +224,9 @@ fn start_of(text: &str, bytes: usize) -> &str {
     &text[..text.floor_char_boundary(bytes)]
 }
 
-/// The words at the start of what a guest said, as much as is kept.
-fn words(bytes: &[u8]) -> String {
+/// The words at the start of what is said of a guest's end, as much as is kept.
+pub(super) fn words(bytes: impl AsRef<[u8]>) -> String {
+    let bytes = bytes.as_ref();
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(FAILURE_MESSAGE_BYTES_MAX)]);
     start_of(&text, FAILURE_MESSAGE_BYTES_MAX).to_owned()
 }

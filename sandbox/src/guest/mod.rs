@@ -6,6 +6,7 @@
 
 mod host;
 mod stream;
+mod trace;
 mod unit;
 
 use std::ffi::OsString;

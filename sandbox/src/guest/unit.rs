@@ -4,10 +4,11 @@ use std::io;
 use std::time::Duration;
 
 use gleaner_protocol::{Outcome, TrapKind};
-use wasmtime::{Instance, InstancePre, ModuleExport, Store, Trap};
+use wasmtime::{Instance, InstancePre, ModuleExport, Store, Trap, WasmBacktrace};
 
-use super::host::{Guest, Stop};
+use super::host::{Guest, Stop, words};
 use super::stream::Stream;
+use super::trace;
 use crate::interface::{AGAIN, DONE};
 use crate::limits::OUTPUT_GATHERED_BYTES_MAX;
 use crate::platform;
@@ -195,7 +196,8 @@ fn unfinished(error: &wasmtime::Error, guest: &Guest) -> Unfinished {
     let item = guest.item.number;
     let limits = &guest.limits;
     if let Some(trap) = error.downcast_ref::<Trap>() {
-        return Unfinished::Stopped(outcome_of_trap(*trap, item, &guest.item.panic));
+        let functions = trace::functions(error.downcast_ref::<WasmBacktrace>());
+        return Unfinished::Stopped(outcome_of_trap(*trap, item, &guest.item.panic, &functions));
     }
     Unfinished::Stopped(match error.downcast_ref::<Stop>() {
         Some(Stop::Failed(message)) => Outcome::Failed { item, message: message.clone() },
@@ -215,7 +217,7 @@ fn unfinished(error: &wasmtime::Error, guest: &Guest) -> Unfinished {
     })
 }
 
-fn outcome_of_trap(trap: Trap, item: u64, panic: &str) -> Outcome {
+fn outcome_of_trap(trap: Trap, item: u64, panic: &str, functions: &str) -> Outcome {
     let kind = match trap {
         Trap::StackOverflow => return Outcome::StackOverflow { item },
         Trap::UnreachableCodeReached => TrapKind::Unreachable,
@@ -228,7 +230,7 @@ fn outcome_of_trap(trap: Trap, item: u64, panic: &str) -> Outcome {
         }
         _ => TrapKind::Other,
     };
-    let panicked = kind == TrapKind::Unreachable;
-    let message = if panicked { panic.to_owned() } else { String::new() };
-    Outcome::Trapped { item, kind, message }
+    let panic = if kind == TrapKind::Unreachable { panic } else { "" };
+    let said: Vec<&str> = [panic, functions].into_iter().filter(|said| !said.is_empty()).collect();
+    Outcome::Trapped { item, kind, message: words(&said.join(", ")) }
 }

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use gleaner_protocol::{Limits, Outcome, TrapKind};
+use gleaner_protocol::{Floats, Limits, Outcome, TrapKind};
 use gleaner_sandbox::{Entry, SlotSpec, SlotUnit, SpawnError};
 use libtest_mimic::Trial;
 use serde_bytes::ByteBuf;
 
 use crate::guests::{IDENTITY, module, task};
-use crate::stage::{outputs, shared, slot, spec, trial, unit, until};
+use crate::stage::{outputs, shared, slot, spec, trial, unit, until, write};
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -22,6 +22,7 @@ pub fn trials() -> Vec<Trial> {
         trial("large_inputs_and_outputs_pass", large),
         trial("progress_and_log_are_told", progress_and_log),
         trial("each_trap_has_its_kind", traps),
+        trial("a_trap_names_the_functions_it_happened_in", trap_functions),
         trial("failures_and_panics_keep_their_words", words),
         trial("calls_against_the_interface_are_explained", host_calls),
         trial("each_limit_has_its_outcome", limits),
@@ -161,6 +162,39 @@ async fn traps() {
         let slot = slot(&task(code), Limits::default()).await;
         let outcome = slot.run(unit(3, &[b""])).await.outcome;
         assert_eq!(outcome, Outcome::Trapped { item: 3, kind, message: String::new() }, "{code}");
+    }
+}
+
+/// By the module's name section, which is a stranger's: it may hold anything.
+async fn trap_functions() {
+    let wasm = module(&format!(
+        r#"(func $_ZN7planets4fold17h0123456789abcdefE unreachable)
+           (func ${} (call $_ZN7planets4fold17h0123456789abcdefE))
+           (func $panic_at (call $panic (i32.const 16) (i32.const 7)) (call ${0}))
+           (func $run (export "gleaner_1:task:run") (result i32)
+             (if (i64.eq (call $item) (i64.const 0)) (then (call ${0})))
+             (call $panic_at) (i32.const 0))"#,
+        "x".repeat(1000)
+    ));
+    for floats in [Floats::Plain, Floats::Strict] {
+        let (folder, sandbox) = shared();
+        let (blob, path) = write(folder.path(), &wasm);
+        let compiled = sandbox.compile(blob, floats, &path).await.unwrap();
+        let slot = SlotSpec { module: compiled, ..spec(&wasm).await };
+        let slot = sandbox.spawn(slot).await.unwrap();
+        let long = "x".repeat(120);
+        for (item, message) in [
+            (0, format!("in planets::fold, called by {long}, called by run")),
+            (
+                1,
+                format!(
+                    "no star, in planets::fold, called by {long}, called by panic_at, called by run"
+                ),
+            ),
+        ] {
+            let outcome = slot.run(unit(item, &[b""])).await.outcome;
+            assert_eq!(outcome, Outcome::Trapped { item, kind: TrapKind::Unreachable, message });
+        }
     }
 }
 

@@ -43,7 +43,9 @@ pub fn trap_at(input: Place) -> i64 {
     input.number
 }
 
+/// A function of its own, which the trap then names.
 #[cfg(target_arch = "wasm32")]
+#[inline(never)]
 fn trap() {
     #[allow(unsafe_code, reason = "a trap is what this is for")]
     // SAFETY: the address is the last of the address space, where the module has no memory, and

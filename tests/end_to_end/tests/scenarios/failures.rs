@@ -20,7 +20,7 @@ const FAILURES: [Failure; 11] = [
     },
     Failure {
         stage: "function = \"trap_at\"\nparameters = { at = 9 }",
-        words: &["item 9", "memory out of bounds"],
+        words: &["item 9", "memory out of bounds", "in test_tasks::misbehaving::trap, called by"],
     },
     Failure {
         stage: "function = \"greedy\"\nparameters = { mebibytes = 64 }\n\
