@@ -32,7 +32,8 @@ mod tests {
     use std::num::NonZeroU32;
 
     use gleaner_protocol::{
-        BlobRef, JobSpec, Limits, Reducer, Splitter, StageSpec, StageTask, UnitSize, ValueMap,
+        BlobRef, Floats, JobSpec, Limits, Reducer, Splitter, StageSpec, StageTask, UnitSize,
+        ValueMap,
     };
 
     /// A small job that passes every check.
@@ -46,6 +47,7 @@ mod tests {
                 files: Vec::new(),
                 limits: Limits::default(),
                 seed: 7,
+                floats: Floats::Plain,
             },
             splitter: Splitter::Range { field: "n".to_owned(), start: 0, end: 10 },
             unit_size: UnitSize::Auto,

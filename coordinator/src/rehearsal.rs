@@ -170,7 +170,7 @@ impl Rehearsal {
         };
         let files = task.files.iter().map(|file| Ok((file.name.clone(), path(file.blob)?)));
         let files = files.collect::<Result<_, BlobError>>()?;
-        let compiled = self.sandbox.compile(task.module, &path(task.module)?).await;
+        let compiled = self.sandbox.compile(task.module, task.floats, &path(task.module)?).await;
         let module = compiled
             .map_err(|source| RehearsalError::Compile { stage: stage.name.clone(), source })?;
         let spec = SlotSpec {

@@ -60,6 +60,25 @@ pub struct StageTask {
     pub limits: Limits,
     /// The job's seed; each item's own is drawn from it by [`crate::item_seed`].
     pub seed: u64,
+    /// What becomes of the bits of NaNs. Left out where it is the default, so that a stage without
+    /// it keeps the hash of its input.
+    #[serde(default, skip_serializing_if = "Floats::is_default")]
+    pub floats: Floats,
+}
+
+/// What becomes of the bits of NaNs, the one thing that WebAssembly leaves to the processor.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Floats {
+    /// They are the processor's. The SDK makes NaNs canonical where a task writes its output, which
+    /// is enough for every task that does not look at the bits of one.
+    #[default]
+    Plain,
+    /// The module is rewritten so that no bit of a NaN can show; costs time where a task stores
+    /// floats.
+    Strict,
 }
 
 /// A file shared by the items of a stage.
@@ -99,6 +118,28 @@ pub struct Limits {
     pub cpu: Duration,
     /// Time of a unit, suspension not counted.
     pub wall: Duration,
+}
+
+impl Floats {
+    /// The words for them, in the order of the variants.
+    pub const NAMES: &[&str] = &["plain", "strict"];
+
+    /// The word for it, in manifests and among a program's arguments.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Strict => "strict",
+        }
+    }
+
+    /// What [`Self::name`] says.
+    pub fn of_name(name: &str) -> Option<Self> {
+        [Self::Plain, Self::Strict].into_iter().find(|floats| floats.name() == name)
+    }
+
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl Default for Limits {

@@ -30,7 +30,7 @@ pub use id::{
     UnitId,
 };
 pub use job::{
-    Axis, FileRef, JobSpec, JobSpecError, Limits, Splitter, StageSpec, StageTask, UnitSize,
+    Axis, FileRef, Floats, JobSpec, JobSpecError, Limits, Splitter, StageSpec, StageTask, UnitSize,
 };
 pub use lease::{Lease, LeaseClaims, LeaseKey, LeaseToken};
 pub use message::{

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use gleaner_protocol::{BlobRef, Limits};
+use gleaner_protocol::{BlobRef, Floats, Limits};
 use gleaner_sandbox::{Entry, Sandbox, SandboxConfig, Slot, SlotSpec, SlotUnit};
 use serde_bytes::ByteBuf;
 
@@ -50,7 +50,7 @@ async fn slot() -> Slot {
     let config = SandboxConfig::new(program, folder.path().join("compiled"));
     let sandbox = Sandbox::new(config).expect("a sandbox");
     let spec = SlotSpec {
-        module: sandbox.compile(BlobRef::of(&wasm), &path).await.expect("compiles"),
+        module: sandbox.compile(BlobRef::of(&wasm), Floats::Plain, &path).await.expect("compiles"),
         entry: Entry::Task("run".to_owned()),
         parameters: vec![],
         files: vec![],

@@ -2,7 +2,7 @@
 //!
 //! What a guest computes depends on none of these settings but on WebAssembly alone; what it costs
 //! does. Deliberately absent: epochs and fuel (a slot is stopped by its process), canonical NaNs
-//! (the SDK writes them), threads, components, the pooling allocator, Winch.
+//! (the SDK writes them, or `floats` rewrites the module), threads, components, the pooling allocator, Winch.
 
 use std::num::NonZeroUsize;
 

@@ -20,6 +20,7 @@ mod artifact;
 mod check;
 mod compile;
 mod engine;
+mod floats;
 mod guest;
 mod interface;
 pub mod limits;
@@ -37,7 +38,7 @@ mod platform;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use gleaner_protocol::BlobRef;
+use gleaner_protocol::{BlobRef, Floats};
 
 pub use crate::check::{ModuleError, ModuleInfo, check_module, function_name};
 pub use crate::compile::{CompileError, CompileLimits, CompiledModule, compile_main};
@@ -46,7 +47,7 @@ pub use crate::priority::Priority;
 pub use crate::slot::{Entry, Slot, SlotAnswer, SlotSpec, SlotUnit, SpawnError};
 pub use crate::wall::{Wall, WallError};
 
-use crate::compile::Compiler;
+use crate::compile::{Compiler, Source};
 use crate::platform::Spawner;
 
 /// How a sandbox is set up.
@@ -122,16 +123,18 @@ impl Sandbox {
     }
 
     /// The module `module`, whose bytes are in the file `wasm`, compiled for this machine: now, in a
-    /// limited child, or taken from the cache. One module is compiled at a time.
+    /// limited child, or taken from the cache. One module is compiled at a time. The child rewrites
+    /// the module first where `floats` asks for it.
     ///
     /// # Errors
     /// [`CompileError`] says which are the module's and which the host's.
     pub async fn compile(
         &self,
         module: BlobRef,
+        floats: Floats,
         wasm: &Path,
     ) -> Result<CompiledModule, CompileError> {
-        self.compiler.compile(&self.spawner, module, wasm).await
+        self.compiler.compile(&self.spawner, Source { module: module.hash, floats }, wasm).await
     }
 
     /// Starts a slot and waits until it is ready for units. Must be called within a tokio runtime.

@@ -83,7 +83,7 @@ impl Context {
         for file in &task.files {
             files.push((file.name.clone(), self.have(peer, file.blob).await?));
         }
-        let compiled = self.sandbox.compile(task.module, &wasm.path()).await;
+        let compiled = self.sandbox.compile(task.module, task.floats, &wasm.path()).await;
         let module = compiled.map_err(|error| match error {
             CompileError::Refused(error) => PrepareError::Refused { reason: error.to_string() },
             error => PrepareError::Compile(error),

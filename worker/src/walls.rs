@@ -6,7 +6,7 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use gleaner_protocol::{BlobRef, Limits};
+use gleaner_protocol::{BlobRef, Floats, Limits};
 use gleaner_sandbox::{CompileError, Entry, Sandbox, SlotSpec, SpawnError, WallError};
 
 /// `(module (memory (export "memory") 1)
@@ -48,7 +48,7 @@ pub(crate) async fn try_out(sandbox: &Sandbox, folder: &Path) -> Result<(), Wall
     let failed = |source| WallsError::Io { folder: folder.to_owned(), source };
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
     file.write_all(NOTHING).map_err(failed)?;
-    let compiled = sandbox.compile(BlobRef::of(NOTHING), file.path()).await;
+    let compiled = sandbox.compile(BlobRef::of(NOTHING), Floats::Plain, file.path()).await;
     let module = compiled.map_err(|error| match error {
         CompileError::Wall(error) => WallsError::Wall(error),
         error => WallsError::Compile(error),
@@ -88,6 +88,6 @@ mod tests {
         let text = r#"(module (memory (export "memory") 1)
             (func (export "gleaner_1:task:run") (result i32) i32.const 0))"#;
         assert_eq!(wat::parse_str(text).unwrap(), NOTHING);
-        assert_eq!(gleaner_sandbox::check_module(NOTHING).unwrap().tasks, ["run"]);
+        assert_eq!(gleaner_sandbox::check_module(NOTHING, Floats::Plain).unwrap().tasks, ["run"]);
     }
 }

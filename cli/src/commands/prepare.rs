@@ -1,12 +1,14 @@
 //! What `submit` and `run` do with a manifest before anything is sent or started.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
 use gleaner_client::{JobFile, JobFileError, PreparedJob};
+use gleaner_protocol::Floats;
 use gleaner_protocol::manifest::{FunctionKind, Setting};
 use gleaner_sandbox::{ModuleInfo, check_module, function_name};
 
@@ -62,19 +64,22 @@ pub fn check(source: &Source) -> Result<Checked> {
 /// When it cannot be read or run; the second names the function at fault where it has a name.
 pub fn check_module_file(path: &Path) -> Result<ModuleInfo> {
     let wasm = fs::read(path).with_context(|| format!("cannot read the module {path:?}"))?;
-    inspect(path, &wasm)
+    inspect(path, &wasm, Floats::Plain)
 }
 
 /// Checks that each module can be run and has the functions that the manifest names.
 fn check_modules(file: &JobFile) -> Result<Vec<(PathBuf, ModuleInfo)>> {
     let mut modules = BTreeMap::new();
     for used in file.functions() {
-        if !modules.contains_key(used.module) {
-            // A module that cannot be read is told of, with its line, when the files are hashed.
-            let Ok(wasm) = fs::read(file.locate(used.module)) else { continue };
-            modules.insert(used.module, inspect(&file.locate(used.module), &wasm)?);
-        }
-        let info: &ModuleInfo = &modules[used.module];
+        let info = match modules.entry((used.module, used.floats)) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
+                let path = file.locate(used.module);
+                // A module that cannot be read is told of, with its line, when the files are hashed.
+                let Ok(wasm) = fs::read(&path) else { continue };
+                entry.insert(inspect(&path, &wasm, used.floats)?)
+            }
+        };
         let offered = match used.kind {
             FunctionKind::Task => &info.tasks,
             FunctionKind::Merge => &info.merges,
@@ -84,12 +89,14 @@ fn check_modules(file: &JobFile) -> Result<Vec<(PathBuf, ModuleInfo)>> {
             return Err(JobFileError::Manifest { path, problem }.into());
         }
     }
-    Ok(modules.into_iter().map(|(path, info)| (file.locate(path), info)).collect())
+    let located = modules.into_iter().map(|((path, _), info)| (file.locate(path), info));
+    // One with plain and with strict floats is still one module.
+    Ok(located.collect::<BTreeMap<_, _>>().into_iter().collect())
 }
 
-fn inspect(path: &Path, wasm: &[u8]) -> Result<ModuleInfo> {
+fn inspect(path: &Path, wasm: &[u8], floats: Floats) -> Result<ModuleInfo> {
     let hint = "build the task crate with `gleaner build`, with the SDK of this version";
-    check_module(wasm)
+    check_module(wasm, floats)
         .map_err(|error| {
             let named = error.function().and_then(|function| function_name(wasm, function));
             let named = named.map(|name| format!(" (it is `{name}`)")).unwrap_or_default();

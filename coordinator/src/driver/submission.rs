@@ -89,7 +89,8 @@ async fn check_functions(stage: &StageSpec, blobs: &Blobs) -> Result<(), Submiss
         return Err(job_error(text));
     }
     let wasm = blobs.read(module.hash).await?;
-    let checked = tokio::task::spawn_blocking(move || check_module(&wasm)).await;
+    let floats = stage.task.floats;
+    let checked = tokio::task::spawn_blocking(move || check_module(&wasm, floats)).await;
     let info = checked.expect("module checks do not panic");
     let info = info.map_err(|error| job_error(format!("its module is refused: {error}")))?;
     missing_function(stage, &info).map_or(Ok(()), |text| Err(job_error(text)))

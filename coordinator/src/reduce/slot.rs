@@ -36,12 +36,12 @@ impl SlotMerger {
     }
 
     async fn start(&self) -> Result<Slot, MergeError> {
-        let StageTask { module, parameters, limits, .. } = &self.task;
+        let StageTask { module, parameters, limits, floats, .. } = &self.task;
         let path = self.blobs.path(module.hash);
         let path = path.ok_or(MergeError::ModuleMissing { module: module.hash })?;
         let function = self.function.clone().expect("only stages that merge start a slot");
         let slot = SlotSpec {
-            module: self.sandbox.compile(*module, &path).await?,
+            module: self.sandbox.compile(*module, *floats, &path).await?,
             entry: Entry::Merge(function),
             parameters: wire::encode(parameters),
             files: Vec::new(),

@@ -2,7 +2,7 @@ use std::num::NonZeroU32;
 
 use bytes::Bytes;
 use gleaner_protocol::{
-    Axis, BlobHash, RelativeName, StageIndex, StageTask, UnitSize, Value, ValueMap,
+    Axis, BlobHash, Floats, RelativeName, StageIndex, StageTask, UnitSize, Value, ValueMap,
 };
 use proptest::prelude::*;
 
@@ -18,6 +18,7 @@ fn stage(name: &str, splitter: Splitter) -> StageSpec {
             files: Vec::new(),
             limits: Limits::default(),
             seed: 0,
+            floats: Floats::Plain,
         },
         splitter,
         unit_size: UnitSize::Auto,

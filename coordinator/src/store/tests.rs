@@ -8,9 +8,10 @@ use gleaner_coordinator_core::{
 };
 use gleaner_protocol::api::MembersFate;
 use gleaner_protocol::{
-    AttemptId, BlobRef, Invitation, InvitationId, InvitationSecret, ItemRange, JobId, JobSpec,
-    Limits, Outcome, Payload, Reducer, Splitter, StageIndex, StageSpec, StageTask, SubmissionId,
-    SubmitterId, SubmitterTerms, Timestamp, UnitId, UnitSize, Value, ValueMap, WorkerId,
+    AttemptId, BlobRef, Floats, Invitation, InvitationId, InvitationSecret, ItemRange, JobId,
+    JobSpec, Limits, Outcome, Payload, Reducer, Splitter, StageIndex, StageSpec, StageTask,
+    SubmissionId, SubmitterId, SubmitterTerms, Timestamp, UnitId, UnitSize, Value, ValueMap,
+    WorkerId,
 };
 use serde_bytes::ByteBuf;
 
@@ -46,6 +47,7 @@ fn spec() -> JobSpec {
             files: Vec::new(),
             limits: Limits::default(),
             seed: u64::MAX,
+            floats: Floats::Plain,
         },
         splitter,
         unit_size: UnitSize::Auto,

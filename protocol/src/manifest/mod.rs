@@ -23,6 +23,7 @@
 //! # or: grid = { a = [1, 2], b = ["x", "y"] }
 //! # or: after = "earlier-stage"
 //! unit_items = "auto"          # or a number
+//! floats = "plain"             # or "strict"
 //! reduce = "csv"               # concat, lines, csv, files, merge, sum, min, max, histogram or top
 //! output = "search.csv"        # default: the stage's name and .bin, .txt, .csv or .json
 //! # merge = "combine"          # with `reduce = "merge"`: the function that combines two values
@@ -66,7 +67,7 @@ use self::setting::Source;
 pub use self::setting::{ParseSettingError, Position, Setting};
 use self::stage::StagePlan;
 use crate::limits::{ATTEMPTS_MAX, QUORUM_MAX, STAGES_MAX};
-use crate::{BlobRef, JobSpec};
+use crate::{BlobRef, Floats, JobSpec};
 
 /// The longest manifest in bytes: room for grids and parameters written out, and far below the
 /// frame that a stage's parameters travel in.
@@ -105,6 +106,8 @@ pub struct FunctionUse<'a> {
     pub function: &'a str,
     /// What it must be.
     pub kind: FunctionKind,
+    /// What becomes of the bits of NaNs in its stage.
+    pub floats: Floats,
     place: &'a Place,
 }
 

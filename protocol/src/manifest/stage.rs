@@ -13,7 +13,8 @@ use super::splitter::SplitterPlan;
 use super::{FunctionKind, FunctionUse, LocalFile, Place, Position, values};
 use crate::limits::{BLOB_BYTES_MAX, ITEMS_PER_UNIT_MAX, MODULE_BYTES_MAX, STAGE_FILES_MAX};
 use crate::{
-    BlobRef, FileRef, Limits, Reducer, RelativeName, StageSpec, StageTask, UnitSize, ValueMap,
+    BlobRef, FileRef, Floats, Limits, Reducer, RelativeName, StageSpec, StageTask, UnitSize,
+    ValueMap,
 };
 
 const KEYS: &[&str] = &[
@@ -25,6 +26,7 @@ const KEYS: &[&str] = &[
     "grid",
     "after",
     "unit_items",
+    "floats",
     "reduce",
     "merge",
     "histogram",
@@ -50,6 +52,7 @@ pub(super) struct StagePlan {
     parameters: ValueMap,
     files: Vec<(String, LocalFile)>,
     limits: Limits,
+    floats: Floats,
 }
 
 impl StagePlan {
@@ -74,6 +77,7 @@ impl StagePlan {
                 .map_or(Ok(ValueMap::new()), |e| values::parameters(&e))?,
             files: section.find("files").map_or(Ok(Vec::new()), |e| files(&e))?,
             limits: section.find("limits").map_or(Ok(Limits::default()), |e| limits(&e))?,
+            floats: section.find("floats").map_or(Ok(Floats::default()), |e| floats(&e))?,
             name,
         };
         stage.refuse_repeated_fields(&section)?;
@@ -99,6 +103,7 @@ impl StagePlan {
             module: self.module.path(),
             function,
             kind,
+            floats: self.floats,
             place,
         };
         let merge = match (&self.reducer, &self.merge_place) {
@@ -128,6 +133,7 @@ impl StagePlan {
             files: files.collect::<Result<_, _>>()?,
             limits: self.limits,
             seed,
+            floats: self.floats,
         };
         let splitter = self.splitter.into_splitter(blobs)?;
         let (name, unit_size, reducer) = (self.name, self.unit_size, self.reducer);
@@ -227,6 +233,14 @@ fn files(entry: &Entry<'_>) -> Result<Vec<(String, LocalFile)>, ManifestError> {
 
 pub(super) fn local_file(entry: &Entry<'_>, bytes_max: u64) -> Result<LocalFile, ManifestError> {
     Ok(LocalFile { path: entry.file_path()?, bytes_max, place: entry.place() })
+}
+
+fn floats(entry: &Entry<'_>) -> Result<Floats, ManifestError> {
+    let word = entry.text()?;
+    Floats::of_name(word).ok_or_else(|| {
+        let (key, found) = (entry.path.clone(), word.to_owned());
+        entry.error(ManifestProblem::Choice { key, found, allowed: Floats::NAMES })
+    })
 }
 
 fn limits(entry: &Entry<'_>) -> Result<Limits, ManifestError> {

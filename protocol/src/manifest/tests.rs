@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    Axis, Bins, BlobHash, Limits, Reducer, Splitter, StageIndex, TopOrder, UnitSize, Value,
+    Axis, Bins, BlobHash, Floats, Limits, Reducer, Splitter, StageIndex, TopOrder, UnitSize, Value,
     ValueMap,
 };
 
@@ -89,6 +89,27 @@ fn a_whole_manifest_becomes_a_job() {
     assert_eq!(search.task.limits.wall, Limits::default().wall);
     assert_eq!(report.splitter, Splitter::After { stage: StageIndex(0), field: "search".into() });
     assert_eq!(report.reducer, Reducer::Files);
+}
+
+#[test]
+fn floats_are_plain_unless_a_stage_says_otherwise() {
+    let range = "range = { field = \"i\", end = 3 }";
+    let floats = |lines: &str| job(&stage(&format!("{range}\n{lines}"))).stages[0].task.floats;
+    assert_eq!(floats(""), Floats::Plain);
+    assert_eq!(floats("floats = \"plain\""), Floats::Plain);
+    assert_eq!(floats("floats = \"strict\""), Floats::Strict);
+    check(
+        &stage(&format!("{range}\nfloats = \"strickt\"")),
+        expect![[r#"
+            line 8, column 10: `stage.s.floats` is "strickt"; it must be `plain` or `strict`
+            did you mean "strict"?"#]],
+    );
+    check(
+        &stage(&format!("{range}\nfloats = true")),
+        expect![[r#"
+            line 8, column 10: `stage.s.floats` is a truth value; it must be a text in quotes
+            write a text in quotes"#]],
+    );
 }
 
 #[test]

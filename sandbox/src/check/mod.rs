@@ -6,6 +6,9 @@
 //! the interface, a start function, shared memory. Deliberately absent: any judgement of what the
 //! module computes.
 
+use std::borrow::Cow;
+
+use gleaner_protocol::Floats;
 use gleaner_protocol::limits::{MODULE_BYTES_MAX, NAME_BYTES_MAX};
 use serde::{Deserialize, Serialize};
 use wasmparser::{
@@ -14,6 +17,7 @@ use wasmparser::{
     ValidPayload, Validator, ValidatorResources, WasmFeatures,
 };
 
+use crate::floats::make_strict;
 use crate::interface;
 use crate::limits::{
     FUNCTION_BYTES_MAX, LOOP_DEPTH_MAX, MODULE_FUNCTIONS_MAX, NESTING_DEPTH_MAX, TABLE_ENTRIES_MAX,
@@ -200,6 +204,10 @@ pub enum ModuleError {
         /// The limit.
         max: usize,
     },
+    /// It passes as it is, but not once it is rewritten for [`Floats::Strict`], which makes it
+    /// longer.
+    #[error("rewritten for `floats = \"strict\"`: {0}")]
+    Strict(Box<ModuleError>),
     /// It offers no task and no merge.
     #[error("it exports no task: nothing named `gleaner_1:task:NAME`")]
     NoTask,
@@ -213,18 +221,41 @@ impl ModuleError {
             | Self::NestingTooDeep { function, .. }
             | Self::LoopsTooDeep { function, .. }
             | Self::StartFunction { function } => Some(*function),
+            Self::Strict(error) => error.function(),
             _ => None,
         }
     }
 }
 
-/// Checks that `wasm` is a module that can be compiled and run as a task.
+/// Checks that `wasm` is a module that can be compiled and run as a task, once it is rewritten as
+/// `floats` says.
 ///
 /// Time and memory are in proportion to the length of `wasm`.
 ///
 /// # Errors
 /// The first rule that the module breaks, in the order of its bytes.
-pub fn check_module(wasm: &[u8]) -> Result<ModuleInfo, ModuleError> {
+pub fn check_module(wasm: &[u8], floats: Floats) -> Result<ModuleInfo, ModuleError> {
+    check_and_rewrite(wasm, floats).map(|(info, _)| info)
+}
+
+/// What `wasm` offers, and the module to compile in its place.
+pub(crate) fn check_and_rewrite(
+    wasm: &[u8],
+    floats: Floats,
+) -> Result<(ModuleInfo, Cow<'_, [u8]>), ModuleError> {
+    let info = check(wasm)?;
+    match floats {
+        Floats::Plain => Ok((info, Cow::Borrowed(wasm))),
+        Floats::Strict => {
+            let of_strict = |error| ModuleError::Strict(Box::new(error));
+            let strict = make_strict(wasm).map_err(of_strict)?;
+            check(&strict).map_err(of_strict)?;
+            Ok((info, Cow::Owned(strict)))
+        }
+    }
+}
+
+fn check(wasm: &[u8]) -> Result<ModuleInfo, ModuleError> {
     let bytes = wasm.len() as u64;
     if bytes > MODULE_BYTES_MAX {
         return Err(ModuleError::TooLarge { bytes, max: MODULE_BYTES_MAX });

@@ -10,6 +10,10 @@ fn module(extra: &str) -> Vec<u8> {
     wat::parse_str(text).expect("the text is a module")
 }
 
+fn check_module(wasm: &[u8]) -> Result<ModuleInfo, ModuleError> {
+    super::check_module(wasm, Floats::Plain)
+}
+
 fn check(wasm: &[u8], expected: &str) {
     let error = check_module(wasm).expect_err(expected);
     assert_eq!(error.to_string(), expected);

@@ -14,6 +14,8 @@ use std::time::SystemTime;
 
 use gleaner_protocol::BlobHash;
 
+use super::Source;
+
 /// How the name of a whole file ends.
 const WHOLE: &str = ".compiled";
 
@@ -25,9 +27,10 @@ const UNFINISHED: &str = ".unfinished";
 pub(super) struct Key(BlobHash);
 
 impl Key {
-    pub(super) fn new(identity: &[u8; 32], module: BlobHash) -> Self {
+    pub(super) fn new(identity: &[u8; 32], source: Source) -> Self {
         let mut hasher = blake3::Hasher::new_keyed(identity);
-        hasher.update(&module.0);
+        hasher.update(&source.module.0);
+        hasher.update(source.floats.name().as_bytes());
         Self(BlobHash(*hasher.finalize().as_bytes()))
     }
 }
@@ -156,10 +159,16 @@ mod tests {
     use std::io::Read;
     use std::time::Duration;
 
+    use gleaner_protocol::Floats;
+
     use super::*;
 
+    fn source(byte: u8) -> Source {
+        Source { module: BlobHash([byte; 32]), floats: Floats::Plain }
+    }
+
     fn key(byte: u8) -> Key {
-        Key::new(&[1; 32], BlobHash([byte; 32]))
+        Key::new(&[1; 32], source(byte))
     }
 
     fn read(mut file: File) -> Vec<u8> {
@@ -176,8 +185,10 @@ mod tests {
         assert_eq!(read(cache.store(&key(1), b"code").expect("stores")), b"code");
         assert_eq!(read(cache.find(&key(1)).expect("reads").expect("found")), b"code");
         assert!(cache.find(&key(2)).expect("reads").is_none());
-        let other_engine = Key::new(&[2; 32], BlobHash([1; 32]));
+        let other_engine = Key::new(&[2; 32], source(1));
         assert!(cache.find(&other_engine).expect("reads").is_none());
+        let rewritten = Key::new(&[1; 32], Source { floats: Floats::Strict, ..source(1) });
+        assert!(cache.find(&rewritten).expect("reads").is_none());
     }
 
     #[test]

@@ -10,11 +10,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use gleaner_protocol::limits::MODULE_BYTES_MAX;
-use gleaner_protocol::{BlobHash, wire};
+use gleaner_protocol::{BlobHash, Floats, wire};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteArray;
 
-use crate::check::{ModuleError, check_module};
+use super::Source;
+use crate::check::{ModuleError, check_and_rewrite};
 use crate::engine::{Effort, engine};
 use crate::limits::SLOT_ADDRESS_BYTES;
 use crate::platform::{self, Bounds};
@@ -39,7 +40,7 @@ pub(super) enum Reply {
 /// What a child is asked for.
 enum Order {
     Identity,
-    Compile(Effort, BlobHash),
+    Compile(Effort, Source),
 }
 
 /// The process behind the hidden subcommand `compile`; `arguments` are those after it.
@@ -85,7 +86,10 @@ impl Start {
             arguments.split_first_chunk()?;
         let order = match order {
             [word] if word == "identity" => Order::Identity,
-            [effort, module] => Order::Compile(Effort::of_name(effort)?, module.parse().ok()?),
+            [effort, floats, module] => {
+                let (module, floats) = (module.parse().ok()?, Floats::of_name(floats)?);
+                Order::Compile(Effort::of_name(effort)?, Source { module, floats })
+            }
             _ => return None,
         };
         let data_bytes: u64 = memory_bytes.parse().ok()?;
@@ -102,18 +106,19 @@ impl Start {
 fn obey(order: &Order) -> (Reply, Vec<u8>) {
     let result = match order {
         Order::Identity => identity().map(|identity| (Reply::Identity(identity), Vec::new())),
-        Order::Compile(effort, module) => compile(*effort, *module),
+        Order::Compile(effort, source) => compile(*effort, *source),
     };
     result.unwrap_or_else(|reply| (reply, Vec::new()))
 }
 
-fn compile(effort: Effort, expected: BlobHash) -> Result<(Reply, Vec<u8>), Reply> {
+fn compile(effort: Effort, source: Source) -> Result<(Reply, Vec<u8>), Reply> {
+    let expected = source.module;
     let wasm = read().map_err(|error| Reply::Unreadable { reason: error.to_string() })?;
     let found = BlobHash::of(&wasm);
     if found != expected {
         return Err(Reply::WrongHash { expected, found });
     }
-    check_module(&wasm).map_err(Reply::Refused)?;
+    let (_, wasm) = check_and_rewrite(&wasm, source.floats).map_err(Reply::Refused)?;
     let artifact = engine(effort).and_then(|engine| engine.precompile_module(&wasm));
     let artifact = artifact.map_err(|error| Reply::GaveUp { reason: format!("{error:#}") })?;
     Ok((Reply::Compiled { bytes: artifact.len() as u64 }, artifact))

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gleaner_protocol::limits::FRAME_BYTES_MAX;
-use gleaner_protocol::{BlobHash, BlobRef, wire};
+use gleaner_protocol::{BlobHash, Floats, wire};
 use tokio::sync::{OnceCell, Semaphore};
 
 use self::cache::{Cache, Key};
@@ -45,6 +45,15 @@ impl Default for CompileLimits {
     fn default() -> Self {
         Self { cpu: COMPILE_CPU_DEFAULT, memory_bytes: COMPILE_MEMORY_BYTES_DEFAULT }
     }
+}
+
+/// What is compiled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Source {
+    /// The hash of the WebAssembly.
+    pub(crate) module: BlobHash,
+    /// Whether it is rewritten first.
+    pub(crate) floats: Floats,
 }
 
 /// A module ready for slots of this machine. Clones share one open file.
@@ -133,7 +142,7 @@ pub(crate) struct Compiler {
 #[derive(Clone, Copy)]
 enum Order {
     Identity,
-    Compile(BlobHash, Effort),
+    Compile(Source, Effort),
 }
 
 /// What a child did.
@@ -160,25 +169,26 @@ impl Compiler {
         })
     }
 
-    /// The module `module`, whose bytes are in the file `wasm`, compiled now or before.
+    /// The module of `source`, whose bytes are in the file `wasm`, compiled now or before.
     pub(crate) async fn compile(
         &self,
         spawner: &Spawner,
-        module: BlobRef,
+        source: Source,
         wasm: &Path,
     ) -> Result<CompiledModule, CompileError> {
+        let module = source.module;
         let identity = self.identity.get_or_try_init(|| self.identify(spawner)).await?;
-        let key = Key::new(identity, module.hash);
+        let key = Key::new(identity, source);
         if let Some(file) = self.find(key).await? {
-            return Ok(CompiledModule { module: module.hash, file });
+            return Ok(CompiledModule { module, file });
         }
         let _turn = self.one_at_a_time.acquire().await.expect("the semaphore is never closed");
         // Whoever had the turn before may have compiled the same.
         let file = match self.find(key).await? {
             Some(file) => file,
-            None => self.store(key, self.compile_now(spawner, module.hash, wasm).await?).await?,
+            None => self.store(key, self.compile_now(spawner, source, wasm).await?).await?,
         };
-        Ok(CompiledModule { module: module.hash, file })
+        Ok(CompiledModule { module, file })
     }
 
     async fn find(&self, key: Key) -> Result<Option<Arc<File>>, CompileError> {
@@ -213,18 +223,18 @@ impl Compiler {
     async fn compile_now(
         &self,
         spawner: &Spawner,
-        module: BlobHash,
+        source: Source,
         wasm: &Path,
     ) -> Result<Vec<u8>, CompileError> {
         let mut last_status = String::new();
         for effort in [Effort::Optimised, Effort::Plain] {
             let path = wasm.to_owned();
             let file = File::open(wasm).map_err(|source| CompileError::Module { path, source })?;
-            match self.order(spawner, Order::Compile(module, effort), file).await? {
+            match self.order(spawner, Order::Compile(source, effort), file).await? {
                 Done::Compiled(artifact) => return Ok(artifact),
                 Done::Identity(_) => return Err(child_error(&"it answered another question")),
                 Done::OutOfLimits(status) => {
-                    tracing::debug!(%module, ?effort, status, "a module ran out of its limits");
+                    tracing::debug!(module = %source.module, ?effort, status, "a module ran out of its limits");
                     last_status = status;
                 }
             }
@@ -277,9 +287,10 @@ impl Order {
         arguments.extend(numbers.iter().map(u64::to_string));
         match self {
             Self::Identity => arguments.push("identity".to_owned()),
-            Self::Compile(module, effort) => {
+            Self::Compile(source, effort) => {
                 arguments.push(effort.name().to_owned());
-                arguments.push(module.to_string());
+                arguments.push(source.floats.name().to_owned());
+                arguments.push(source.module.to_string());
             }
         }
         arguments.into_iter().map(OsString::from).collect()

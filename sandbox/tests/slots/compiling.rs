@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use gleaner_protocol::{BlobRef, Limits};
+use gleaner_protocol::{BlobRef, Floats, Limits};
 use gleaner_sandbox::{
     CompileError, CompileLimits, Entry, ModuleError, Sandbox, SandboxConfig, SlotSpec, SpawnError,
 };
@@ -19,6 +19,7 @@ pub fn trials() -> Vec<Trial> {
         trial("a_file_with_another_hash_is_refused", wrong_hash),
         trial("a_module_that_exhausts_its_child_is_given_up", exhausted),
         trial("a_compiled_module_is_compiled_once", cached),
+        trial("a_module_with_strict_floats_is_another_one", strict),
         trial("a_damaged_cache_entry_is_compiled_again", damaged),
         trial("a_program_that_is_not_there_is_an_error", no_program),
         trial("a_shared_file_that_is_not_there_is_named", no_file),
@@ -38,7 +39,7 @@ async fn wrong_hash() {
     let (folder, sandbox) = shared();
     let (_, path) = write(folder.path(), &task("(nop)"));
     let other = BlobRef::of(b"something else");
-    let error = sandbox.compile(other, &path).await.err().unwrap();
+    let error = sandbox.compile(other, Floats::Plain, &path).await.err().unwrap();
     assert!(matches!(error, CompileError::WrongHash { .. }), "{error}");
 }
 
@@ -48,18 +49,39 @@ async fn exhausted() {
     let limits = CompileLimits { memory_bytes: 40 << 20, cpu: Duration::from_secs(20) };
     let sandbox = Sandbox::new(SandboxConfig { compile: limits, ..config(folder.path()) }).unwrap();
     let (blob, path) = write(folder.path(), &task(&"(if (i32.const 1) (then))".repeat(50_000)));
-    let error = sandbox.compile(blob, &path).await.err().unwrap();
+    let error = sandbox.compile(blob, Floats::Plain, &path).await.err().unwrap();
     assert!(matches!(error, CompileError::Exhausted { .. }), "{error}");
     let (blob, path) = write(folder.path(), &task(""));
-    sandbox.compile(blob, &path).await.unwrap();
+    sandbox.compile(blob, Floats::Plain, &path).await.unwrap();
 }
 
 async fn cached() {
     let (folder, sandbox) = shared();
     let (blob, path) = write(folder.path(), &task("(nop) (nop)"));
-    sandbox.compile(blob, &path).await.unwrap();
+    sandbox.compile(blob, Floats::Plain, &path).await.unwrap();
     fs::remove_file(&path).unwrap();
-    assert_eq!(sandbox.compile(blob, &path).await.unwrap().module(), blob.hash);
+    assert_eq!(sandbox.compile(blob, Floats::Plain, &path).await.unwrap().module(), blob.hash);
+}
+
+/// Zero by zero: on x86 the sign of the NaN is set, on aarch64 it is not.
+async fn strict() {
+    let wasm = task(
+        "(f64.store (i32.const 0) (f64.div (f64.const 0) (f64.const 0)))
+         (call $output_write (i32.const 0) (i32.const 8))",
+    );
+    let (folder, sandbox) = shared();
+    let (blob, path) = write(folder.path(), &wasm);
+    let plain_bits: u64 =
+        if cfg!(target_arch = "x86_64") { 0xfff8_0000_0000_0000 } else { 0x7ff8_0000_0000_0000 };
+    // Each from the compiler, then from the cache.
+    for _ in 0..2 {
+        for (floats, bits) in [(Floats::Plain, plain_bits), (Floats::Strict, 0x7ff8_0000_0000_0000)]
+        {
+            let module = sandbox.compile(blob, floats, &path).await.unwrap();
+            let slot = sandbox.spawn(SlotSpec { module, ..spec(&wasm).await }).await.unwrap();
+            assert_eq!(outputs(slot.run(unit(0, &[b""])).await), [bits.to_le_bytes()]);
+        }
+    }
 }
 
 async fn damaged() {
@@ -67,7 +89,7 @@ async fn damaged() {
     let sandbox = Sandbox::new(config(folder.path())).unwrap();
     let (blob, path) =
         write(folder.path(), &task("(call $output_write (i32.const 0) (i32.const 5))"));
-    sandbox.compile(blob, &path).await.unwrap();
+    sandbox.compile(blob, Floats::Plain, &path).await.unwrap();
     let entries: Vec<PathBuf> =
         fs::read_dir(folder.path().join("compiled")).unwrap().map(|e| e.unwrap().path()).collect();
     let [entry] = entries.as_slice() else { panic!("one entry: {entries:?}") };
@@ -75,7 +97,7 @@ async fn damaged() {
     let mut damaged = whole.clone();
     damaged[whole.len() / 2] ^= 1;
     fs::write(entry, damaged).unwrap();
-    let module = sandbox.compile(blob, &path).await.unwrap();
+    let module = sandbox.compile(blob, Floats::Plain, &path).await.unwrap();
     assert_eq!(fs::read(entry).unwrap(), whole, "compiled again, to the same bytes");
     let spec = SlotSpec {
         module,

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
-use gleaner_protocol::{Limits, Outcome};
+use gleaner_protocol::{Floats, Limits, Outcome};
 use gleaner_sandbox::{Sandbox, SlotSpec};
 use libtest_mimic::Trial;
 
@@ -151,7 +151,7 @@ pub fn stand_in(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
     runtime.block_on(async {
         let sandbox = Sandbox::new(config(&folder)).unwrap();
         let (blob, path) = write(&folder, &task(LOOP_WHEN_1));
-        let module = sandbox.compile(blob, &path).await.unwrap();
+        let module = sandbox.compile(blob, Floats::Plain, &path).await.unwrap();
         let spec = SlotSpec {
             module,
             entry: gleaner_sandbox::Entry::Task("run".to_owned()),

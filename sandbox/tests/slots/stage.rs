@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use gleaner_protocol::{BlobRef, Limits, Outcome, Payload};
+use gleaner_protocol::{BlobRef, Floats, Limits, Outcome, Payload};
 use gleaner_sandbox::{
     CompileError, CompiledModule, Entry, Sandbox, SandboxConfig, Slot, SlotAnswer, SlotSpec,
     SlotUnit,
@@ -55,7 +55,7 @@ pub fn write(folder: &Path, wasm: &[u8]) -> (BlobRef, PathBuf) {
 pub async fn try_compile(wasm: &[u8]) -> Result<CompiledModule, CompileError> {
     let (folder, sandbox) = shared();
     let (blob, path) = write(folder.path(), wasm);
-    sandbox.compile(blob, &path).await
+    sandbox.compile(blob, Floats::Plain, &path).await
 }
 
 /// What a slot for `wasm` is started with.

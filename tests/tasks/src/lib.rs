@@ -14,6 +14,7 @@
 //! | `spin` | `number`; parameter `iterations` | a number that took that many steps |
 //! | `random` | `number` | three draws from the item's seed |
 //! | `nan` | `number` | the record `wide`, `narrow`: NaNs made at run time |
+//! | `nan_bits` (merge `nan_bits_too`) | `number` | the bits of a NaN made at run time |
 //! | `shared` | `number`; parameter `file` | the record `bytes`, `hash` of the shared file |
 //! | `fail_at`, `panic_at`, `trap_at` | `number`; parameter `at` | the number; the item `at` ends as named |
 //! | `greedy` | `number`; parameter `mebibytes` | how many bytes it could get and write |
@@ -33,5 +34,6 @@ pub use misbehaving::{
 };
 pub use ordinary::{
     Draws, Line, Lines, Nans, Number, Pair, Paired, Shared, SharedFile, Spin, Square, add, clash,
-    count_lines, join, letters, nan, noop, pair, random, shared, shout, spin, square, sum, trace,
+    count_lines, join, letters, nan, nan_bits, nan_bits_too, noop, pair, random, shared, shout,
+    spin, square, sum, trace,
 };

@@ -202,6 +202,20 @@ pub fn nan(input: Number) -> Nans {
     Nans { wide: -(zero / also_zero), narrow: zero as f32 / also_zero as f32 }
 }
 
+/// The bits of a NaN made at run time: the processor's, unless the module was rewritten.
+#[task]
+pub fn nan_bits(input: Number) -> u64 {
+    let zero = black_box(input.number as f64 * 0.0);
+    (zero / black_box(zero)).to_bits()
+}
+
+/// The same, made by a merge; or the values' bits together when they are others.
+#[merge]
+pub fn nan_bits_too(a: u64, b: u64) -> u64 {
+    let zero = black_box((a & b & 1) as f64 * 0.0);
+    (zero / black_box(zero)).to_bits() | a | b
+}
+
 /// An item of `shared`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

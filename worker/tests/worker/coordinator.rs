@@ -9,10 +9,10 @@ use gleaner_network::{
     BlobSource, HostKey, IncomingStreams, Node, NodeConfig, ProjectKey, WorkReceiver, WorkSender,
 };
 use gleaner_protocol::{
-    AttemptId, BlobHash, BlobRef, Capacity, Epoch, ItemRange, JobId, Lease, LeaseClaims, LeaseKey,
-    LeaseToken, Limits, Outcome, Payload, ProjectKind, ProjectRecord, SignedProjectRecord,
-    StageIndex, StageTask, Ticket, Timestamp, ToCoordinator, ToWorker, UnitId, UnitResult, Value,
-    ValueMap, WorkerId, wire,
+    AttemptId, BlobHash, BlobRef, Capacity, Epoch, Floats, ItemRange, JobId, Lease, LeaseClaims,
+    LeaseKey, LeaseToken, Limits, Outcome, Payload, ProjectKind, ProjectRecord,
+    SignedProjectRecord, StageIndex, StageTask, Ticket, Timestamp, ToCoordinator, ToWorker, UnitId,
+    UnitResult, Value, ValueMap, WorkerId, wire,
 };
 use gleaner_worker::Config;
 use serde_bytes::ByteBuf;
@@ -144,6 +144,7 @@ impl Coordinator {
             files: Vec::new(),
             limits: Limits::default(),
             seed: 1,
+            floats: Floats::Plain,
         }
     }
 

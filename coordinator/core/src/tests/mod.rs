@@ -12,8 +12,8 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use gleaner_protocol::{
-    AttemptId, BlobHash, BlobRef, Capacity, Epoch, JobId, JobSpec, LeaseKey, Limits, Outcome,
-    Payload, Reducer, Splitter, StageIndex, StageSpec, StageTask, SubmissionId, Timestamp,
+    AttemptId, BlobHash, BlobRef, Capacity, Epoch, Floats, JobId, JobSpec, LeaseKey, Limits,
+    Outcome, Payload, Reducer, Splitter, StageIndex, StageSpec, StageTask, SubmissionId, Timestamp,
     UnitResult, UnitSize, ValueMap, WorkerId,
 };
 
@@ -199,6 +199,7 @@ pub(crate) fn job_spec(items: i64, unit_items: u32, quorum: u32) -> JobSpec {
         files: Vec::new(),
         limits: Limits::default(),
         seed: 0,
+        floats: Floats::Plain,
     };
     let stage = StageSpec {
         name: "search".into(),

@@ -12,7 +12,7 @@ struct Shape {
 
 const WORDS: &str = "first\n\nzwölf \"quoted\"\r\nlast without an end";
 
-const SHAPES: [Shape; 18] = [
+const SHAPES: [Shape; 20] = [
     Shape {
         what: "a range, as csv",
         stage: r#"function = "square"
@@ -182,6 +182,24 @@ const SHAPES: [Shape; 18] = [
             reduce = "top"
             top = { field = "square", records = 3 }"#,
         expected: &[("s/s.csv", b"item,number,square\r\n0,-3,9\r\n6,3,9\r\n1,-2,4\r\n")],
+    },
+    // 9221120237041090560 is 0x7ff8000000000000; an x86 gives 0xfff8000000000000.
+    Shape {
+        what: "the bits of a NaN with strict floats",
+        stage: r#"function = "nan_bits"
+            range = { field = "number", end = 2 }
+            floats = "strict"
+            reduce = "lines""#,
+        expected: &[("s/s.txt", b"9221120237041090560\n9221120237041090560\n")],
+    },
+    Shape {
+        what: "the bits of NaNs made in a merge with strict floats",
+        stage: r#"function = "nan_bits"
+            range = { field = "number", end = 3 }
+            floats = "strict"
+            reduce = "merge"
+            merge = "nan_bits_too""#,
+        expected: &[("s/s.json", b"9221120237041090560\n")],
     },
     Shape {
         what: "a stage after a stage",
