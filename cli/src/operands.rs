@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
+use gleaner_coordinator::NetworkFolders;
 use gleaner_protocol::manifest::parse_duration;
 use gleaner_protocol::{JobId, ParseIdError, UnitId};
 
@@ -15,6 +16,21 @@ pub struct Reach {
     /// Do not look for peers on the local network by mDNS
     #[arg(long)]
     pub no_mdns: bool,
+}
+
+/// Where data may lie.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct DataPlace {
+    /// Let the data folder lie on a network file system; safe only while no other machine uses it
+    #[arg(long)]
+    pub allow_network_folder: bool,
+}
+
+impl DataPlace {
+    /// The same for the libraries.
+    pub fn network_folders(self) -> NetworkFolders {
+        if self.allow_network_folder { NetworkFolders::Allow } else { NetworkFolders::Refuse }
+    }
 }
 
 /// Which job.

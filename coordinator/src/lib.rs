@@ -15,11 +15,15 @@ pub mod blobs;
 mod driver;
 mod files;
 pub mod http;
+mod port;
 pub mod project;
 pub mod reduce;
 pub mod rehearsal;
 pub mod split;
 pub mod store;
+
+pub use gleaner_folder::NetworkFolders;
+pub use gleaner_network::readable_address;
 
 pub use driver::{
     API_PORT_DEFAULT, Config, Coordinator, RunError, StartError, SubmissionError, check_submission,

@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use gleaner_folder::{NetworkFolders, NotLocal, check_local};
 use gleaner_network::{HostKey, KeyError, ProjectKey, RecordError, verify_record};
 use gleaner_protocol::limits::NAME_BYTES_MAX;
 use gleaner_protocol::wire::{self, DecodeError};
@@ -45,6 +46,8 @@ pub struct InitOptions {
     pub operator: String,
     /// What it computes, in a sentence.
     pub purpose: String,
+    /// Whether its folder may lie on a network file system.
+    pub network_folders: NetworkFolders,
 }
 
 /// What `init` made.
@@ -76,6 +79,9 @@ pub enum InitError {
         /// The files found.
         found: Vec<&'static str>,
     },
+    /// Other machines could use the folder.
+    #[error(transparent)]
+    NotLocal(#[from] NotLocal),
     /// A text is empty or too long.
     #[error("the {what} has {bytes} bytes; it must have 1 to {max}")]
     Text {
@@ -251,6 +257,7 @@ pub fn init(data: &Path, options: InitOptions) -> Result<InitReport, InitError> 
     check_text("name", &options.name, NAME_BYTES_MAX)?;
     check_text("operator", &options.operator, TEXT_BYTES_MAX)?;
     check_text("purpose", &options.purpose, TEXT_BYTES_MAX)?;
+    check_local(data, options.network_folders)?;
     let io_error = |path: &Path, source| InitError::Io { path: path.to_owned(), source };
     create_private_folder(data).map_err(|source| io_error(data, source))?;
     check_empty(data)?;
@@ -416,6 +423,7 @@ mod tests {
             name: "planets".to_owned(),
             operator: "Observatory".to_owned(),
             purpose: "Looks for planets.".to_owned(),
+            network_folders: NetworkFolders::Refuse,
         }
     }
 

@@ -14,6 +14,7 @@ use libp2p::swarm::Swarm;
 use tracing::debug;
 
 use crate::address::kind_of;
+use crate::holder::{PortKind, port_holder};
 use crate::interfaces::{Reach, quic, tcp};
 use crate::node::StartError;
 use crate::swarm::Behaviour;
@@ -101,7 +102,10 @@ fn probe_tcp(ip: IpAddr, port: u16) -> Result<(), StartError> {
 
 fn start_error(source: io::Error, transport: &'static str, port: u16) -> StartError {
     match kind_of(&source) {
-        io::ErrorKind::AddrInUse => StartError::PortTaken { port, transport },
+        io::ErrorKind::AddrInUse => {
+            let kind = if transport == "UDP" { PortKind::Udp } else { PortKind::Tcp };
+            StartError::PortTaken { port, transport, holder: port_holder(kind, port) }
+        }
         _ => StartError::Listen { port, source },
     }
 }

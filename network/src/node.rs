@@ -68,14 +68,17 @@ pub struct IncomingStreams {
 pub enum StartError {
     /// Another program has the port. A retry helps once that has ended.
     #[error(
-        "port {port} ({transport}) is in use, perhaps by another Gleaner; choose another one \
-         with `--port`, or any free one with `--port 0`"
+        "port {port} ({transport}) is in use by {}; end that, or choose another port with \
+         `--port`, or any free one with `--port 0`",
+        holder.as_deref().unwrap_or("another program, perhaps another Gleaner")
     )]
     PortTaken {
         /// The port.
         port: u16,
         /// `UDP` or `TCP`.
         transport: &'static str,
+        /// Who has it, where that can be told.
+        holder: Option<String>,
     },
     /// No port was free for both transports.
     #[error("none of {tried} free TCP ports was free for UDP too; choose one with `--port`")]
@@ -237,8 +240,9 @@ impl Node {
     }
 
     /// Where others can reach this node now: full multiaddresses, each ending in `/p2p/…`, QUIC
-    /// first. No loopback addresses, unless that is all the node listens on, and none of bridges
-    /// to containers and virtual machines. Empty on a machine that is on no network, and for a
+    /// first. No loopback addresses, unless that is all the node listens on; those of bridges to
+    /// containers and virtual machines, and those that a machine gave itself for want of a better
+    /// one, only when there is nothing else. Empty on a machine that is on no network, and for a
     /// node that only calls others.
     pub fn addresses(&self) -> Vec<String> {
         let Shared { id, port, reach, .. } = *self.shared;
@@ -246,6 +250,15 @@ impl Node {
             return Vec::new();
         }
         let addresses = interfaces::addresses(reach, port, peer_of(id));
+        addresses.iter().map(Multiaddr::to_string).collect()
+    }
+
+    /// Those of [`Node::addresses`] at which this very machine reaches itself over TCP: one that
+    /// fails even from here is of use to nobody. A firewall before the machine is not noticed.
+    pub async fn tested_addresses(&self) -> Vec<String> {
+        let Shared { id, port, reach, .. } = *self.shared;
+        let ips = interfaces::answering(interfaces::ips(reach), port).await;
+        let addresses = interfaces::addresses_of(&ips, port, peer_of(id));
         addresses.iter().map(Multiaddr::to_string).collect()
     }
 

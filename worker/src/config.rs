@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+use gleaner_folder::NetworkFolders;
 use gleaner_protocol::limits::SLOTS_MAX;
 use gleaner_sandbox::Priority;
 
@@ -29,6 +30,8 @@ pub struct Config {
     pub priority: Priority,
     /// The UDP and TCP port for peers; 0 is any free one. Default: 0, as a worker is not called.
     pub port: u16,
+    /// Whether the folder may lie on a network file system. Default: refused.
+    pub network_folders: NetworkFolders,
     /// Whether coordinators are looked for on the local network. Default: yes.
     pub mdns: bool,
     /// Whether only this machine is listened to and called. Default: no.
@@ -49,6 +52,7 @@ impl Config {
             compiled_bytes_max: GIB,
             priority: Priority::Idle,
             port: 0,
+            network_folders: NetworkFolders::Refuse,
             mdns: true,
             loopback_only: false,
         }

@@ -9,22 +9,29 @@
 //! compiled/         compiled modules, the sandbox's
 //! ```
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+
+use gleaner_folder::{FolderLock, LockError, NetworkFolders, NotLocal, check_local};
 
 /// Why the worker's folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
     /// Another worker uses it. A retry helps once that one has stopped.
     #[error(
-        "another worker uses the folder {}; stop it, or give this one a folder of its own with \
-         --data", folder.display()
+        "another worker uses the folder {} ({holder}); stop it, or give this one a folder of its \
+         own with --data", folder.display()
     )]
     InUse {
         /// The folder.
         folder: PathBuf,
+        /// Its process as it wrote itself down.
+        holder: String,
     },
+    /// Other machines could use it too. A retry is of no use.
+    #[error(transparent)]
+    NotLocal(#[from] NotLocal),
     /// Something in it cannot be read or written. A retry helps once the cause is mended.
     #[error("cannot use {}: {source}", path.display())]
     Io {
@@ -39,20 +46,21 @@ pub enum FolderError {
 #[derive(Debug)]
 pub(crate) struct Folder {
     root: PathBuf,
-    _lock: File,
+    _lock: FolderLock,
 }
 
 impl Folder {
-    /// Creates the folder when it is not there, and locks it.
-    pub(crate) fn open(root: &Path) -> Result<Self, FolderError> {
+    /// Creates the folder when it is not there, on a file system of this machine unless `network`
+    /// allows another, and locks it.
+    pub(crate) fn open(root: &Path, network: NetworkFolders) -> Result<Self, FolderError> {
+        check_local(root, network)?;
         create(root)?;
-        let path = root.join("lock");
-        let options = File::options().create(true).truncate(false).write(true).open(&path);
-        let lock = options.map_err(|source| FolderError::Io { path: path.clone(), source })?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Self { root: root.to_owned(), _lock: lock }),
-            Err(TryLockError::WouldBlock) => Err(FolderError::InUse { folder: root.to_owned() }),
-            Err(TryLockError::Error(source)) => Err(FolderError::Io { path, source }),
+        match FolderLock::take(root) {
+            Ok(lock) => Ok(Self { root: root.to_owned(), _lock: lock }),
+            Err(LockError::Held { holder }) => {
+                Err(FolderError::InUse { folder: root.to_owned(), holder })
+            }
+            Err(LockError::Io { path, source }) => Err(FolderError::Io { path, source }),
         }
     }
 
@@ -109,11 +117,11 @@ mod tests {
     #[test]
     fn a_second_worker_is_refused_by_the_name_of_the_folder() {
         let folder = tempfile::tempdir().unwrap();
-        let first = Folder::open(folder.path()).unwrap();
-        let error = Folder::open(folder.path()).unwrap_err().to_string();
+        let first = Folder::open(folder.path(), NetworkFolders::Refuse).unwrap();
+        let error = Folder::open(folder.path(), NetworkFolders::Refuse).unwrap_err().to_string();
         assert!(error.contains(&folder.path().display().to_string()), "{error}");
         assert!(error.contains("--data"), "{error}");
         drop(first);
-        Folder::open(folder.path()).unwrap();
+        Folder::open(folder.path(), NetworkFolders::Refuse).unwrap();
     }
 }

@@ -33,6 +33,7 @@ mod worker;
 
 pub use config::Config;
 pub use folder::FolderError;
+pub use gleaner_folder::NetworkFolders;
 pub use gleaner_network::readable_address;
 pub use journal::JournalError;
 pub use projects::{

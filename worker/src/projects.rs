@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use gleaner_folder::NetworkFolders;
 use gleaner_network::peer_of_address;
 use gleaner_protocol::{ProjectId, ProjectRecord, Ticket, TicketError, WorkerId};
 use serde::{Deserialize, Serialize};
@@ -134,7 +135,7 @@ pub fn leave(data: &Path, wanted: &str) -> Result<(JoinedProject, Presence), Lea
         [joined] => {
             let failed = |source| FolderError::Io { path: joined.path.clone(), source };
             fs::remove_file(&joined.path).map_err(failed).map_err(JoinError::from)?;
-            let presence = match Folder::open(data) {
+            let presence = match Folder::open(data, NetworkFolders::Allow) {
                 Err(FolderError::InUse { .. }) => Presence::Running,
                 _ => Presence::AtRest,
             };
@@ -415,7 +416,7 @@ mod tests {
         let error = leave(data.path(), "stars").unwrap_err();
         assert!(error.to_string().contains(&other.project.fingerprint()), "{error}");
         assert_eq!(projects(data.path()).unwrap().len(), 2);
-        let _worker = Folder::open(data.path()).unwrap();
+        let _worker = Folder::open(data.path(), NetworkFolders::Refuse).unwrap();
         let mut running = Joined::read_all(data.path()).unwrap().remove(0);
         let (_, presence) = leave(data.path(), &running.id().fingerprint()).unwrap();
         assert_eq!(presence, Presence::Running);

@@ -97,7 +97,7 @@ pub enum VisitError {
 /// [`VisitError`].
 pub async fn visit(config: &Config, ticket: Ticket) -> Result<Visit, VisitError> {
     let coordinators = coordinators(&ticket)?;
-    let folder = Folder::open(&config.data)?;
+    let folder = Folder::open(&config.data, config.network_folders)?;
     let sandbox = Sandbox::new(SandboxConfig {
         priority: config.priority,
         ..SandboxConfig::new(config.program.clone(), folder.compiled())

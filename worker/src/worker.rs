@@ -106,7 +106,7 @@ pub async fn start(config: Config) -> Result<Worker, StartError> {
     if config.slots == 0 || config.slots > SLOTS_MAX {
         return Err(StartError::Slots { slots: config.slots });
     }
-    let folder = Folder::open(&config.data)?;
+    let folder = Folder::open(&config.data, config.network_folders)?;
     let joined = Joined::read_all(&config.data)?;
     if joined.is_empty() {
         return Err(StartError::NoProject { folder: config.data });

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use clap::Args;
 use gleaner_client::{Client, PreparedJob, new_submission_id};
-use gleaner_coordinator::{Coordinator, InitOptions};
+use gleaner_coordinator::{Coordinator, InitOptions, NetworkFolders};
 use gleaner_protocol::Ticket;
 use gleaner_protocol::api::{InviteRequest, JobState};
 use gleaner_sandbox::Priority;
@@ -124,11 +124,14 @@ impl Swarm {
             name: "run".into(),
             operator: "this user".into(),
             purpose: "one job on this machine".into(),
+            // Its folder is its own, and goes with it.
+            network_folders: NetworkFolders::Allow,
         };
         gleaner_coordinator::init(&coordinator_data, options)?;
         let mut config =
             gleaner_coordinator::Config::new(coordinator_data.clone(), program.to_owned());
-        (config.port, config.api_port) = (0, 0);
+        (config.port, config.api_port) = (Some(0), 0);
+        config.network_folders = NetworkFolders::Allow;
         (config.mdns, config.loopback_only) = (false, true);
         let coordinator = gleaner_coordinator::start(config).await?;
 
@@ -140,6 +143,7 @@ impl Swarm {
         gleaner_worker::join(&worker_data, &ticket)?;
         let mut config = gleaner_worker::Config::new(&worker_data, program);
         config.slots = slots.unwrap_or(config.slots);
+        config.network_folders = NetworkFolders::Allow;
         (config.mdns, config.loopback_only) = (false, true);
         // Whoever runs a job here wants it done, and is not a guest on the machine.
         config.priority = Priority::Normal;

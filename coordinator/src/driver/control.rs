@@ -49,7 +49,7 @@ impl Control for DriverControl {
             operator: record.operator.clone(),
             purpose: record.purpose.clone(),
             record_expires_at: views::rfc3339(record.expires_at),
-            addresses: self.node.addresses(),
+            addresses: self.node.tested_addresses().await,
         })
     }
 
@@ -174,7 +174,7 @@ impl Control for DriverControl {
     async fn invite(&self, request: InviteRequest) -> Result<InviteReply, ControlError> {
         let InviteRequest { valid_seconds, uses_max, note } = request;
         let options = InviteOptions { valid: Duration::from_secs(valid_seconds), uses_max, note };
-        let (addresses, now) = (self.node.addresses(), self.clock.now());
+        let (addresses, now) = (self.node.tested_addresses().await, self.clock.now());
         let invited = self.project.invite(&self.store, addresses, options, now).await;
         let Invited { invitation, ticket, expires_at } = invited.map_err(|error| {
             let told = ApiError { error: error.to_string(), hint: None };
@@ -235,7 +235,7 @@ impl Control for DriverControl {
         let stored = added.map_err(not_added)?;
         self.engine.send(Input::Event(Event::SubmitterSet { submitter, terms })).await;
         self.submitters.set(stored.clone());
-        let ticket = self.project.ticket(self.node.addresses()).to_string();
+        let ticket = self.project.ticket(self.node.tested_addresses().await).to_string();
         Ok(AddSubmitterReply { submitter: self.submitter_view(stored).await?, ticket })
     }
 

@@ -32,6 +32,7 @@ use std::sync::atomic::AtomicU64;
 
 use gleaner_clock::Clock;
 use gleaner_coordinator_core::{Core, Recovered};
+use gleaner_folder::{NetworkFolders, NotLocal, check_local};
 use gleaner_network::{IncomingApiStreams, IncomingStreams, Node, NodeConfig, PORT_DEFAULT};
 use gleaner_sandbox::{Priority, Sandbox, SandboxConfig, SandboxError};
 use tokio::sync::mpsc;
@@ -41,6 +42,7 @@ use tracing::info;
 
 use crate::blobs::{BlobError, Blobs};
 use crate::http::{RemoteDoor, ServeError, Server};
+use crate::port;
 use crate::project::{LoadError, Project};
 use crate::store::{Commits, Store, StoreError};
 use control::DriverControl;
@@ -64,10 +66,13 @@ pub struct Config {
     pub data: PathBuf,
     /// The program whose `slot` and `compile` subcommands run and compile merges.
     pub program: PathBuf,
-    /// The port for workers, UDP and TCP; 0 for any free one. Default 4747.
-    pub port: u16,
+    /// The port for workers, UDP and TCP; 0 for any free one. Default: that of the last start,
+    /// which tickets name, and 4747 at the first.
+    pub port: Option<u16>,
     /// The port of the control API on loopback; 0 for any free one. Default 4748.
     pub api_port: u16,
+    /// Whether the folder may lie on a network file system. Default: refused.
+    pub network_folders: NetworkFolders,
     /// Whether to be found on the local network by multicast DNS. Default yes.
     pub mdns: bool,
     /// Whether to take workers of this machine alone. Default no.
@@ -85,8 +90,9 @@ impl Config {
         Self {
             data,
             program,
-            port: PORT_DEFAULT,
+            port: None,
             api_port: API_PORT_DEFAULT,
+            network_folders: NetworkFolders::Refuse,
             mdns: true,
             loopback_only: false,
             core: gleaner_coordinator_core::Config::default(),
@@ -107,6 +113,9 @@ pub struct Coordinator {
 /// Why a coordinator did not start. Nothing keeps running.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// Other machines could use the folder.
+    #[error(transparent)]
+    NotLocal(#[from] NotLocal),
     /// There is no project in the folder, or it cannot be served.
     #[error(transparent)]
     Project(#[from] LoadError),
@@ -158,6 +167,7 @@ struct Shared {
 /// # Errors
 /// [`StartError`]; what went wrong is named with what to change.
 pub async fn start(config: Config) -> Result<Coordinator, StartError> {
+    check_local(&config.data, config.network_folders)?;
     let clock = Clock::start();
     let project = Project::load(&config.data, clock.now())?;
     let (store, commits) = Store::open(&config.data)?;
@@ -171,6 +181,7 @@ pub async fn start(config: Config) -> Result<Coordinator, StartError> {
         ..SandboxConfig::new(config.program.clone(), compiled)
     })?;
     let (node, streams) = Node::start(&project.host_key, node_config(&config)).await?;
+    port::remember(&config.data, node.port());
     let (engine, inbox) = Engine::channel();
     let shared = Shared {
         inputs: Arc::new(inputs_of(&recovered, &blobs)),
@@ -210,9 +221,10 @@ impl Coordinator {
         self.server.address()
     }
 
-    /// Where workers reach it: multiaddresses, each ending in its key.
-    pub fn addresses(&self) -> Vec<String> {
-        self.node.addresses()
+    /// Where workers reach it, as far as this machine can try: multiaddresses, each ending in its
+    /// key. Empty on a machine that is on no network.
+    pub async fn addresses(&self) -> Vec<String> {
+        self.node.tested_addresses().await
     }
 
     /// Waits until it ends by itself.
@@ -328,7 +340,7 @@ fn inputs_of(recovered: &Recovered, blobs: &Blobs) -> Inputs {
 
 fn node_config(config: &Config) -> NodeConfig {
     NodeConfig {
-        port: config.port,
+        port: config.port.or_else(|| port::remembered(&config.data)).unwrap_or(PORT_DEFAULT),
         loopback_only: config.loopback_only,
         mdns: config.mdns,
         ..NodeConfig::default()

@@ -11,14 +11,14 @@ use rusqlite::ErrorCode;
 pub enum StoreError {
     /// Another coordinator runs on the same folder. Stopping it helps.
     #[error(
-        "the folder {folder:?} is in use by a running coordinator (process {process}); \
-         stop it, or choose another folder with --data"
+        "the folder {folder:?} is in use by a running coordinator ({holder}); stop it, or choose \
+         another folder with --data"
     )]
     InUse {
         /// The coordinator's folder.
         folder: PathBuf,
-        /// Its process id as it wrote it down, or `unknown`.
-        process: String,
+        /// Its process as it wrote itself down.
+        holder: String,
     },
     /// The disk is full. A repeat helps once there is room.
     #[error("the disk that holds {path:?} is full; make room and start the coordinator again")]

@@ -10,7 +10,6 @@
 
 mod error;
 mod load;
-mod lock;
 mod members;
 mod records;
 mod results;
@@ -23,6 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use gleaner_coordinator_core::{Record, Recovered, Sequence};
+use gleaner_folder::{FolderLock, LockError};
 use gleaner_protocol::{Epoch, LeaseKey};
 use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::watch;
@@ -35,7 +35,6 @@ pub use units::{
     StoredAttempt, StoredLog, StoredUnit, StoredUnits, UnitChoice, UnitEntry, UnitsQuery,
 };
 
-use lock::FolderLock;
 use writer::{Progress, Write, Writer};
 
 /// The store's file in the coordinator's folder.
@@ -72,7 +71,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::InUse`] when another process has it; any other [`StoreError`] as it says.
     pub fn open(folder: &Path) -> Result<(Self, Commits), StoreError> {
-        let lock = FolderLock::take(folder)?;
+        let lock = FolderLock::take(folder).map_err(|error| not_locked(folder, error))?;
         let path: Arc<Path> = folder.join(FILE).into();
         let connection = schema::open_writer(&path)?;
         Self::start(lock, path, connection)
@@ -158,6 +157,13 @@ impl Commits {
             Some(error) => Err(error.clone()),
             None => Ok(progress.durable),
         }
+    }
+}
+
+fn not_locked(folder: &Path, error: LockError) -> StoreError {
+    match error {
+        LockError::Held { holder } => StoreError::InUse { folder: folder.to_owned(), holder },
+        LockError::Io { path, source } => StoreError::of_io(&path, source),
     }
 }
 

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::commands::Context;
 use crate::failure::Exit;
+use crate::operands::DataPlace;
 
 /// What `gleaner coordinator init` is told.
 #[derive(Debug, Args)]
@@ -22,6 +23,8 @@ pub struct Arguments {
     /// What it computes, in a sentence
     #[arg(long, default_value = "not said yet")]
     pub purpose: String,
+    #[command(flatten)]
+    pub place: DataPlace,
 }
 
 /// Makes a project, and says where its key is and how to keep it.
@@ -30,6 +33,7 @@ pub fn run(context: &Context, arguments: Arguments) -> Result<Exit> {
         name: arguments.name,
         operator: arguments.operator.unwrap_or_else(this_user),
         purpose: arguments.purpose,
+        network_folders: arguments.place.network_folders(),
     };
     let report = gleaner_coordinator::init(&context.coordinator_data(), options)?;
     let value = json!({

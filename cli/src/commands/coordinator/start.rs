@@ -3,18 +3,19 @@
 use anyhow::{Context as _, Result};
 use clap::Args;
 use gleaner_client::Client;
-use gleaner_coordinator::{Config, Coordinator};
+use gleaner_coordinator::{Config, Coordinator, readable_address};
 use serde_json::json;
 
 use crate::commands::Context;
 use crate::failure::Exit;
-use crate::operands::Reach;
+use crate::operands::{DataPlace, Reach};
 use crate::signals::StopRequests;
 
 /// What `gleaner coordinator start` is told.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// The port for workers, UDP and TCP; 0 is any free one [default: 4747]
+    /// The port for workers, UDP and TCP; 0 is any free one [default: that of the last start, and
+    /// 4747 at the first]
     #[arg(long)]
     pub port: Option<u16>,
     /// The port of the control API on loopback; 0 is any free one [default: 4748]
@@ -22,6 +23,8 @@ pub struct Arguments {
     pub api_port: Option<u16>,
     #[command(flatten)]
     pub reach: Reach,
+    #[command(flatten)]
+    pub place: DataPlace,
 }
 
 /// Runs the coordinator until it is asked to stop.
@@ -29,7 +32,8 @@ pub async fn run(context: &Context, arguments: Arguments) -> Result<Exit> {
     let mut stop = StopRequests::listen()?;
     let data = context.coordinator_data();
     let mut config = Config::new(data, context.program.clone());
-    config.port = arguments.port.unwrap_or(config.port);
+    config.port = arguments.port;
+    config.network_folders = arguments.place.network_folders();
     config.api_port = arguments.api_port.unwrap_or(config.api_port);
     config.mdns = !(arguments.reach.no_mdns || arguments.reach.loopback);
     config.loopback_only = arguments.reach.loopback;
@@ -51,7 +55,7 @@ pub async fn run(context: &Context, arguments: Arguments) -> Result<Exit> {
 async fn introduce(context: &Context, coordinator: &Coordinator) -> Result<()> {
     let project = Client::open(&context.coordinator_data())?.project().await?;
     let fingerprint = project.project.fingerprint();
-    let (addresses, api) = (coordinator.addresses(), coordinator.api_address());
+    let (addresses, api) = (coordinator.addresses().await, coordinator.api_address());
     let value = json!({
         "project": project.project,
         "fingerprint": fingerprint,
@@ -67,7 +71,11 @@ async fn introduce(context: &Context, coordinator: &Coordinator) -> Result<()> {
             format!("data         {}", context.coordinator_data().display()),
             format!("control API  http://{api}"),
         ];
-        lines.extend(addresses.iter().map(|address| format!("listening    {address}")));
+        let reachable = |address: &String| format!("reachable    {}", readable_address(address));
+        lines.extend(addresses.iter().map(reachable));
+        if addresses.is_empty() {
+            lines.push("reachable    by nobody: this machine is on no network".into());
+        }
         lines.push("next: gleaner coordinator invite, and gleaner submit JOB.toml".into());
         lines
     })?;

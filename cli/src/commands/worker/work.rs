@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::commands::Context;
 use crate::failure::Exit;
-use crate::operands::Reach;
+use crate::operands::{DataPlace, Reach};
 use crate::signals::StopRequests;
 
 /// How to work.
@@ -22,6 +22,8 @@ pub struct Work {
     pub port: Option<u16>,
     #[command(flatten)]
     pub reach: Reach,
+    #[command(flatten)]
+    pub place: DataPlace,
 }
 
 impl Work {
@@ -32,6 +34,7 @@ impl Work {
         config.port = self.port.unwrap_or(config.port);
         config.mdns = !(self.reach.no_mdns || self.reach.loopback);
         config.loopback_only = self.reach.loopback;
+        config.network_folders = self.place.network_folders();
         config
     }
 }
