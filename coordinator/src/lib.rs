@@ -62,6 +62,7 @@ mod tests {
             seed: 7,
             quorum: NonZeroU32::MIN,
             max_attempts: NonZeroU32::MIN,
+            answers: gleaner_protocol::Answers::Kept,
             stages: vec![stage],
         }
     }

@@ -15,6 +15,9 @@ use crate::{Bins, BlobHash, BlobRef, Reducer, ValueMap, wire};
 
 pub use self::splitter::{Axis, Splitter};
 
+/// Told apart from every other hash, with the version of the interface between task and host.
+const ANSWERS_DOMAIN: &str = "gleaner 2026 answers of interface 1";
+
 /// A whole job, its files already known by hash.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct JobSpec {
@@ -26,8 +29,22 @@ pub struct JobSpec {
     pub quorum: NonZeroU32,
     /// How many attempts of a unit may end without an answer before the job is given up.
     pub max_attempts: NonZeroU32,
+    /// Whether answers that earlier jobs settled serve this one too.
+    #[serde(default)]
+    pub answers: Answers,
     /// In the order of the manifest; a stage comes after those it takes its input from.
     pub stages: Vec<StageSpec>,
+}
+
+/// Where a job's answers may come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answers {
+    /// Those that an earlier job settled under at least the same quorum are taken over.
+    #[default]
+    Kept,
+    /// Every item is computed anew.
+    Fresh,
 }
 
 /// One stage of a job.
@@ -278,6 +295,14 @@ impl StageSpec {
     /// The hash of all that decides what its items compute: what leases bind.
     pub fn input_hash(&self) -> BlobHash {
         BlobHash::of(&wire::encode(&(&self.task, &self.splitter)))
+    }
+
+    /// Names the question that the stage asks of each item: stages of one name have the same
+    /// answers, as far as both have items. `earlier` is the output that it takes, when it comes
+    /// after another stage.
+    pub fn answers_key(&self, earlier: Option<BlobHash>) -> BlobHash {
+        let asked = (ANSWERS_DOMAIN, &self.task, self.splitter.without_end(), earlier);
+        BlobHash::of(&wire::encode(&asked))
     }
 
     fn check(&self, index: usize) -> Result<(), JobSpecError> {

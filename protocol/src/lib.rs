@@ -30,7 +30,8 @@ pub use id::{
     UnitId,
 };
 pub use job::{
-    Axis, FileRef, Floats, JobSpec, JobSpecError, Limits, Splitter, StageSpec, StageTask, UnitSize,
+    Answers, Axis, FileRef, Floats, JobSpec, JobSpecError, Limits, Splitter, StageSpec, StageTask,
+    UnitSize,
 };
 pub use lease::{Lease, LeaseClaims, LeaseKey, LeaseToken};
 pub use message::{

@@ -3,8 +3,8 @@
 use anyhow::Result;
 use clap::Args;
 use gleaner_client::{ClientError, new_submission_id, submission_id_of};
-use gleaner_protocol::SubmissionId;
 use gleaner_protocol::api::SubmitReply;
+use gleaner_protocol::{Answers, SubmissionId};
 
 use super::prepare::{Source, prepare};
 use super::watch::{conclude, follow};
@@ -23,6 +23,9 @@ pub struct Arguments {
     /// first time, whatever became of the first command
     #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub submission: Option<String>,
+    /// Compute everything anew, even what an earlier job has answered
+    #[arg(long)]
+    pub fresh: bool,
     /// Check everything, run a few items here and say what would happen, but submit nothing
     #[arg(long, conflicts_with = "wait")]
     pub dry_run: bool,
@@ -30,7 +33,10 @@ pub struct Arguments {
 
 /// Checks a job here, hands it to the coordinator, and follows it if asked to.
 pub async fn run(context: &Context, arguments: Arguments) -> Result<Exit> {
-    let prepared = prepare(&arguments.source)?;
+    let mut prepared = prepare(&arguments.source)?;
+    if arguments.fresh {
+        prepared.spec.answers = Answers::Fresh;
+    }
     let client = context.client()?;
     if arguments.dry_run {
         return dry_run::submission(context, &client, &prepared).await;

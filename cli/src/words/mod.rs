@@ -46,6 +46,10 @@ pub fn job(job: &JobView) -> Vec<String> {
             format!("{:.1} s", stage.cpu_seconds),
         ]
     };
+    for stage in job.stages.iter().filter(|stage| stage.items_kept > 0) {
+        let (kept, name) = (stage.items_kept, &stage.name);
+        lines.push(format!("{kept} items of {name} were answered by an earlier job"));
+    }
     lines.push(String::new());
     lines.extend(table(&[vec![head], job.stages.iter().map(row).collect()].concat()));
     lines
@@ -54,12 +58,14 @@ pub fn job(job: &JobView) -> Vec<String> {
 /// How a job ended, or that it has not, in one line.
 pub fn ending(job: &JobView) -> String {
     let settled: u64 = job.stages.iter().map(|stage| stage.items_settled).sum();
+    let kept: u64 = job.stages.iter().map(|stage| stage.items_kept).sum();
+    let kept = if kept == 0 { String::new() } else { format!(" ({kept} known before)") };
     let cpu: f64 = job.stages.iter().map(|stage| stage.cpu_seconds).sum();
     match job.state {
         JobState::Done => {
             let took = job.ended_at.as_deref().and_then(|end| elapsed(&job.submitted_at, end));
             let took = took.map(|took| format!(" in {}", span(took))).unwrap_or_default();
-            format!("{} is done: {settled} items{took}, {cpu:.1} s of CPU", job.job)
+            format!("{} is done: {settled} items{kept}{took}, {cpu:.1} s of CPU", job.job)
         }
         JobState::Failed => {
             let reason = job.failure.as_deref().unwrap_or("the coordinator does not say why");
@@ -207,6 +213,7 @@ mod tests {
             state: StageState::Open,
             items: Some(2001),
             items_settled: 1200,
+            items_kept: 0,
             units_settled: 150,
             attempts_leased: 2,
             attempts_inconclusive: 1,
@@ -217,6 +224,7 @@ mod tests {
             state: StageState::Blocked,
             items: None,
             items_settled: 0,
+            items_kept: 0,
             units_settled: 0,
             attempts_leased: 0,
             attempts_inconclusive: 0,

@@ -67,6 +67,7 @@ fn state(state: UnitState) -> &'static str {
         UnitState::Settled => "settled",
         UnitState::Failed => "failed",
         UnitState::Dropped => "dropped",
+        UnitState::Kept => "kept",
     }
 }
 

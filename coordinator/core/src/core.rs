@@ -13,7 +13,9 @@ use crate::gate::Gate;
 use crate::job::Job;
 use crate::session::{Presence, Session};
 use crate::shares::Shares;
-use crate::{Action, Config, Event, JobEnd, Owner, Question, Record, Recovered, Reply, RequestId};
+use crate::{
+    Action, Config, Event, JobEnd, KeptRun, Owner, Question, Record, Recovered, Reply, RequestId,
+};
 
 /// The coordinator's logic as one deterministic machine: events and the time in, actions out.
 ///
@@ -38,6 +40,13 @@ pub struct Core {
     /// When the restart's grace ends, while it lasts.
     pub(crate) grace_until: Option<Timestamp>,
     pub(crate) gate: Gate,
+}
+
+/// What is known of a job's stages when it is submitted.
+#[derive(Clone, Copy)]
+struct Known<'a> {
+    items: &'a [Option<u64>],
+    kept: &'a [KeptRun],
 }
 
 impl Core {
@@ -77,8 +86,9 @@ impl Core {
     /// Takes one event. Late, repeated and stale ones are harmless.
     pub fn handle_event(&mut self, now: Timestamp, event: Event) {
         match event {
-            Event::JobSubmitted { request, submission, owner, spec, items } => {
-                self.on_job_submitted(now, request, submission, owner, spec, &items);
+            Event::JobSubmitted { request, submission, owner, spec, items, kept } => {
+                let known = Known { items: &items, kept: &kept };
+                self.on_job_submitted(now, request, submission, owner, spec, known);
             }
             Event::SubmitterSet { submitter, terms } => self.shares.set(submitter, terms),
             Event::CancelRequested { request, job } => self.on_cancel(now, request, job),
@@ -91,8 +101,8 @@ impl Core {
             Event::Released { worker, attempts, reason } => {
                 self.on_released(now, worker, &attempts, reason);
             }
-            Event::StageReduced { job, stage, outputs } => {
-                self.on_stage_reduced(now, job, stage, outputs);
+            Event::StageReduced { job, stage, outputs, kept } => {
+                self.on_stage_reduced(now, job, stage, outputs, &kept);
             }
             Event::StageFailed { job, stage, reason } => {
                 self.on_stage_failed(now, job, stage, &reason);
@@ -155,7 +165,7 @@ impl Core {
         submission: SubmissionId,
         owner: Owner,
         spec: JobSpec,
-        items: &[Option<u64>],
+        known: Known<'_>,
     ) {
         if let Some(job) = self.submissions.get(&submission) {
             let reply = match self.jobs[job].is_of(&spec) {
@@ -176,9 +186,9 @@ impl Core {
         self.jobs.insert(id, Job::new(id, submission, owner, spec, now));
         self.running.insert(id);
         self.submissions.insert(submission, id);
-        for (stage, items) in (0..).map(StageIndex).zip(items) {
+        for (stage, items) in (0..).map(StageIndex).zip(known.items) {
             if let Some(items) = items {
-                self.open_stage(id, stage, *items);
+                self.open_stage(id, stage, *items, known.kept);
             }
         }
         self.gate.speak(Action::Reply { request, reply: Reply::Submitted(id) });

@@ -7,7 +7,7 @@ use gleaner_protocol::{
     SubmissionId, SubmitterId, SubmitterTerms, Timestamp, UnitResult, WithdrawReason, WorkerId,
 };
 
-use crate::{JobEnd, OverQuota, Owner, Record, StageOutput, Usage};
+use crate::{JobEnd, KeptRun, OverQuota, Owner, Record, StageOutput, Usage};
 
 /// Names one request of the control API, so that its reply finds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,6 +32,8 @@ pub enum Event {
         spec: JobSpec,
         /// The items of each stage, where they are known before an earlier stage is done.
         items: Vec<Option<u64>>,
+        /// Answers that need not be computed, of these stages.
+        kept: Vec<KeptRun>,
     },
     /// A submitter wants a job ended; harmless when it has ended.
     CancelRequested {
@@ -105,6 +107,8 @@ pub enum Event {
         stage: StageIndex,
         /// The output.
         outputs: Vec<StageOutput>,
+        /// Answers that need not be computed, of the stages that wait for this one.
+        kept: Vec<KeptRun>,
     },
     /// A stage cannot go on: its input cannot be read, or its results cannot be combined.
     StageFailed {
@@ -284,8 +288,10 @@ pub struct StageSnapshot {
     pub state: StageState,
     /// Its items; unknown before it opens.
     pub items: Option<u64>,
-    /// Items of settled units.
+    /// Items of settled units, and of answers taken over.
     pub items_settled: u64,
+    /// Items whose answers were taken over from earlier jobs.
+    pub items_kept: u64,
     /// Settled units.
     pub units_settled: u64,
     /// Attempts leased now.

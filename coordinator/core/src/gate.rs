@@ -73,7 +73,12 @@ mod tests {
     }
 
     fn record() -> Record {
-        Record::StageOpened { job: JobId(1), stage: gleaner_protocol::StageIndex(0), items: 1 }
+        Record::StageOpened {
+            job: JobId(1),
+            stage: gleaner_protocol::StageIndex(0),
+            items: 1,
+            answers: gleaner_protocol::BlobHash([0; 32]),
+        }
     }
 
     #[test]

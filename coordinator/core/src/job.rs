@@ -8,7 +8,8 @@
 //! ```
 
 use gleaner_protocol::{
-    AttemptId, BlobRef, JobId, JobSpec, Splitter, StageIndex, SubmissionId, Timestamp, UnitId,
+    AttemptId, BlobHash, BlobRef, JobId, JobSpec, Splitter, StageIndex, SubmissionId, Timestamp,
+    UnitId,
 };
 
 use crate::stage::Stage;
@@ -96,6 +97,16 @@ impl Job {
         let follows = |splitter: &Splitter| matches!(splitter, Splitter::After { stage, .. } if *stage == earlier);
         let indices = (0..).map(StageIndex).zip(&self.spec.stages);
         indices.filter(|(_, spec)| follows(&spec.splitter)).map(|(index, _)| index).collect()
+    }
+
+    /// The name of the question that a stage asks; the stage it comes after is done.
+    pub(crate) fn answers_key(&self, stage: StageIndex) -> BlobHash {
+        let spec = &self.spec.stages[stage.0 as usize];
+        let earlier = match &spec.splitter {
+            Splitter::After { stage, .. } => self.stage(*stage).and_then(Stage::output),
+            _ => None,
+        };
+        spec.answers_key(earlier)
     }
 
     pub(crate) fn stage_name(&self, stage: StageIndex) -> &str {

@@ -29,7 +29,7 @@ pub use event::{
     StageSnapshot, StageState, WorkerSnapshot,
 };
 pub use record::{
-    Block, FailureCause, JobEnd, Opinion, Record, Recovered, RecoveredJob, RecoveredStage,
+    Block, FailureCause, JobEnd, KeptRun, Opinion, Record, Recovered, RecoveredJob, RecoveredStage,
     StageOutput,
 };
 pub use shares::{OverQuota, Owner, Usage};

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use gleaner_protocol::{
-    AnswerHash, AttemptId, BlobRef, ItemRange, JobId, JobSpec, Outcome, OutcomeClass, RelativeName,
-    StageIndex, SubmissionId, SubmitterId, SubmitterTerms, Timestamp, UnitId, WorkerId,
+    AnswerHash, AttemptId, BlobHash, BlobRef, ItemRange, JobId, JobSpec, Outcome, OutcomeClass,
+    RelativeName, StageIndex, SubmissionId, SubmitterId, SubmitterTerms, Timestamp, UnitId,
+    WorkerId,
 };
 
 use crate::Owner;
@@ -33,6 +34,17 @@ pub enum Record {
         stage: StageIndex,
         /// How many items it has.
         items: u64,
+        /// The name of the question that it asks of each: [`StageSpec::answers_key`].
+        ///
+        /// [`StageSpec::answers_key`]: gleaner_protocol::StageSpec::answers_key
+        answers: BlobHash,
+    },
+    /// Answers of an earlier job are this stage's too, from the beginning.
+    AnswersKept {
+        /// The job.
+        job: JobId,
+        /// The answers.
+        run: KeptRun,
     },
     /// Units were cut; any of them may have been handed out with attempt numbers up to the quorum.
     BlockCut {
@@ -109,6 +121,23 @@ pub struct Block {
     pub items: ItemRange,
     /// Items in each unit but perhaps the last.
     pub unit_items: u32,
+}
+
+/// Consecutive items of a stage whose answers an earlier job has settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeptRun {
+    /// The stage that takes them over.
+    pub stage: StageIndex,
+    /// The items, of the same numbers in both stages.
+    pub items: ItemRange,
+    /// The earlier job.
+    pub source: JobId,
+    /// Its stage.
+    pub source_stage: StageIndex,
+    /// The first of its units that hold the answers.
+    pub first_unit: u64,
+    /// The number after the last one's. All units between are of that stage and settled.
+    pub end_unit: u64,
 }
 
 /// One worker's answer for one unit.
@@ -219,6 +248,8 @@ pub struct RecoveredJob {
 pub struct RecoveredStage {
     /// From [`Record::StageOpened`].
     pub items: Option<u64>,
+    /// From [`Record::AnswersKept`], in the order of their items.
+    pub kept: Vec<KeptRun>,
     /// From [`Record::BlockCut`], in the order of their units.
     pub blocks: Vec<Block>,
     /// Numbers of the settled units, from [`Record::UnitSettled`], ascending.
@@ -231,7 +262,7 @@ pub struct RecoveredStage {
     pub inconclusive: Vec<(AttemptId, WorkerId)>,
     /// From [`Record::StageDone`].
     pub outputs: Option<Vec<StageOutput>>,
-    /// Items of settled units.
+    /// Items of settled units, and of answers taken over.
     pub items_settled: u64,
     /// How many units are settled.
     pub units_settled: u64,

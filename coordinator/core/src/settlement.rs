@@ -13,7 +13,7 @@ use gleaner_protocol::{
 use crate::core::Core;
 use crate::stage::LastUnit;
 use crate::unit::Agreement;
-use crate::{Action, FailureCause, JobEnd, Opinion, Record, StageOutput, StageState};
+use crate::{Action, FailureCause, JobEnd, KeptRun, Opinion, Record, StageOutput, StageState};
 
 impl Core {
     pub(crate) fn on_result(&mut self, now: Timestamp, worker: WorkerId, result: UnitResult) {
@@ -134,6 +134,7 @@ impl Core {
         id: JobId,
         stage: StageIndex,
         outputs: Vec<StageOutput>,
+        kept: &[KeptRun],
     ) {
         let Some(job) = self.jobs.get_mut(&id).filter(|job| job.is_running()) else { return };
         let Some(books) = job.stage_mut(stage) else { return };
@@ -145,7 +146,7 @@ impl Core {
         let done = job.all_stages_done();
         self.gate.record(Record::StageDone { job: id, stage, outputs });
         for stage in next {
-            self.open_stage(id, stage, 1);
+            self.open_stage(id, stage, 1, kept);
         }
         if done {
             self.end_job(now, id, JobEnd::Done);
@@ -168,10 +169,45 @@ impl Core {
         self.end_job(now, id, JobEnd::Failed { reason, cause: FailureCause::Stage });
     }
 
-    pub(crate) fn open_stage(&mut self, id: JobId, stage: StageIndex, items: u64) {
+    /// Opens a stage with the answers of `kept` that are its own; one that has all goes to its
+    /// reducer at once.
+    pub(crate) fn open_stage(
+        &mut self,
+        id: JobId,
+        stage: StageIndex,
+        items: u64,
+        kept: &[KeptRun],
+    ) {
+        let kept = self.usable(stage, items, kept);
         let job = self.jobs.get_mut(&id).expect("a stage is opened of a known job");
-        job.stage_mut(stage).expect("a known stage is opened").open(items);
-        self.gate.record(Record::StageOpened { job: id, stage, items });
+        let answers = job.answers_key(stage);
+        let books = job.stage_mut(stage).expect("a known stage is opened");
+        books.open(items, kept.clone());
+        let state = books.state();
+        self.gate.record(Record::StageOpened { job: id, stage, items, answers });
+        for run in kept {
+            self.gate.record(Record::AnswersKept { job: id, run });
+        }
+        if state == StageState::Reducing {
+            self.gate.speak(Action::Reduce { job: id, stage, items });
+        }
+    }
+
+    /// Answers were looked up before this event: those of a job removed since are of no use.
+    fn usable(&self, stage: StageIndex, items: u64, kept: &[KeptRun]) -> Vec<KeptRun> {
+        let mut end = 0;
+        let usable = |run: &&KeptRun| {
+            let fits = run.stage == stage
+                && run.items.start >= end
+                && run.items.end <= items
+                && !run.items.is_empty()
+                && self.jobs.contains_key(&run.source);
+            if fits {
+                end = run.items.end;
+            }
+            fits
+        };
+        kept.iter().filter(usable).copied().collect()
     }
 
     /// Ends a job that runs: nothing more is handed out, and what runs is withdrawn.

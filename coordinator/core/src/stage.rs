@@ -13,7 +13,7 @@ use gleaner_protocol::limits::ITEMS_PER_UNIT_MAX;
 use gleaner_protocol::{BlobHash, ItemRange, StageIndex, StageSpec, UnitSize, WorkerId};
 
 use crate::unit::Unit;
-use crate::{Block, RecoveredStage, StageOutput, StageSnapshot, StageState};
+use crate::{Block, KeptRun, RecoveredStage, StageOutput, StageSnapshot, StageState};
 
 /// How many units a block of fixed-size units has: the store gets one record for so many.
 const BLOCK_UNITS_FIXED: u64 = 1024;
@@ -33,6 +33,8 @@ pub(crate) struct Stage {
     state: StageState,
     items: Option<u64>,
     next_item: u64,
+    /// Answers taken over, in the order of their items; they lie between blocks.
+    kept: Vec<KeptRun>,
     blocks: Vec<CutBlock>,
     units: BTreeMap<u64, Unit>,
     wanting: BTreeSet<u64>,
@@ -98,6 +100,7 @@ impl Stage {
             state: StageState::Blocked,
             items: None,
             next_item: 0,
+            kept: Vec::new(),
             blocks: Vec::new(),
             units: BTreeMap::new(),
             wanting: BTreeSet::new(),
@@ -126,6 +129,7 @@ impl Stage {
             (None, None) => StageState::Blocked,
         };
         self.outputs = recovered.outputs.unwrap_or_default();
+        self.kept = recovered.kept;
         if self.state != StageState::Open {
             return;
         }
@@ -133,6 +137,7 @@ impl Stage {
             self.next_item = self.next_item.max(block.items.end);
             self.blocks.push(CutBlock::handed_out(block));
         }
+        self.skip_kept();
         for unit in recovered.settled {
             if let Some(block) = self.block_mut(unit) {
                 block.mark_settled(unit);
@@ -166,10 +171,15 @@ impl Stage {
         }
     }
 
-    /// Opens the stage: its items are known.
-    pub(crate) fn open(&mut self, items: u64) {
+    /// Opens the stage: its items are known, and so are the answers of `kept`, which are in the
+    /// order of their items and do not overlap.
+    pub(crate) fn open(&mut self, items: u64, kept: Vec<KeptRun>) {
         self.items = Some(items);
-        self.state = StageState::Open;
+        self.kept = kept;
+        self.items_settled = self.items_kept();
+        self.skip_kept();
+        let open = self.items_settled < items;
+        self.state = if open { StageState::Open } else { StageState::Reducing };
     }
 
     /// The grace after a restart is over: units that nobody came back with want attempts.
@@ -212,8 +222,8 @@ impl Stage {
     }
 
     fn propose_cut(&self, advice: CutAdvice) -> Option<Offer> {
-        let items = self.items?;
-        let left = items - self.next_item;
+        let gap_end = self.next_kept().map_or(self.items?, |run| run.items.start);
+        let left = gap_end - self.next_item;
         if left == 0 {
             return None;
         }
@@ -250,7 +260,25 @@ impl Stage {
     pub(crate) fn cut(&mut self, block: Block) {
         assert_eq!(block.items.start, self.next_item, "blocks follow one another");
         self.next_item = block.items.end;
+        self.skip_kept();
         self.blocks.push(CutBlock::fresh(block));
+    }
+
+    /// The first answers taken over at or behind the next item to be cut.
+    fn next_kept(&self) -> Option<&KeptRun> {
+        let behind = self.kept.partition_point(|run| run.items.start < self.next_item);
+        self.kept.get(behind)
+    }
+
+    fn skip_kept(&mut self) {
+        while let Some(run) = self.next_kept().filter(|run| run.items.start == self.next_item) {
+            self.next_item = run.items.end;
+        }
+    }
+
+    /// Items whose answers were taken over.
+    fn items_kept(&self) -> u64 {
+        self.kept.iter().map(|run| run.items.len()).sum()
     }
 
     /// The unit in flight with this number; a unit never handed out becomes one in flight.
@@ -351,6 +379,11 @@ impl Stage {
         self.items_settled
     }
 
+    /// The one file of its output, once it is done.
+    pub(crate) fn output(&self) -> Option<BlobHash> {
+        self.outputs.first().map(|output| output.blob.hash)
+    }
+
     pub(crate) fn input(&self) -> BlobHash {
         self.input
     }
@@ -374,6 +407,7 @@ impl Stage {
             state: self.state,
             items: self.items,
             items_settled: self.items_settled,
+            items_kept: self.items_kept(),
             units_settled: self.units_settled,
             attempts_leased: self.attempts_leased,
             attempts_inconclusive: self.attempts_inconclusive,
@@ -406,7 +440,8 @@ impl Stage {
         }
         if self.state == StageState::Open && !self.blocks.is_empty() {
             let settled: u64 = self.blocks.iter().map(CutBlock::settled_items).sum();
-            assert_eq!(settled, self.items_settled, "{}: settled items miscounted", self.index);
+            let known = settled + self.items_kept();
+            assert_eq!(known, self.items_settled, "{}: settled items miscounted", self.index);
         }
     }
 }

@@ -16,6 +16,7 @@ use gleaner_protocol::{
     BlobHash, BlobRef, InvitationId, JobId, StageIndex, SubmissionId, SubmitterTerms, UnitId,
 };
 
+use super::answers;
 use super::engine::{Ask, Changes, Engine, Input};
 use super::submission::{self, SubmissionError};
 use super::submitters::{BLOBS_WAITING_MAX, NoRoom, Submitters};
@@ -69,9 +70,11 @@ impl Control for DriverControl {
             }
         })?;
         let blobs: Vec<_> = spec.blobs().collect();
+        let kept = answers::known_at_submission(&self.store, &spec, &items).await;
+        let kept = kept.map_err(store_failed)?;
         let name = submission;
         let submission = of_owner(submission, owner);
-        let ask = Ask::Submit { submission, owner, spec: Box::new(spec), items };
+        let ask = Ask::Submit { submission, owner, spec: Box::new(spec), items, kept };
         match self.ask(ask).await? {
             Reply::Submitted(job) => {
                 self.submitters.settle(owner, blobs.into_iter());

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use gleaner_clock::Clock;
 use gleaner_coordinator_core::{
-    Action, Core, Event, JobEnd, Owner, Question, Record, Reply, RequestId, Sequence,
+    Action, Core, Event, JobEnd, KeptRun, Owner, Question, Record, Reply, RequestId, Sequence,
 };
 use gleaner_protocol::{
     JobId, JobSpec, LeaseClaims, LeaseToken, StageIndex, SubmissionId, ToWorker, WorkerId,
@@ -65,7 +65,13 @@ pub(crate) enum Input {
 
 #[derive(Debug)]
 pub(crate) enum Ask {
-    Submit { submission: SubmissionId, owner: Owner, spec: Box<JobSpec>, items: Vec<Option<u64>> },
+    Submit {
+        submission: SubmissionId,
+        owner: Owner,
+        spec: Box<JobSpec>,
+        items: Vec<Option<u64>>,
+        kept: Vec<KeptRun>,
+    },
     Cancel(JobId),
     Question(Question),
 }
@@ -215,8 +221,8 @@ impl Running {
         let request = RequestId(self.next_request);
         self.replies.insert(request, reply);
         self.feed(match ask {
-            Ask::Submit { submission, owner, spec, items } => {
-                Event::JobSubmitted { request, submission, owner, spec: *spec, items }
+            Ask::Submit { submission, owner, spec, items, kept } => {
+                Event::JobSubmitted { request, submission, owner, spec: *spec, items, kept }
             }
             Ask::Cancel(job) => Event::CancelRequested { request, job },
             Ask::Question(question) => Event::Asked { request, question },

@@ -10,6 +10,7 @@
 //! One task owns the core; everything else sends it inputs. Deliberately absent: any decision that
 //! the core could make.
 
+mod answers;
 mod control;
 mod engine;
 mod inputs;

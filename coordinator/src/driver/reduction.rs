@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use gleaner_coordinator_core::{Event, StageOutput};
+use gleaner_coordinator_core::{Event, KeptRun, StageOutput};
 use gleaner_protocol::{JobId, JobSpec, StageIndex, StageSpec};
 use gleaner_sandbox::Sandbox;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use super::answers;
 use super::engine::{Engine, Input};
 use super::inputs::Inputs;
 use crate::blobs::Blobs;
@@ -66,7 +67,10 @@ impl Reductions {
         let mut pause = RETRY_PAUSE_FIRST;
         loop {
             match self.reduce(job, stage, items, stage_spec).await {
-                Ok(outputs) => return Event::StageReduced { job, stage, outputs },
+                Ok(outputs) => {
+                    let kept = self.answers_after(spec, stage, &outputs).await;
+                    return Event::StageReduced { job, stage, outputs, kept };
+                }
                 Err(error) if error.is_of_job() => {
                     return Event::StageFailed { job, stage, reason: error.to_string() };
                 }
@@ -92,5 +96,21 @@ impl Reductions {
         let merger = SlotMerger::new(&self.sandbox, &self.blobs, spec);
         let results = self.store.settled_results(job, stage);
         reduce(spec, items, input, results, &self.blobs, merger).await
+    }
+
+    /// What the stages behind this one need not compute. A store that cannot be read now costs
+    /// computing, not the job.
+    async fn answers_after(
+        &self,
+        spec: &JobSpec,
+        stage: StageIndex,
+        outputs: &[StageOutput],
+    ) -> Vec<KeptRun> {
+        let output = outputs.first().map(|output| output.blob.hash);
+        let known = answers::known_after(&self.store, spec, stage, output).await;
+        known.unwrap_or_else(|error| {
+            warn!(%stage, %error, "answers of earlier jobs cannot be looked up");
+            Vec::new()
+        })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use gleaner_coordinator_core::{JobEnd, JobSnapshot, LeaseSnapshot};
+use gleaner_coordinator_core::{JobEnd, JobSnapshot, KeptRun, LeaseSnapshot};
 use gleaner_protocol::api::{AttemptState, AttemptView, UnitState, UnitView, UnitsPage};
 use gleaner_protocol::{AttemptId, ItemRange, OutcomeClass, StageIndex, UnitId};
 
@@ -45,7 +45,8 @@ pub(crate) fn page(running: &Running, stored: StoredUnits) -> UnitsPage {
             UnitEntry::Uncut { stage, items } if running.next.is_none() => {
                 units.push(uncut(running, stage, items));
             }
-            UnitEntry::Told(_) | UnitEntry::Uncut { .. } => {}
+            UnitEntry::Kept(run) if running.next.is_none() => units.push(kept(running, &run)),
+            UnitEntry::Told(_) | UnitEntry::Uncut { .. } | UnitEntry::Kept(_) => {}
         }
     }
     let next = [stored.next, running.next].into_iter().flatten().min();
@@ -147,6 +148,17 @@ fn uncut(running: &Running, stage: StageIndex, items: ItemRange) -> UnitView {
     }
 }
 
+fn kept(running: &Running, run: &KeptRun) -> UnitView {
+    UnitView {
+        unit: Some(UnitId { job: run.source, number: run.first_unit }),
+        units: Some(run.end_unit - run.first_unit),
+        stage: stage_name(running, run.stage),
+        items: run.items,
+        state: UnitState::Kept,
+        attempts: Vec::new(),
+    }
+}
+
 fn waiting_state(job: &JobSnapshot) -> UnitState {
     if job.end.is_some() { UnitState::Dropped } else { UnitState::Waiting }
 }
@@ -198,6 +210,7 @@ mod tests {
             name: "search".into(),
             state: StageState::Open,
             items: Some(100),
+            items_kept: 0,
             items_settled: 0,
             units_settled: 0,
             attempts_leased: 0,

@@ -209,6 +209,7 @@ fn only_one_file_can_be_a_later_stages_input() {
         seed: 0,
         quorum: NonZeroU32::MIN,
         max_attempts: NonZeroU32::MIN,
+        answers: gleaner_protocol::Answers::Kept,
         stages: vec![first, second.clone()],
     };
     let error = check_stages(&job(first.clone())).expect_err("refused");

@@ -136,6 +136,7 @@ fn load_units(
             unit_items: row.get(4)?,
         })
     })?;
+    stage.kept = super::kept::runs_of(connection, job, index)?;
     let settled = "SELECT unit FROM settled WHERE job = ?1 AND stage = ?2 ORDER BY unit";
     stage.settled = all(connection, settled, params![job.0, index.0], |row| row.get(0))?;
     for (start, end) in gaps(&stage.blocks, &stage.settled) {

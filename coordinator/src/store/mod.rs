@@ -9,6 +9,7 @@
 //! Deliberately absent: what records mean (that is the core's), and bytes of blobs.
 
 mod error;
+mod kept;
 mod load;
 mod members;
 mod records;
@@ -28,6 +29,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::watch;
 
 pub use error::StoreError;
+pub use kept::Question;
 pub use members::{Admission, Denial, InvitationTerms, StoredInvitation};
 pub use results::{SettledResults, SettledUnit};
 pub use submitters::{AddSubmitterError, StoredSubmitter};

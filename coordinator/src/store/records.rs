@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use gleaner_coordinator_core::{Block, FailureCause, JobEnd, Opinion, Owner, Record, StageOutput};
+use gleaner_coordinator_core::{
+    Block, FailureCause, JobEnd, KeptRun, Opinion, Owner, Record, StageOutput,
+};
 use gleaner_protocol::{
-    AttemptId, ItemRange, JobId, JobSpec, Outcome, OutcomeClass, StageIndex, SubmissionId,
-    Timestamp, UnitId, WorkerId, wire,
+    AttemptId, BlobHash, ItemRange, JobId, JobSpec, Outcome, OutcomeClass, StageIndex,
+    SubmissionId, Timestamp, UnitId, WorkerId, wire,
 };
 use rusqlite::{Connection, ToSql, params};
 
@@ -36,7 +38,10 @@ impl<'c> Batch<'c> {
                 self.job_accepted(*job, *submission, spec, *at)?;
                 self.job_owned(*job, *owner)
             }
-            Record::StageOpened { job, stage, items } => self.stage_opened(*job, *stage, *items),
+            Record::StageOpened { job, stage, items, answers } => {
+                self.stage_opened(*job, *stage, *items, *answers)
+            }
+            Record::AnswersKept { job, run } => self.answers_kept(*job, run),
             Record::BlockCut { job, block } => self.block_cut(*job, block),
             Record::AttemptOpened { attempt } => self.attempt_opened(*attempt),
             Record::ResultAccepted { opinion, outcome, log } => {
@@ -91,9 +96,39 @@ impl<'c> Batch<'c> {
         self.change_one(statement, params![job.0, submitter.0])
     }
 
-    fn stage_opened(&self, job: JobId, stage: StageIndex, items: u64) -> rusqlite::Result<()> {
+    fn stage_opened(
+        &self,
+        job: JobId,
+        stage: StageIndex,
+        items: u64,
+        answers: BlobHash,
+    ) -> rusqlite::Result<()> {
         let statement = "UPDATE stage SET items = ?3 WHERE job = ?1 AND stage = ?2";
-        self.change_one(statement, params![job.0, stage.0, items])
+        self.change_one(statement, params![job.0, stage.0, items])?;
+        let statement = "INSERT INTO stage_answers (key, job, stage) VALUES (?, ?, ?)";
+        self.change_one(statement, params![answers.0, job.0, stage.0])
+    }
+
+    fn answers_kept(&mut self, job: JobId, run: &KeptRun) -> rusqlite::Result<()> {
+        let KeptRun { stage, items, source, source_stage, first_unit, end_unit } = *run;
+        let statement = "INSERT INTO kept (job, stage, items_start, items_end, source_job, \
+                         source_stage, first_unit, end_unit) VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+        let source = (source.0, source_stage.0);
+        self.change_one(
+            statement,
+            params![
+                job.0,
+                stage.0,
+                items.start,
+                items.end,
+                source.0,
+                source.1,
+                first_unit,
+                end_unit
+            ],
+        )?;
+        self.sums.entry((job, stage)).or_default().items += items.len();
+        Ok(())
     }
 
     fn block_cut(&self, job: JobId, block: &Block) -> rusqlite::Result<()> {

@@ -69,3 +69,29 @@ INSERT INTO job_failure (job, cause, unit)
         AND job NOT IN (SELECT job FROM job_failure);
 INSERT INTO job_failure (job, cause)
     SELECT job, 'stage' FROM job WHERE ended = 'failed' AND job NOT IN (SELECT job FROM job_failure);
+
+-- Stages by the question that they ask of each item: those of one key have the same answers.
+CREATE TABLE stage_answers (
+    key BLOB NOT NULL,
+    job INTEGER NOT NULL,
+    stage INTEGER NOT NULL,
+    PRIMARY KEY (key, job, stage),
+    FOREIGN KEY (job, stage) REFERENCES stage
+) STRICT, WITHOUT ROWID;
+
+-- Items whose answers are those of an earlier job: of its settled units from `first_unit` to
+-- before `end_unit`.
+CREATE TABLE kept (
+    job INTEGER NOT NULL,
+    stage INTEGER NOT NULL,
+    items_start INTEGER NOT NULL,
+    items_end INTEGER NOT NULL,
+    source_job INTEGER NOT NULL,
+    source_stage INTEGER NOT NULL,
+    first_unit INTEGER NOT NULL,
+    end_unit INTEGER NOT NULL,
+    PRIMARY KEY (job, stage, items_start),
+    FOREIGN KEY (job, stage) REFERENCES stage,
+    -- While they are used, the answers stay.
+    FOREIGN KEY (source_job, source_stage) REFERENCES stage (job, stage)
+) STRICT, WITHOUT ROWID;

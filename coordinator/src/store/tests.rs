@@ -4,12 +4,12 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use gleaner_coordinator_core::{
-    Block, FailureCause, JobEnd, Opinion, Owner, RecoveredJob, RecoveredStage, StageOutput,
+    Block, FailureCause, JobEnd, KeptRun, Opinion, Owner, RecoveredJob, RecoveredStage, StageOutput,
 };
 use gleaner_protocol::api::MembersFate;
 use gleaner_protocol::{
-    AttemptId, BlobRef, Floats, Invitation, InvitationId, InvitationSecret, ItemRange, JobId,
-    JobSpec, Limits, Outcome, Payload, Reducer, Splitter, StageIndex, StageSpec, StageTask,
+    Answers, AttemptId, BlobRef, Floats, Invitation, InvitationId, InvitationSecret, ItemRange,
+    JobId, JobSpec, Limits, Outcome, Payload, Reducer, Splitter, StageIndex, StageSpec, StageTask,
     SubmissionId, SubmitterId, SubmitterTerms, Timestamp, UnitId, UnitSize, Value, ValueMap,
     WorkerId,
 };
@@ -60,6 +60,7 @@ fn spec() -> JobSpec {
         seed: u64::MAX,
         quorum: NonZeroU32::MIN,
         max_attempts: NonZeroU32::MIN,
+        answers: Answers::Kept,
         stages: vec![stage("search", range), stage("report", after)],
     }
 }
@@ -88,6 +89,11 @@ fn accepted() -> Record {
     }
 }
 
+fn opened(job: JobId, items: u64) -> Record {
+    let answers = spec().stages[0].answers_key(None);
+    Record::StageOpened { job, stage: SEARCH, items, answers }
+}
+
 fn block(first_unit: u64, units: u32) -> Block {
     let items = items(first_unit * 10, (first_unit + u64::from(units)) * 10);
     Block { stage: SEARCH, first_unit, units, items, unit_items: 10 }
@@ -113,7 +119,7 @@ fn settle(unit: u64) -> [Record; 2] {
 fn half_done() -> Vec<Record> {
     let mut records = vec![
         accepted(),
-        Record::StageOpened { job: JOB, stage: SEARCH, items: 100 },
+        opened(JOB, 100),
         Record::BlockCut { job: JOB, block: block(0, 3) },
         Record::BlockCut { job: JOB, block: block(3, 3) },
     ];
@@ -139,6 +145,7 @@ fn half_done() -> Vec<Record> {
 fn half_done_recovered() -> RecoveredJob {
     let search = RecoveredStage {
         items: Some(100),
+        kept: Vec::new(),
         blocks: vec![block(0, 3), block(3, 3)],
         settled: vec![0, 1, 4],
         opinions: vec![opinion(2, 2)],
@@ -218,7 +225,7 @@ async fn the_records_of_a_commit_are_there_together_or_not_at_all() {
     let folder = tempfile::tempdir().expect("a folder");
     let (store, mut commits) = Store::open(folder.path()).expect("opens");
     // A repeated record breaks the second commit after its first record was written.
-    let second = vec![Record::StageOpened { job: JOB, stage: SEARCH, items: 7 }, accepted()];
+    let second = vec![opened(JOB, 7), accepted()];
     commit_all(&store, &mut commits, vec![accepted()]).await;
     store.commit(Sequence(2), second).await.expect("queued");
     let error = commits.next().await.expect_err("refused");
@@ -480,4 +487,80 @@ fn gaps_are_what_is_cut_and_not_settled() {
     check(&[0, 1, 2, 7, 8], &[]);
     check(&[1, 8], &[(0, 1), (2, 3), (7, 8)]);
     check(&[0, 7], &[(1, 3), (8, 9)]);
+}
+
+/// A second job that asks the same of more items.
+const LATER: JobId = JobId(2);
+
+fn later(quorum: u32, items: i64) -> JobSpec {
+    let mut spec = spec();
+    spec.quorum = NonZeroU32::new(quorum).expect("a quorum is at least one");
+    spec.stages[0].splitter = Splitter::Range { field: "n".to_owned(), start: 0, end: items };
+    spec
+}
+
+fn question(spec: &JobSpec, items: u64) -> Question {
+    let key = spec.stages[0].answers_key(None);
+    Question { stage: SEARCH, key, items, quorum: spec.quorum.get() }
+}
+
+fn run(items: ItemRange, units: std::ops::Range<u64>) -> KeptRun {
+    let (first_unit, end_unit) = (units.start, units.end);
+    KeptRun { stage: SEARCH, items, source: JOB, source_stage: SEARCH, first_unit, end_unit }
+}
+
+#[tokio::test]
+async fn answers_are_found_by_their_question() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, mut commits) = Store::open(folder.path()).expect("opens");
+    commit_all(&store, &mut commits, half_done()).await;
+    let find = async |spec: &JobSpec, items| {
+        store.kept_answers(question(spec, items)).await.expect("reads")
+    };
+    let all = [run(items(0, 20), 0..2), run(items(40, 50), 4..5)];
+    assert_eq!(find(&later(1, 200), 200).await, all);
+    assert_eq!(find(&later(1, 45), 45).await, all[..1], "a unit that reaches beyond is no use");
+    assert_eq!(find(&later(2, 200), 200).await, [], "one opinion does not serve a quorum of two");
+    let mut other = later(1, 200);
+    other.stages[0].task.seed = 1;
+    assert_eq!(find(&other, 200).await, [], "another seed is another question");
+}
+
+#[tokio::test]
+async fn results_taken_over_stand_between_the_stages_own() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, mut commits) = Store::open(folder.path()).expect("opens");
+    let mut records = half_done();
+    records.push(Record::JobAccepted {
+        job: LATER,
+        submission: SubmissionId(2),
+        owner: Owner::Operator,
+        spec: later(1, 60),
+        at: at(2000),
+    });
+    let answers = later(1, 60).stages[0].answers_key(None);
+    records.push(Record::StageOpened { job: LATER, stage: SEARCH, items: 60, answers });
+    let runs = [run(items(0, 20), 0..2), run(items(40, 50), 4..5)];
+    records.extend(runs.map(|run| Record::AnswersKept { job: LATER, run }));
+    for (number, start) in [(0, 20), (1, 50)] {
+        let attempt = AttemptId { unit: UnitId { job: LATER, number }, number: 1 };
+        let opinion = Opinion { attempt, ..opinion(number, 1) };
+        records.push(Record::ResultAccepted {
+            opinion,
+            outcome: outcome(number),
+            log: String::new(),
+        });
+        let items = items(start, start + 10);
+        records.push(Record::UnitSettled { stage: SEARCH, items, attempt });
+    }
+    commit_all(&store, &mut commits, records).await;
+    let mut results = store.settled_results(LATER, SEARCH);
+    let mut read = Vec::new();
+    while let Some(unit) = results.next().await.expect("reads") {
+        read.push((unit.items.start, unit.unit.job));
+    }
+    assert_eq!(read, [(0, JOB), (10, JOB), (20, LATER), (40, JOB), (50, LATER)]);
+    let recovered = &store.load().await.expect("loads").jobs[1].stages[0];
+    assert_eq!(recovered.kept, runs);
+    assert_eq!(recovered.items_settled, 50);
 }

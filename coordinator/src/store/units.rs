@@ -6,12 +6,14 @@
 
 use std::time::Duration;
 
+use gleaner_coordinator_core::KeptRun;
 use gleaner_protocol::{
     AttemptId, ItemRange, JobId, Outcome, OutcomeClass, StageIndex, UnitId, WorkerId, wire,
 };
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::kept::runs_of;
 use super::load::{all, unknown_word};
 use super::{Store, StoreError};
 
@@ -74,6 +76,8 @@ pub enum UnitEntry {
         /// The items.
         items: ItemRange,
     },
+    /// Items that an earlier job answered; only on the last page.
+    Kept(KeptRun),
 }
 
 /// A unit of which attempts came back.
@@ -341,7 +345,8 @@ fn logs(connection: &Connection, unit: UnitId) -> rusqlite::Result<Vec<StoredLog
     Ok(logs)
 }
 
-/// What is left of each open stage after its last block.
+/// What each open stage has besides its units: the answers it took over, and what is left after its
+/// last block between them.
 fn uncut(
     connection: &Connection,
     job: JobId,
@@ -353,12 +358,23 @@ fn uncut(
                  FROM stage WHERE job = ?1 AND items IS NOT NULL \
                  AND (?2 IS NULL OR stage = ?2) ORDER BY stage";
     let stages = all(connection, query, params![job.0, stage.map(|stage| stage.0)], |row| {
-        let items = ItemRange { start: row.get(2)?, end: row.get(1)? };
-        Ok(UnitEntry::Uncut { stage: StageIndex(row.get(0)?), items })
+        let left = ItemRange { start: row.get(2)?, end: row.get(1)? };
+        Ok((StageIndex(row.get(0)?), left))
     })?;
-    let is_left =
-        |entry: &UnitEntry| matches!(entry, UnitEntry::Uncut { items, .. } if !items.is_empty());
-    Ok(stages.into_iter().filter(is_left).collect())
+    let mut entries = Vec::new();
+    for (stage, ItemRange { start: mut next, end }) in stages {
+        for run in runs_of(connection, job, stage)? {
+            entries.extend(uncut_between(stage, next, run.items.start));
+            entries.push(UnitEntry::Kept(run));
+            next = next.max(run.items.end);
+        }
+        entries.extend(uncut_between(stage, next, end));
+    }
+    Ok(entries)
+}
+
+fn uncut_between(stage: StageIndex, start: u64, end: u64) -> Option<UnitEntry> {
+    (start < end).then_some(UnitEntry::Uncut { stage, items: ItemRange { start, end } })
 }
 
 fn class(row: &Row<'_>, column: usize) -> rusqlite::Result<OutcomeClass> {

@@ -131,8 +131,11 @@ pub struct StageView {
     pub state: StageState,
     /// Its items; unknown before it starts.
     pub items: Option<u64>,
-    /// Items of settled units.
+    /// Items of settled units, and of answers taken over.
     pub items_settled: u64,
+    /// Items whose answers were taken over from earlier jobs.
+    #[serde(default)]
+    pub items_kept: u64,
     /// Settled units.
     pub units_settled: u64,
     /// Attempts leased now.

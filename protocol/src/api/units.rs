@@ -29,6 +29,8 @@ pub enum UnitState {
     Failed,
     /// Its job ended before it was settled.
     Dropped,
+    /// Units of an earlier job, which answered these items.
+    Kept,
 }
 
 /// A unit, or a run of consecutive units that wait.

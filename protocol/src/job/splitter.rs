@@ -70,6 +70,16 @@ impl Splitter {
         }
     }
 
+    /// The same for any number of items, where fewer of them are a beginning of more: an item is
+    /// the same wherever the last one stands. A stage before it is left out: its output counts.
+    pub(super) fn without_end(&self) -> Self {
+        match self.clone() {
+            Self::Range { field, start, .. } => Self::Range { field, start, end: i64::MAX },
+            Self::After { field, .. } => Self::After { field, stage: StageIndex(0) },
+            other => other,
+        }
+    }
+
     /// The fields it gives each item.
     pub fn fields(&self) -> Vec<&str> {
         match self {

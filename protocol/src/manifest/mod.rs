@@ -67,7 +67,7 @@ use self::setting::Source;
 pub use self::setting::{ParseSettingError, Position, Setting};
 use self::stage::StagePlan;
 use crate::limits::{ATTEMPTS_MAX, QUORUM_MAX, STAGES_MAX};
-use crate::{BlobRef, Floats, JobSpec};
+use crate::{Answers, BlobRef, Floats, JobSpec};
 
 /// The longest manifest in bytes: room for grids and parameters written out, and far below the
 /// frame that a stage's parameters travel in.
@@ -198,6 +198,7 @@ impl Manifest {
             seed,
             quorum: self.quorum,
             max_attempts: self.max_attempts,
+            answers: Answers::default(),
             stages: stages.collect::<Result<_, _>>()?,
         })
     }

@@ -195,7 +195,7 @@ impl Swarm {
     /// When it is not taken, with the program's own words.
     pub fn submit(&self, manifest: &Path) -> Result<String> {
         let manifest = manifest.to_str().context("test folders have names of text")?;
-        let reply = self.gleaner.tell_json(&self.data(), &["submit", manifest])?;
+        let reply = self.gleaner.tell_json(&self.data(), &["submit", "--fresh", manifest])?;
         reply["job"].as_str().map(str::to_owned).with_context(|| format!("no job in {reply}"))
     }
 

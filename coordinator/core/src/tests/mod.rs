@@ -12,14 +12,14 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use gleaner_protocol::{
-    AttemptId, BlobHash, BlobRef, Capacity, Epoch, Floats, JobId, JobSpec, LeaseKey, Limits,
-    Outcome, Payload, Reducer, Splitter, StageIndex, StageSpec, StageTask, SubmissionId, Timestamp,
-    UnitResult, UnitSize, ValueMap, WorkerId,
+    Answers, AttemptId, BlobHash, BlobRef, Capacity, Epoch, Floats, JobId, JobSpec, LeaseKey,
+    Limits, Outcome, Payload, Reducer, Splitter, StageIndex, StageSpec, StageTask, SubmissionId,
+    Timestamp, UnitResult, UnitSize, ValueMap, WorkerId,
 };
 
 use crate::{
-    Action, Config, Core, Event, Grant, JobEnd, JobSnapshot, Owner, Question, Record, Recovered,
-    Reply, RequestId, Sequence,
+    Action, Config, Core, Event, Grant, JobEnd, JobSnapshot, KeptRun, Owner, Question, Record,
+    Recovered, Reply, RequestId, Sequence,
 };
 
 pub(crate) const SEARCH: StageIndex = StageIndex(0);
@@ -123,13 +123,22 @@ impl Lab {
     }
 
     pub(crate) fn submit(&mut self, spec: JobSpec) -> JobId {
-        match self.submit_for(Owner::Operator, spec) {
+        self.submit_with(spec, Vec::new())
+    }
+
+    /// Submits a job of the operator's that takes answers over.
+    pub(crate) fn submit_with(&mut self, spec: JobSpec, kept: Vec<KeptRun>) -> JobId {
+        match self.put(Owner::Operator, spec, kept) {
             Reply::Submitted(job) => job,
             other => panic!("a submission is answered with its job, not {other:?}"),
         }
     }
 
     pub(crate) fn submit_for(&mut self, owner: Owner, spec: JobSpec) -> Reply {
+        self.put(owner, spec, Vec::new())
+    }
+
+    fn put(&mut self, owner: Owner, spec: JobSpec, kept: Vec<KeptRun>) -> Reply {
         let request = self.request();
         let submission = SubmissionId(u128::from(request.0));
         let items = spec.stages.iter().map(|stage| match &stage.splitter {
@@ -137,7 +146,7 @@ impl Lab {
             _ => stage.item_count(),
         });
         let items = items.collect();
-        self.feed(Event::JobSubmitted { request, submission, owner, spec, items });
+        self.feed(Event::JobSubmitted { request, submission, owner, spec, items, kept });
         self.replies.remove(&request.0).expect("a submission is answered")
     }
 
@@ -213,6 +222,7 @@ pub(crate) fn job_spec(items: i64, unit_items: u32, quorum: u32) -> JobSpec {
         seed: 0,
         quorum: NonZeroU32::new(quorum).expect("a quorum is at least one"),
         max_attempts: NonZeroU32::new(2).expect("two is not zero"),
+        answers: Answers::Kept,
         stages: vec![stage],
     }
 }
@@ -259,6 +269,7 @@ fn describe(action: &Action) -> String {
 fn describe_record(record: &Record) -> String {
     match record {
         Record::JobAccepted { job, .. } => format!("accepted {job}"),
+        Record::AnswersKept { run, .. } => format!("kept items {} of {}", run.items, run.source),
         Record::StageOpened { stage, items, .. } => format!("opened {stage} ({items} items)"),
         Record::BlockCut { block, .. } => {
             format!("cut {} units from {}", block.units, block.first_unit)

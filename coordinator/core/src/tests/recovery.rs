@@ -26,8 +26,13 @@ pub(crate) fn recover(records: &[Record]) -> Recovered {
                 };
                 assert!(jobs.insert(job, recovered).is_none(), "{job} was taken twice");
             }
-            Record::StageOpened { job, stage, items } => {
+            Record::StageOpened { job, stage, items, .. } => {
                 stage_of(&mut jobs, job, stage).items = Some(items);
+            }
+            Record::AnswersKept { job, run } => {
+                let stage = stage_of(&mut jobs, job, run.stage);
+                stage.items_settled += run.items.len();
+                stage.kept.push(run);
             }
             Record::BlockCut { job, block } => {
                 stage_of(&mut jobs, job, block.stage).blocks.push(block);

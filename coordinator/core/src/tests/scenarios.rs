@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gleaner_protocol::{Outcome, ReleaseReason, TrapKind};
+use gleaner_protocol::{ItemRange, Outcome, ReleaseReason, TrapKind};
 
 use super::*;
 use crate::StageOutput;
@@ -35,11 +35,12 @@ fn a_job_of_two_stages_runs_to_its_end() {
     assert_eq!(lab.reductions, [(job, SEARCH)]);
     assert_eq!(lab.job(job).stages[1].state, crate::StageState::Blocked);
 
-    lab.feed(Event::StageReduced { job, stage: SEARCH, outputs: output() });
+    lab.feed(Event::StageReduced { job, stage: SEARCH, outputs: output(), kept: Vec::new() });
     let report = lab.lease(second);
     assert_eq!(report.claims.stage, StageIndex(1));
     lab.answer(second, &report, right(&report));
-    lab.feed(Event::StageReduced { job, stage: StageIndex(1), outputs: output() });
+    let stage = StageIndex(1);
+    lab.feed(Event::StageReduced { job, stage, outputs: output(), kept: Vec::new() });
     assert_eq!(lab.end(job), Some(JobEnd::Done));
     let said = lab.said();
     assert!(said.contains("persist done stage-0, opened stage-1 (1 items)"), "{said}");
@@ -58,6 +59,7 @@ fn nothing_is_said_before_its_records_are_durable() {
         owner: Owner::Operator,
         spec,
         items: vec![Some(1)],
+        kept: Vec::new(),
     };
     lab.core.handle_event(lab.now, event);
     lab.drain();
@@ -76,8 +78,8 @@ fn a_repeated_submission_is_the_same_job() {
     let request = lab.request();
     let submission = SubmissionId(1);
     let spec = job_spec(7, 1, 1);
-    let (owner, items) = (Owner::Operator, vec![Some(7)]);
-    lab.feed(Event::JobSubmitted { request, submission, owner, spec, items });
+    let (owner, items, kept) = (Owner::Operator, vec![Some(7)], Vec::new());
+    lab.feed(Event::JobSubmitted { request, submission, owner, spec, items, kept });
     assert_eq!(lab.replies[&request.0], Reply::Submitted(job));
     assert_eq!(lab.core.jobs.len(), 1);
 }
@@ -241,4 +243,52 @@ fn a_peer_cannot_make_the_books_grow_by_what_it_claims_to_offer() {
     let capacity = Capacity { slots: u32::MAX, units: u32::MAX, slot_memory_bytes };
     lab.feed(Event::CapacityOffered { worker, capacity });
     assert_eq!(lab.held[&worker].len(), gleaner_protocol::limits::LEASES_HELD_MAX);
+}
+
+fn kept(start: u64, end: u64, source: JobId) -> KeptRun {
+    let items = ItemRange { start, end };
+    let (source_stage, first_unit, end_unit) = (SEARCH, start, end);
+    KeptRun { stage: SEARCH, items, source, source_stage, first_unit, end_unit }
+}
+
+#[test]
+fn a_stage_whose_answers_are_all_known_is_reduced_at_once() {
+    let mut lab = Lab::new();
+    let first = lab.submit(job_spec(4, 1, 1));
+    lab.said();
+    let second = lab.submit_with(job_spec(4, 1, 1), vec![kept(0, 4, first)]);
+    assert_eq!(lab.reductions, [(second, SEARCH)]);
+    let stage = &lab.job(second).stages[0];
+    assert_eq!((stage.items_settled, stage.items_kept, stage.units_settled), (4, 4, 0));
+    let said = lab.said();
+    let records = "persist accepted job-2, opened stage-0 (4 items), kept items 0..4 of job-1";
+    assert!(said.contains(records), "{said}");
+}
+
+#[test]
+fn only_what_is_not_known_is_handed_out() {
+    let mut lab = Lab::new();
+    let first = lab.submit(job_spec(9, 9, 1));
+    let earlier = lab.connect(1, 1);
+    let runs = vec![kept(0, 2, first), kept(5, 6, first), kept(8, 9, first)];
+    let second = lab.submit_with(job_spec(9, 2, 1), runs);
+    let worker = lab.connect(2, 9);
+    let granted: Vec<_> =
+        lab.held[&worker].iter().map(|grant| grant.claims.items.to_string()).collect();
+    assert_eq!(granted, ["2..4", "4..5", "6..8"]);
+    assert_eq!(lab.held[&earlier].len(), 1);
+    while let Some(grant) = lab.held[&worker].first().cloned() {
+        lab.answer(worker, &grant, right(&grant));
+    }
+    assert_eq!(lab.reductions, [(second, SEARCH)]);
+}
+
+#[test]
+fn answers_that_do_not_fit_are_computed() {
+    let mut lab = Lab::new();
+    let first = lab.submit(job_spec(3, 3, 1));
+    let unknown = JobId(9);
+    let runs = vec![kept(0, 2, unknown), kept(1, 3, first), kept(2, 4, first), kept(4, 9, first)];
+    let second = lab.submit_with(job_spec(5, 5, 1), runs);
+    assert_eq!(lab.job(second).stages[0].items_kept, 2);
 }

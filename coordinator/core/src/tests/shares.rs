@@ -135,7 +135,14 @@ fn a_repeat_of_a_submission_is_over_no_quota() {
         let request = lab.request();
         let submission = SubmissionId(77);
         let (spec, items) = (spec.clone(), vec![Some(1)]);
-        lab.feed(Event::JobSubmitted { request, submission, owner: ada, spec, items });
+        lab.feed(Event::JobSubmitted {
+            request,
+            submission,
+            owner: ada,
+            spec,
+            items,
+            kept: Vec::new(),
+        });
         assert_eq!(lab.replies[&request.0], Reply::Submitted(JobId(1)));
     }
 }
@@ -162,7 +169,7 @@ fn storage_counts_each_blob_once_and_outputs_too() {
     lab.answer(worker, &grant, right(&grant));
     let blob = BlobRef { hash: BlobHash([9; 32]), bytes: 7 };
     let outputs = vec![StageOutput { name: "out".parse().expect("a name"), blob }];
-    lab.feed(Event::StageReduced { job, stage: SEARCH, outputs });
+    lab.feed(Event::StageReduced { job, stage: SEARCH, outputs, kept: Vec::new() });
     assert_eq!(lab.usage(ada).storage_bytes, 97);
     let refused = Reply::OverQuota(OverQuota::Storage { used: 97, wanted: 4, max: 100 });
     assert_eq!(lab.submit_for(ada, module(3, 4)), refused);

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use gleaner_protocol::{Outcome, ReleaseReason};
+use gleaner_protocol::{ItemRange, Outcome, ReleaseReason};
 use proptest::prelude::*;
 
 use super::recovery::recover;
@@ -11,7 +11,7 @@ use super::*;
 
 #[derive(Clone, Debug)]
 enum Step {
-    Submit { items: i64, unit_items: u32, quorum: u32 },
+    Submit { items: i64, unit_items: u32, quorum: u32, kept: (u64, u64) },
     Connect { worker: u8, units: u32 },
     Disconnect { worker: u8 },
     Forget { worker: u8 },
@@ -27,8 +27,8 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let worker = 1_u8..5;
     prop_oneof![
-        1 => (1_i64..30, 0_u32..4, 1_u32..3)
-            .prop_map(|(items, unit_items, quorum)| Step::Submit { items, unit_items, quorum }),
+        1 => (1_i64..30, 0_u32..4, 1_u32..3, (0_u64..30, 0_u64..30))
+            .prop_map(|(items, unit_items, quorum, kept)| Step::Submit { items, unit_items, quorum, kept }),
         4 => (worker.clone(), 1_u32..6).prop_map(|(worker, units)| Step::Connect { worker, units }),
         1 => worker.clone().prop_map(|worker| Step::Disconnect { worker }),
         1 => worker.clone().prop_map(|worker| Step::Forget { worker }),
@@ -47,8 +47,8 @@ fn step() -> impl Strategy<Value = Step> {
 impl Lab {
     fn take(&mut self, step: Step) {
         match step {
-            Step::Submit { items, unit_items, quorum } => {
-                self.submit(job_spec(items, unit_items, quorum));
+            Step::Submit { items, unit_items, quorum, kept } => {
+                self.submit_with(job_spec(items, unit_items, quorum), kept_runs(kept));
             }
             Step::Connect { worker, units } => {
                 self.connect(worker, units);
@@ -85,7 +85,8 @@ impl Lab {
             }
             Step::Reduced => {
                 for (job, stage) in std::mem::take(&mut self.reductions) {
-                    self.feed(Event::StageReduced { job, stage, outputs: Vec::new() });
+                    let (outputs, kept) = (Vec::new(), Vec::new());
+                    self.feed(Event::StageReduced { job, stage, outputs, kept });
                 }
             }
             Step::Wait { seconds } => self.advance(Duration::from_secs(seconds)),
@@ -135,6 +136,20 @@ impl Lab {
         }
         panic!("jobs still run long after faults stopped: {:?}", self.core.running);
     }
+}
+
+/// Two runs that an earlier job answered, when there is one; those that overlap, or are of no job
+/// that is known, are for the core to leave out.
+fn kept_runs((first, second): (u64, u64)) -> Vec<KeptRun> {
+    let run = |start| KeptRun {
+        stage: SEARCH,
+        items: ItemRange { start, end: start + 4 },
+        source: JobId(1),
+        source_stage: SEARCH,
+        first_unit: 0,
+        end_unit: 1,
+    };
+    vec![run(first.min(second)), run(first.max(second))]
 }
 
 proptest! {

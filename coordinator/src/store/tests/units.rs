@@ -72,7 +72,7 @@ async fn units_are_told_in_their_order_with_what_came_back() {
 async fn a_long_list_comes_in_pages_that_fit_together() {
     let folder = tempfile::tempdir().expect("a folder");
     let (store, mut commits) = Store::open(folder.path()).expect("opens");
-    let opened = Record::StageOpened { job: JOB, stage: SEARCH, items: 30_000 };
+    let opened = opened(JOB, 30_000);
     let mut records = vec![accepted(), opened];
     records.extend((0..3).map(|n| Record::BlockCut { job: JOB, block: block(n * 1000, 1000) }));
     // Every second unit of the first two blocks is settled; the third was never touched.
