@@ -25,6 +25,10 @@ use crate::walls::{self, WallsError};
 /// How long a coordinator may take to answer: a commit on a slow disk, and then some.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
 
+/// How often the coordinators are called, and the pause between two rounds.
+const ROUNDS: u32 = 3;
+const ROUND_PAUSE: Duration = Duration::from_secs(1);
+
 /// A project that was met, and its coordinator; the worker's folder is held meanwhile.
 #[derive(Debug)]
 pub struct Visit {
@@ -107,18 +111,36 @@ pub async fn visit(config: &Config, ticket: Ticket) -> Result<Visit, VisitError>
     let (port, loopback_only, mdns) = (config.port, config.loopback_only, config.mdns);
     let network = NodeConfig { port, loopback_only, mdns, ..NodeConfig::default() };
     let (node, _incoming) = Node::start(&key, network).await?;
-    let mut failure = None;
-    for coordinator in coordinators {
-        match node.open_work_stream(coordinator, &addresses_of(&ticket, coordinator)).await {
-            Ok(stream) => {
-                let record = ask(stream, &ticket, Wish::Look).await?;
-                let data = config.data.clone();
-                return Ok(Visit { ticket, record, coordinator, data, node, _folder: folder });
+    let stream = reach(&node, &ticket, &coordinators).await.map_err(VisitError::Unreachable)?;
+    let coordinator = stream.peer();
+    let record = ask(stream, &ticket, Wish::Look).await?;
+    let data = config.data.clone();
+    Ok(Visit { ticket, record, coordinator, data, node, _folder: folder })
+}
+
+/// A stream to the first coordinator that answers. The local network may have to be asked for one
+/// that has moved, which takes a moment.
+async fn reach(
+    node: &Node,
+    ticket: &Ticket,
+    coordinators: &[WorkerId],
+) -> Result<WorkStream, OpenError> {
+    let mut round = 1;
+    loop {
+        let mut failure = None;
+        for coordinator in coordinators {
+            let addresses = addresses_of(ticket, *coordinator);
+            match node.open_work_stream(*coordinator, &addresses).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => failure = Some(error),
             }
-            Err(error) => failure = Some(error),
         }
+        if round == ROUNDS {
+            return Err(failure.expect("a ticket without coordinators was refused"));
+        }
+        round += 1;
+        tokio::time::sleep(ROUND_PAUSE).await;
     }
-    Err(VisitError::Unreachable(failure.expect("a ticket without coordinators was refused")))
 }
 
 impl Visit {

@@ -17,6 +17,8 @@ const COMMAND_LIMIT: Duration = Duration::from_secs(180);
 #[derive(Clone)]
 pub struct Gleaner {
     program: PathBuf,
+    /// A command that runs it, word by word; none for the program itself.
+    launcher: Vec<String>,
 }
 
 /// How a command ended.
@@ -57,12 +59,26 @@ impl Gleaner {
                 program.display()
             );
         }
-        Ok(Self { program: program.to_owned() })
+        Ok(Self { program: program.to_owned(), launcher: Vec::new() })
+    }
+
+    /// The same program, run by the command `launcher`, which takes it as its last arguments.
+    #[must_use]
+    pub fn behind(&self, launcher: &[&str]) -> Self {
+        let launcher = launcher.iter().map(|word| (*word).to_owned()).collect();
+        Self { program: self.program.clone(), launcher }
     }
 
     /// A command of the program's on the data folder `data`, free of the user's settings.
     pub fn command(&self, data: &Path) -> Command {
-        let mut command = Command::new(&self.program);
+        let mut command = match self.launcher.split_first() {
+            None => Command::new(&self.program),
+            Some((first, rest)) => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(&self.program);
+                command
+            }
+        };
         for (name, _) in env::vars_os() {
             if name.to_string_lossy().starts_with("GLEANER_") {
                 command.env_remove(name);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
-use crate::gleaner::profile_folder;
+use crate::gleaner::{profile_folder, workspace_folder};
 
 /// The name that the tests' module has in every [`JobFolder`].
 const MODULE: &str = "tasks.wasm";
@@ -25,6 +25,21 @@ impl JobFolder {
     pub fn of_test_tasks(job: &str, stages: &str) -> Result<Self> {
         let folder = Self::new(&format!("[job]\nname = \"trial\"\n{job}\n{stages}"))?;
         folder.add(MODULE, &fs::read(task_module("test_tasks.wasm")?)?)?;
+        Ok(folder)
+    }
+
+    /// The example job with fewer resamplings, cut into units of `unit_items` as a manifest says it.
+    ///
+    /// # Errors
+    /// When its task is not built; says how to build it.
+    pub fn planets(resamplings: u64, unit_items: &str) -> Result<Self> {
+        let source = workspace_folder().join("jobs/planets");
+        let manifest = fs::read_to_string(source.join("job.toml"))?;
+        let manifest = with_key(&manifest, "unit_items", unit_items);
+        let range = format!("{{ field = \"resampling\", start = 0, end = {} }}", resamplings + 1);
+        let folder = Self::new(&with_key(&manifest, "range", &range))?;
+        folder.add("planets.wasm", &fs::read(task_module("planets.wasm")?)?)?;
+        folder.add("data/hd164922.csv", &fs::read(source.join("data/hd164922.csv"))?)?;
         Ok(folder)
     }
 
@@ -56,6 +71,16 @@ impl JobFolder {
     /// The folder.
     pub fn path(&self) -> &Path {
         self.folder.path()
+    }
+}
+
+/// The manifest with another value for `key` in its first stage.
+fn with_key(manifest: &str, key: &str, value: &str) -> String {
+    let is_key = |line: &&str| line.split('=').next().is_some_and(|name| name.trim() == key);
+    let line = format!("{key} = {value}");
+    match manifest.lines().find(is_key) {
+        Some(old) => manifest.replacen(old, &line, 1),
+        None => manifest.replacen("[[stage]]", &format!("[[stage]]\n{line}"), 1),
     }
 }
 

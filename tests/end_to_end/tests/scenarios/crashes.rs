@@ -5,31 +5,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::{Gleaner, JobFolder, Swarm, task_module, wait_until, workspace_folder};
+use end_to_end::{Gleaner, JobFolder, Swarm, wait_until};
 
 const ITEMS: u64 = 48;
-
-/// The example job with fewer resamplings, in a folder of its own.
-pub fn planets(resamplings: u64, unit_items: &str) -> Result<JobFolder> {
-    let source = workspace_folder().join("jobs/planets");
-    let manifest = fs::read_to_string(source.join("job.toml"))?;
-    let manifest = with_key(&manifest, "unit_items", unit_items);
-    let range = format!("{{ field = \"resampling\", start = 0, end = {} }}", resamplings + 1);
-    let folder = JobFolder::new(&with_key(&manifest, "range", &range))?;
-    folder.add("planets.wasm", &fs::read(task_module("planets.wasm")?)?)?;
-    folder.add("data/hd164922.csv", &fs::read(source.join("data/hd164922.csv"))?)?;
-    Ok(folder)
-}
-
-/// The manifest with another value for `key` in its first stage.
-fn with_key(manifest: &str, key: &str, value: &str) -> String {
-    let is_key = |line: &&str| line.split('=').next().is_some_and(|name| name.trim() == key);
-    let line = format!("{key} = {value}");
-    match manifest.lines().find(is_key) {
-        Some(old) => manifest.replacen(old, &line, 1),
-        None => manifest.replacen("[[stage]]", &format!("[[stage]]\n{line}"), 1),
-    }
-}
 
 /// How often each is killed; `cargo xtask soak` sets many.
 fn kills() -> u64 {
@@ -38,7 +16,7 @@ fn kills() -> u64 {
 
 #[test]
 fn a_killed_worker_and_a_killed_coordinator_change_no_byte() -> Result<()> {
-    let folder = planets(ITEMS - 1, "1")?;
+    let folder = JobFolder::planets(ITEMS - 1, "1")?;
     let expected = Gleaner::find()?.run(&folder.manifest())?;
     let mut swarm = Swarm::with_workers(&[1, 1])?;
     for kill in 0..kills() {
@@ -61,7 +39,7 @@ fn a_killed_worker_and_a_killed_coordinator_change_no_byte() -> Result<()> {
 
 #[test]
 fn both_killed_at_once_lose_nothing_that_was_settled() -> Result<()> {
-    let folder = planets(ITEMS - 1, "2")?;
+    let folder = JobFolder::planets(ITEMS - 1, "2")?;
     let expected = Gleaner::find()?.run(&folder.manifest())?;
     let mut swarm = Swarm::with_workers(&[2])?;
     let job = swarm.submit(&folder.manifest())?;
@@ -83,7 +61,7 @@ fn both_killed_at_once_lose_nothing_that_was_settled() -> Result<()> {
 fn slots_do_not_outlive_their_worker() -> Result<()> {
     let mut swarm = Swarm::with_workers(&[2])?;
     let worker = swarm.worker(0).id();
-    let job = swarm.submit(&planets(ITEMS, "1")?.manifest())?;
+    let job = swarm.submit(&JobFolder::planets(ITEMS, "1")?.manifest())?;
     swarm.wait_for_items(&job, 1)?;
     let slots = children(worker)?;
     ensure!(!slots.is_empty(), "a worker with work has slots");

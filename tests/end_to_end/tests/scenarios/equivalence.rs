@@ -1,13 +1,11 @@
 //! The same bytes, whoever computes them.
 
 use anyhow::{Result, ensure};
-use end_to_end::{Gleaner, Swarm};
-
-use crate::crashes::planets;
+use end_to_end::{Gleaner, JobFolder, Swarm};
 
 #[test]
 fn one_machine_one_worker_and_three_give_the_same_bytes() -> Result<()> {
-    let folder = planets(24, "\"auto\"")?;
+    let folder = JobFolder::planets(24, "\"auto\"")?;
     let alone = Gleaner::find()?.run(&folder.manifest())?;
     ensure!(alone.keys().any(|name| name.ends_with("periodogram.png")), "{:?}", alone.keys());
 
@@ -16,7 +14,7 @@ fn one_machine_one_worker_and_three_give_the_same_bytes() -> Result<()> {
     one.stop()?;
 
     // Other units, too: how the items are cut must not show.
-    let folder = planets(24, "1")?;
+    let folder = JobFolder::planets(24, "1")?;
     let three = Swarm::with_workers(&[1, 1, 2])?;
     ensure!(three.compute(&folder.manifest())? == alone, "three workers give other bytes");
     three.stop()
