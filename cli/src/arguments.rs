@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
-    build, check, coordinator, logs, new, project, results, run, submit, units, worker,
+    build, check, coordinator, logs, new, project, results, run, submit, submitter, units,
+    use_project, worker,
 };
 use crate::operands::Job;
 
@@ -36,6 +38,10 @@ pub struct Arguments {
         hide_default_value = true
     )]
     pub data: Option<PathBuf>,
+    /// Speak to this project, once; `local` is the coordinator of this machine [default: the one
+    /// in use, see `gleaner use`]
+    #[arg(long, value_name = "NAME", global = true, hide_default_value = true)]
+    pub project: Option<String>,
     /// Print JSON, for programs
     #[arg(long, global = true)]
     pub json: bool,
@@ -61,6 +67,13 @@ pub enum Command {
     /// Look after a project's key
     #[command(subcommand, after_help = "Example:\n  gleaner project sign --valid 365d")]
     Project(project::Command),
+    /// Choose the project that jobs are submitted to
+    #[command(after_help = "Without an argument: list the projects, the one in use marked.\n\n\
+                      Example:\n  gleaner use gleaner1…\n  gleaner use planets\n  gleaner use local")]
+    Use(use_project::Arguments),
+    /// Show the key by which coordinators elsewhere know you
+    #[command(subcommand, after_help = "Example:\n  gleaner submitter key")]
+    Submitter(submitter::Command),
     /// Hand a job to the coordinator
     #[command(after_help = "Examples:\n  gleaner submit job.toml --dry-run\n  \
                       gleaner submit job.toml --wait\n  \
@@ -118,7 +131,37 @@ pub enum Command {
     Check(check::Arguments),
 }
 
+impl Arguments {
+    /// Refuses what each argument allows and together makes no sense.
+    ///
+    /// # Errors
+    /// As the parser's own.
+    pub fn check(self) -> Result<Self, clap::Error> {
+        if self.project.is_some() && self.command.is_of_this_machine() {
+            let words = "--project is for commands that speak to a project";
+            return Err(Self::command().error(ErrorKind::ArgumentConflict, words));
+        }
+        Ok(self)
+    }
+}
+
 impl Command {
+    /// Whether it concerns this machine, whichever project is in use.
+    fn is_of_this_machine(&self) -> bool {
+        matches!(
+            self,
+            Self::Coordinator(_)
+                | Self::Worker(_)
+                | Self::Project(_)
+                | Self::Use(_)
+                | Self::Submitter(_)
+                | Self::Run(_)
+                | Self::New(_)
+                | Self::Build(_)
+                | Self::Check(_)
+        )
+    }
+
     /// Whether it runs until it is stopped, so that its log is what its user sees.
     pub fn is_service(&self) -> bool {
         matches!(
@@ -131,8 +174,6 @@ impl Command {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

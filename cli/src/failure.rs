@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use gleaner_client::{ClientError, JobFileError, OpenError};
+use gleaner_client::{ClientError, JobFileError, OpenError, ProjectsError};
 use gleaner_worker::LeaveError;
 
 /// How the program ends.
@@ -75,7 +75,8 @@ pub fn describe(error: &anyhow::Error) -> Failure {
 }
 
 fn is_unreachable(error: &(dyn std::error::Error + 'static)) -> bool {
-    error.is::<OpenError>()
+    let is_open = |error: &OpenError| !matches!(error, OpenError::Projects(_));
+    error.downcast_ref().is_some_and(is_open)
         || error.downcast_ref::<ClientError>().is_some_and(|error| {
             error.is_connection_loss() || matches!(error, ClientError::Open(_))
         })
@@ -104,6 +105,9 @@ fn hint(error: &(dyn std::error::Error + 'static)) -> Option<String> {
         return Some(
             "`gleaner worker projects` lists those there are, each with a fingerprint".into(),
         );
+    }
+    if let Some(error) = error.downcast_ref::<ProjectsError>() {
+        return Some(error.hint());
     }
     error.downcast_ref::<JobFileError>().map(JobFileError::hint)
 }

@@ -39,7 +39,7 @@ fn main() -> ExitCode {
         }
         _ => {}
     }
-    match Arguments::try_parse() {
+    match Arguments::try_parse().and_then(Arguments::check) {
         Ok(arguments) => run(arguments).into(),
         Err(usage) => printer::usage(&usage).into(),
     }
@@ -66,10 +66,12 @@ fn start(arguments: Arguments, printer: Printer) -> Result<Exit> {
     logging::start(arguments.verbose, audience);
     let data = data_folder::find(arguments.data)?;
     let program = std::env::current_exe().context("cannot find this program's own file")?;
-    let context = Context { data, program, printer };
+    let context = Context::new(data, arguments.project, program, printer);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("cannot start threads")?;
-    runtime.block_on(commands::run(&context, arguments.command))
+    let ended = runtime.block_on(commands::run(&context, arguments.command));
+    runtime.block_on(context.close());
+    ended
 }

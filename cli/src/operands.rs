@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 use gleaner_coordinator::NetworkFolders;
-use gleaner_protocol::manifest::parse_duration;
+use gleaner_protocol::manifest::{parse_duration, parse_size};
 use gleaner_protocol::{JobId, ParseIdError, UnitId};
 
 /// How far from this machine peers are looked for and listened to.
@@ -80,6 +80,15 @@ pub fn duration(text: &str) -> Result<Duration, &'static str> {
         Some(duration) => Ok(duration),
         None => Err("write a whole number and one of s, min, h, d, such as 12h"),
     }
+}
+
+/// A size in bytes.
+///
+/// # Errors
+/// What to write instead.
+pub fn size(text: &str) -> Result<u64, &'static str> {
+    parse_size(text)
+        .ok_or("write a whole number and one of B, kB, MB, GB, KiB, MiB, GiB, such as 10GB")
 }
 
 #[cfg(test)]

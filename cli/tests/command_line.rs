@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use expect_test::{Expect, expect};
+use gleaner_protocol::{ProjectId, Ticket};
 use tempfile::TempDir;
 
 /// A module, but no task's.
@@ -14,6 +15,9 @@ const EMPTY_MODULE: &[u8] = b"\0asm\x01\0\0\0";
 
 const MANIFEST: &str = "[job]\nname = \"a\"\n[[stage]]\nname = \"s\"\nmodule = \"m.wasm\"\n\
                         range = { field = \"i\", end = 3 }\nreduce = \"lines\"\n";
+
+/// A submitter's key.
+const KEY: &str = "submitter-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 
 fn gleaner(folder: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_gleaner"))
@@ -56,6 +60,10 @@ fn every_command_explains_itself_with_an_example() {
         &["coordinator", "init"],
         &["coordinator", "start"],
         &["coordinator", "invite"],
+        &["coordinator", "submitter"],
+        &["coordinator", "submitter", "add"],
+        &["coordinator", "submitter", "list"],
+        &["coordinator", "submitter", "remove"],
         &["worker"],
         &["worker", "join"],
         &["worker", "start"],
@@ -63,6 +71,9 @@ fn every_command_explains_itself_with_an_example() {
         &["worker", "leave"],
         &["project"],
         &["project", "sign"],
+        &["use"],
+        &["submitter"],
+        &["submitter", "key"],
         &["submit"],
         &["jobs"],
         &["status"],
@@ -103,6 +114,12 @@ fn a_wrong_command_line_is_a_usage_error() {
         &["coordinator", "invite", "--uses", "0"],
         &["coordinator", "invite", "--list", "--revoke", "1"],
         &["coordinator", "invite", "--valid", "7"],
+        &["coordinator", "submitter", "add", "ada", "worker-x"],
+        &["coordinator", "submitter", "add", "ada", KEY, "--weight", "0"],
+        &["coordinator", "submitter", "add", "ada", KEY, "--storage", "20"],
+        &["use", "gleaner1xyz"],
+        &["use", "--name", "stars"],
+        &["run", "job.toml", "--project", "stars"],
         &[],
     ] {
         assert_eq!(gleaner(folder.path(), arguments).status.code(), Some(2), "{arguments:?}");
@@ -267,6 +284,93 @@ fn a_coordinator_that_is_not_there_has_its_own_exit_code() {
         let output = gleaner(folder.path(), arguments);
         assert_eq!(output.status.code(), Some(5), "{arguments:?}");
     }
+}
+
+#[test]
+fn projects_elsewhere_are_chosen_by_name() {
+    let folder = folder_with(&[]);
+    check(
+        folder.path(),
+        &["use"],
+        expect![[r#"
+        0
+        *  local  the coordinator of this machine
+    "#]],
+    );
+    check(
+        folder.path(),
+        &["use", "stars"],
+        expect![[r#"
+        1
+        error: no project is called "stars" here
+        hint: known here: local; a new one comes with its ticket: `gleaner use TICKET`
+    "#]],
+    );
+    check(
+        folder.path(),
+        &["jobs", "--project", "stars"],
+        expect![[r#"
+        1
+        error: no project is called "stars" here
+        hint: known here: local; a new one comes with its ticket: `gleaner use TICKET`
+    "#]],
+    );
+    for name in ["stars", "planets"] {
+        let ticket = ticket(name);
+        let output = gleaner(folder.path(), &["use", &ticket, "--json"]);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let used: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let key = gleaner(folder.path(), &["submitter", "key"]).stdout;
+        assert_eq!(used["submitter"], String::from_utf8(key).unwrap().trim(), "one key for all");
+    }
+    check(
+        folder.path(),
+        &["use", "stars"],
+        expect![[r#"
+        0
+        stars is in use
+    "#]],
+    );
+    check(
+        folder.path(),
+        &["use"],
+        expect![[r#"
+        0
+           planets  a4dq-obyh-a4dq
+        *  stars    aucq-kbif-aucq
+           local    the coordinator of this machine
+    "#]],
+    );
+    check(
+        folder.path(),
+        &["use", &ticket("local")],
+        expect![[r#"
+        1
+        error: a project cannot be called "local" here
+        hint: give it a name of 1 to 128 bytes without control characters, other than `local`, with --name NAME
+    "#]],
+    );
+    check(
+        folder.path(),
+        &["use", "local"],
+        expect![[r#"
+        0
+        the coordinator of this machine is in use
+    "#]],
+    );
+    let key = folder.path().join("data/submitter/submitter.key");
+    fs::remove_file(&key).unwrap();
+    fs::write(&key, "nothing").unwrap();
+    let answer = answer(folder.path(), &["jobs", "--project", "stars"]);
+    assert!(answer.starts_with("1\nerror: "), "{answer}");
+}
+
+/// A ticket of a project that nobody serves.
+fn ticket(name: &str) -> String {
+    let peer = "12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN";
+    let addresses = vec![format!("/ip4/127.0.0.1/tcp/9/p2p/{peer}")];
+    let project = ProjectId([name.len() as u8; 32]);
+    Ticket { project, name: name.into(), addresses, invitation: None }.to_string()
 }
 
 #[test]

@@ -172,7 +172,8 @@ fn file_error(action: &'static str, path: &Path, source: io::Error) -> ClientErr
     ClientError::File { action, path: path.to_owned(), source }
 }
 
-/// `text` as one segment of a path, or a value of a query: all but unreserved characters escaped (RFC 3986, 2.3).
+/// `text` as one segment of a path, or a value of a query: all but unreserved characters escaped
+/// (RFC 3986, 2.3).
 pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for byte in text.bytes() {

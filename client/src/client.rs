@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 
 use crate::blobs::escape;
 use crate::connection::{Answer, Body, Endpoint};
-use crate::{ClientError, OpenError};
+use crate::{ClientError, OpenError, Projects};
 
 /// How long an ordinary request may take: a commit on a slow disk, and then some.
 pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(60);
@@ -27,7 +27,8 @@ const SUBMIT_REPEATED_FOR: Duration = Duration::from_secs(60);
 /// Between two of these repeats.
 const SUBMIT_PAUSE: Duration = Duration::from_millis(500);
 
-/// A coordinator's control API. Cheap to clone; each request has a connection of its own.
+/// A coordinator's control API. Cheap to clone; each request has a connection of its own, or from
+/// elsewhere a stream on the one connection that all clones share.
 #[derive(Clone, Debug)]
 pub struct Client {
     endpoint: Endpoint,
@@ -41,6 +42,20 @@ impl Client {
     /// When none runs there; [`OpenError::hint`] says how to start one.
     pub fn open(coordinator_data: &Path) -> Result<Self, OpenError> {
         Endpoint::open(coordinator_data).map(|endpoint| Self { endpoint })
+    }
+
+    /// The project called `name` of those that this user has tickets of. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`OpenError::Projects`] when there is none, or this user's key cannot be used.
+    pub fn open_project(projects: Projects, name: &str) -> Result<Self, OpenError> {
+        Ok(Self { endpoint: Endpoint::open_project(projects, name)? })
+    }
+
+    /// Says good-bye to a coordinator elsewhere, which otherwise takes some seconds to notice; of
+    /// no effect on loopback. Other clones are of no more use then.
+    pub async fn close(&self) {
+        self.endpoint.close().await;
     }
 
     /// The project that the coordinator serves.

@@ -3,9 +3,11 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use gleaner_network::ApiBytes;
 use gleaner_protocol::api::ApiError;
 use http::header::{AUTHORIZATION, HOST};
 use http::{Request, Response, StatusCode};
@@ -13,9 +15,12 @@ use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-use crate::{ClientError, OpenError};
+use crate::projects::Projects;
+use crate::remote::Remote;
+use crate::{ClientError, OpenError, Place};
 
 /// What a request carries.
 pub(crate) type Body = BoxBody<Bytes, io::Error>;
@@ -29,51 +34,78 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// An answer in JSON is a list of jobs, files or workers at most: far below this.
 const JSON_BYTES_MAX: usize = 256 * 1024 * 1024;
 
-/// A coordinator as its data folder tells of it.
+/// What a request from elsewhere names as its host: HTTP wants one, and who is meant is known.
+const REMOTE_HOST: &str = "gleaner";
+
+/// Where a coordinator is.
 #[derive(Clone, Debug)]
-pub(crate) struct Endpoint {
+pub(crate) enum Endpoint {
+    /// On this machine.
+    Local(Local),
+    /// Anywhere.
+    Remote(Arc<Remote>),
+}
+
+/// A coordinator of this machine as its data folder tells of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Local {
     data: PathBuf,
 }
 
 /// An answer with a status of success, its body not yet read.
 pub(crate) struct Answer {
-    address: SocketAddr,
+    place: Place,
     request: String,
     response: Response<Incoming>,
 }
 
 impl Endpoint {
     pub(crate) fn open(data: &Path) -> Result<Self, OpenError> {
-        let endpoint = Self { data: data.to_owned() };
-        endpoint.address()?;
-        endpoint.token()?;
-        Ok(endpoint)
+        let local = Local { data: data.to_owned() };
+        local.address()?;
+        local.token()?;
+        Ok(Self::Local(local))
+    }
+
+    pub(crate) fn open_project(projects: Projects, name: &str) -> Result<Self, OpenError> {
+        Ok(Self::Remote(Arc::new(Remote::open(projects, name)?)))
+    }
+
+    pub(crate) async fn close(&self) {
+        if let Self::Remote(remote) = self {
+            remote.close().await;
+        }
     }
 
     /// Sends a request and waits for the head of its answer for `limit`.
-    ///
-    /// Address and token are read each time, so that a coordinator that was restarted at another
-    /// port is found again.
     pub(crate) async fn send(
         &self,
         request: http::request::Builder,
         body: Body,
         limit: Duration,
     ) -> Result<Answer, ClientError> {
-        let (address, token) = (self.address()?, self.token()?);
-        let request = request
-            .header(HOST, address.to_string())
-            .header(AUTHORIZATION, format!("Bearer {token}"))
-            .body(body)
-            .expect("paths are escaped, and a token is visible ASCII");
-        let name = format!("{} {}", request.method(), request.uri().path());
-        let timed_out = |_| ClientError::TimedOut { address, request: name.clone(), limit };
-        let response = tokio::time::timeout(limit, exchange(address, request, &name))
-            .await
-            .map_err(timed_out)??;
-        Answer { address, request: name, response }.check().await
+        let built = "paths are escaped, and a token is visible ASCII";
+        match self {
+            Self::Local(local) => {
+                let (address, token) = (local.address()?, local.token()?);
+                let request = request
+                    .header(HOST, address.to_string())
+                    .header(AUTHORIZATION, format!("Bearer {token}"));
+                let request = request.body(body).expect(built);
+                ask(Place::Address(address), connect(address), request, limit).await
+            }
+            Self::Remote(remote) => {
+                let request = request.header(HOST, REMOTE_HOST).body(body).expect(built);
+                let place = Place::Project(remote.name().to_owned());
+                ask(place, connect_to_project(remote), request, limit).await
+            }
+        }
     }
+}
 
+impl Local {
+    /// Read each time, as is the token, so that a coordinator that was restarted at another port is
+    /// found again.
     fn address(&self) -> Result<SocketAddr, OpenError> {
         let expected = "the loopback address of a coordinator";
         let path = self.data.join(ADDRESS_FILE);
@@ -105,21 +137,49 @@ impl Endpoint {
     }
 }
 
-async fn exchange(
-    address: SocketAddr,
+/// Sends `request` over the stream that `connecting` leads to, and waits for the head of its answer.
+async fn ask<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    place: Place,
+    connecting: impl Future<Output = Result<S, ClientError>>,
     request: Request<Body>,
-    name: &str,
-) -> Result<Response<Incoming>, ClientError> {
-    let lost = |source| ClientError::ReplyLost { address, request: name.to_owned(), source };
-    let stream = tokio::time::timeout(CONNECT_LIMIT, TcpStream::connect(address))
+    limit: Duration,
+) -> Result<Answer, ClientError> {
+    let name = format!("{} {}", request.method(), request.uri().path());
+    let lost = |source| {
+        let (place, request) = (place.clone(), name.clone());
+        ClientError::ReplyLost { place, request, source }
+    };
+    let exchanged = async { exchange(connecting.await?, request).await.map_err(lost) };
+    let response = match tokio::time::timeout(limit, exchanged).await {
+        Ok(response) => response?,
+        Err(_) => return Err(ClientError::TimedOut { place, request: name, limit }),
+    };
+    Answer { place, request: name, response }.check().await
+}
+
+async fn connect_to_project(remote: &Remote) -> Result<ApiBytes, ClientError> {
+    remote.connect().await.map_err(|source| {
+        let (project, source) = (remote.name().to_owned(), Box::new(source));
+        ClientError::Remote { project, source }
+    })
+}
+
+async fn connect(address: SocketAddr) -> Result<TcpStream, ClientError> {
+    tokio::time::timeout(CONNECT_LIMIT, TcpStream::connect(address))
         .await
         .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
-        .map_err(|source| ClientError::Unreachable { address, source })?;
+        .map_err(|source| ClientError::Unreachable { address, source })
+}
+
+async fn exchange(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    request: Request<Body>,
+) -> hyper::Result<Response<Incoming>> {
     let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(lost)?;
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     // It ends when the answer has been read or dropped; what breaks it is reported there.
     tokio::spawn(connection);
-    sender.send_request(request).await.map_err(lost)
+    sender.send_request(request).await
 }
 
 impl Answer {
@@ -139,7 +199,7 @@ impl Answer {
     pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, ClientError> {
         while let Some(frame) = self.response.body_mut().frame().await {
             let frame = frame.map_err(|source| ClientError::ReplyLost {
-                address: self.address,
+                place: self.place.clone(),
                 request: self.request.clone(),
                 source,
             })?;
@@ -159,7 +219,7 @@ impl Answer {
             return Ok(self);
         }
         if status == StatusCode::UNAUTHORIZED {
-            return Err(ClientError::Unauthorised { address: self.address });
+            return Err(ClientError::Unauthorised { place: self.place });
         }
         let request = self.request.clone();
         let bytes = self.bytes().await?;
@@ -170,11 +230,11 @@ impl Answer {
     }
 
     async fn bytes(self) -> Result<Bytes, ClientError> {
-        let (address, request) = (self.address, self.request);
+        let (place, request) = (self.place, self.request);
         match Limited::new(self.response.into_body(), JSON_BYTES_MAX).collect().await {
             Ok(body) => Ok(body.to_bytes()),
             Err(error) => Err(match error.downcast::<hyper::Error>() {
-                Ok(source) => ClientError::ReplyLost { address, request, source: *source },
+                Ok(source) => ClientError::ReplyLost { place, request, source: *source },
                 Err(error) => ClientError::Malformed { request, reason: error.to_string() },
             }),
         }

@@ -1,5 +1,6 @@
 //! What can go wrong between a client and its coordinator.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,7 +10,20 @@ use gleaner_protocol::BlobHash;
 use gleaner_protocol::api::ApiError;
 use gleaner_protocol::manifest::{ManifestError, Position};
 
-/// Why a data folder does not lead to a coordinator. A retry helps once one runs there.
+use crate::projects::ProjectsError;
+use crate::remote::RemoteError;
+
+/// Where a coordinator is, in the words of errors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// On this machine.
+    Address(SocketAddr),
+    /// Anywhere: this user's name for its project.
+    Project(String),
+}
+
+/// Why a data folder does not lead to a coordinator. A retry helps once one runs there, but for
+/// [`OpenError::Projects`].
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The folder is not there: no coordinator was ever made.
@@ -40,6 +54,9 @@ pub enum OpenError {
         /// What it should hold.
         expected: &'static str,
     },
+    /// The project is not known here, or what is known of it cannot be used.
+    #[error(transparent)]
+    Projects(#[from] ProjectsError),
 }
 
 /// Why a request was not answered as it should be.
@@ -56,31 +73,39 @@ pub enum ClientError {
         /// Why.
         source: io::Error,
     },
+    /// The coordinator of a project elsewhere cannot be spoken to. Nothing was done.
+    #[error("cannot use the project {project}")]
+    Remote {
+        /// This user's name for it.
+        project: String,
+        /// Why; says whether a retry may help.
+        source: Box<RemoteError>,
+    },
     /// The connection broke before the answer was whole. The coordinator may have acted.
-    #[error("the connection to the coordinator at {address} broke during {request}")]
+    #[error("the connection to the coordinator {place} broke during {request}")]
     ReplyLost {
-        /// The address.
-        address: SocketAddr,
+        /// Where it is.
+        place: Place,
         /// The request.
         request: String,
         /// Why.
         source: hyper::Error,
     },
     /// No answer came in time. The coordinator may have acted.
-    #[error("the coordinator at {address} did not answer {request} within {} s", limit.as_secs())]
+    #[error("the coordinator {place} did not answer {request} within {} s", limit.as_secs())]
     TimedOut {
-        /// The address.
-        address: SocketAddr,
+        /// Where it is.
+        place: Place,
         /// The request.
         request: String,
         /// How long it was given.
         limit: Duration,
     },
     /// The coordinator does not accept the token. A retry does not help.
-    #[error("the coordinator at {address} does not accept the token in its data folder")]
+    #[error("the coordinator {place} does not accept the token in its data folder")]
     Unauthorised {
-        /// The address.
-        address: SocketAddr,
+        /// Where it is.
+        place: Place,
     },
     /// The coordinator understood the request and refused it. A retry does not help with a status
     /// of 4xx.
@@ -167,6 +192,15 @@ pub enum JobFileError {
     },
 }
 
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => write!(f, "at {address}"),
+            Self::Project(project) => write!(f, "of {project}"),
+        }
+    }
+}
+
 impl OpenError {
     /// What to do about it, in one line.
     pub fn hint(&self) -> String {
@@ -181,6 +215,7 @@ impl OpenError {
                 "only the user who runs the coordinator may use it; run this as that user".into()
             }
             Self::Damaged { .. } => "restart the coordinator, which writes it anew".into(),
+            Self::Projects(error) => error.hint(),
         }
     }
 }
@@ -188,13 +223,14 @@ impl OpenError {
 impl ClientError {
     /// Whether the coordinator was not there, or was gone before it answered.
     pub fn is_connection_loss(&self) -> bool {
-        matches!(
-            self,
+        match self {
             Self::Unreachable { .. }
-                | Self::ReplyLost { .. }
-                | Self::TimedOut { .. }
-                | Self::Open(OpenError::NotRunning { .. })
-        )
+            | Self::ReplyLost { .. }
+            | Self::TimedOut { .. }
+            | Self::Open(OpenError::NotRunning { .. }) => true,
+            Self::Remote { source, .. } => source.is_connection_loss(),
+            _ => false,
+        }
     }
 
     /// Whether the request may have been acted upon, although no answer came.
@@ -209,6 +245,7 @@ impl ClientError {
             Self::Unreachable { .. } => Some(
                 "see whether it still runs, or start it with `gleaner coordinator start`".into(),
             ),
+            Self::Remote { source, .. } => source.hint(),
             Self::ReplyLost { .. } | Self::TimedOut { .. } => {
                 Some("see whether the coordinator still runs, then try again".into())
             }

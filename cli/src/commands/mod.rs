@@ -14,14 +14,17 @@ pub mod results;
 pub mod run;
 mod status;
 pub mod submit;
+pub mod submitter;
 pub mod units;
+pub mod use_project;
 mod watch;
 pub mod worker;
 
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use anyhow::Result;
-use gleaner_client::{Client, OpenError};
+use gleaner_client::{Client, LOCAL, OpenError, Projects};
 use gleaner_protocol::JobId;
 
 use crate::arguments::Command;
@@ -33,13 +36,29 @@ use crate::printer::Printer;
 pub struct Context {
     /// The data folder.
     pub data: PathBuf,
+    /// The project named for this one command, if one was.
+    project: Option<String>,
     /// This program's own file, which slots and compilers are started from.
     pub program: PathBuf,
     /// Where to print.
     pub printer: Printer,
+    /// The client of a project elsewhere, so that it can be closed.
+    remote: OnceLock<Client>,
 }
 
 impl Context {
+    /// The context of a command that speaks to the project called `project`, or to the one in use.
+    pub fn new(data: PathBuf, project: Option<String>, program: PathBuf, printer: Printer) -> Self {
+        Self { data, project, program, printer, remote: OnceLock::new() }
+    }
+
+    /// Says good-bye to a coordinator elsewhere that was spoken to.
+    pub async fn close(&self) {
+        if let Some(client) = self.remote.get() {
+            client.close().await;
+        }
+    }
+
     fn coordinator_data(&self) -> PathBuf {
         self.data.join("coordinator")
     }
@@ -48,8 +67,30 @@ impl Context {
         self.data.join("worker")
     }
 
-    fn client(&self) -> Result<Client, OpenError> {
+    /// The projects elsewhere that this user speaks to.
+    fn projects(&self) -> Projects {
+        Projects::at(&self.data.join("submitter"))
+    }
+
+    /// The coordinator of this machine, for what is its operator's alone.
+    fn coordinator(&self) -> Result<Client, OpenError> {
         Client::open(&self.coordinator_data())
+    }
+
+    /// The coordinator of the project that is named for this command, or else in use.
+    fn client(&self) -> Result<Client, OpenError> {
+        let projects = self.projects();
+        let name = match &self.project {
+            Some(name) => Some(name.clone()),
+            None => projects.in_use()?,
+        };
+        match name.filter(|name| name != LOCAL) {
+            None => self.coordinator(),
+            Some(name) => {
+                let client = Client::open_project(projects, &name)?;
+                Ok(self.remote.get_or_init(|| client).clone())
+            }
+        }
     }
 
     /// The id of a job: the newest one when it is called by its name, with a remark when there are
@@ -80,6 +121,8 @@ pub async fn run(context: &Context, command: Command) -> Result<Exit> {
         Command::Coordinator(command) => coordinator::run(context, command).await,
         Command::Worker(command) => worker::run(context, command).await,
         Command::Project(command) => project::run(context, command),
+        Command::Use(arguments) => use_project::run(context, &arguments),
+        Command::Submitter(command) => submitter::run(context, &command),
         Command::Submit(submit) => submit::run(context, submit).await,
         Command::Jobs => jobs::run(context).await,
         Command::Status(job) => status::run(context, job).await,

@@ -2,6 +2,7 @@
 
 pub mod module;
 pub mod plan;
+pub mod submitters;
 pub mod units;
 
 use std::time::Duration;
@@ -15,17 +16,26 @@ pub fn jobs(jobs: &[JobView]) -> Vec<String> {
     if jobs.is_empty() {
         return vec!["no jobs yet".into()];
     }
-    let head = ["job", "name", "state", "submitted", "items"].map(String::from).to_vec();
+    let head = ["job", "name", "submitter", "state", "submitted", "items"];
     let row = |job: &JobView| {
         let (job_id, state) = (job.job.to_string(), job_state(job.state).to_owned());
-        vec![job_id, job.name.clone(), state, local_time(&job.submitted_at), job_items(job)]
+        let submitter = job.submitter.as_deref().unwrap_or("operator").to_owned();
+        let submitted_at = local_time(&job.submitted_at);
+        vec![job_id, job.name.clone(), submitter, state, submitted_at, job_items(job)]
     };
-    table(&[vec![head], jobs.iter().map(row).collect()].concat())
+    let mut rows = vec![head.map(String::from).to_vec()];
+    rows.extend(jobs.iter().map(row));
+    // Who sees but one submitter's jobs knows whose they are.
+    if jobs.iter().all(|job| job.submitter == jobs[0].submitter) {
+        rows.iter_mut().for_each(|row| drop(row.remove(2)));
+    }
+    table(&rows)
 }
 
 /// A job with its stages.
 pub fn job(job: &JobView) -> Vec<String> {
-    let mut times = format!("submitted {}", local_time(&job.submitted_at));
+    let by = job.submitter.as_ref().map(|name| format!(" by {name}")).unwrap_or_default();
+    let mut times = format!("submitted{by} {}", local_time(&job.submitted_at));
     if let Some(ended_at) = &job.ended_at {
         times = format!("{times}, ended {}", local_time(ended_at));
     }
@@ -256,6 +266,30 @@ mod tests {
             expect![[r#"
             job    name     state    submitted            items
             job-7  planets  running  LOCAL TIME  1200 of ?"#]],
+        );
+    }
+
+    #[test]
+    fn the_jobs_of_several_submitters_say_whose_they_are() {
+        let adas = JobView { submitter: Some("ada".into()), ..view(JobState::Running) };
+        check(
+            &jobs(&[adas.clone(), view(JobState::Done)]),
+            expect![[r#"
+            job    name     submitter  state    submitted            items
+            job-7  planets  ada        running  LOCAL TIME  1200 of ?
+            job-7  planets  operator   done     LOCAL TIME  1200 of ?"#]],
+        );
+        check(
+            &jobs(std::slice::from_ref(&adas)),
+            expect![[r#"
+            job    name     state    submitted            items
+            job-7  planets  running  LOCAL TIME  1200 of ?"#]],
+        );
+        check(
+            &job(&adas)[..2],
+            expect![[r#"
+            job-7  planets  running
+            submitted by ada LOCAL TIME"#]],
         );
     }
 

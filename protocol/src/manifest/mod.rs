@@ -61,7 +61,7 @@ use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
 pub use self::error::{ManifestError, ManifestProblem, QuantityKind};
-pub use self::quantity::parse_duration;
+pub use self::quantity::{parse_duration, parse_size};
 use self::section::{Entry, Section};
 use self::setting::Source;
 pub use self::setting::{ParseSettingError, Position, Setting};

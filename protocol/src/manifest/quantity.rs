@@ -15,7 +15,7 @@ const SIZES: [(&str, u64); 7] = [
 const DURATIONS: [(&str, u64); 4] = [("s", 1), ("min", 60), ("h", 60 * 60), ("d", 24 * 60 * 60)];
 
 /// The bytes of a size such as `256 MiB`; saturates where 64 bits end.
-pub(super) fn parse_size(text: &str) -> Option<u64> {
+pub fn parse_size(text: &str) -> Option<u64> {
     parse(text, &SIZES)
 }
 

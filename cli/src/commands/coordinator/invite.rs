@@ -46,7 +46,7 @@ pub struct Arguments {
 
 /// Makes an invitation, lists them, or takes one back.
 pub async fn run(context: &Context, arguments: Arguments) -> Result<Exit> {
-    let client = context.client()?;
+    let client = context.coordinator()?;
     if arguments.list {
         let invitations = client.invitations().await?;
         context.printer.result(&invitations, || table(&invitations))?;

@@ -3,6 +3,7 @@
 mod init;
 mod invite;
 mod start;
+mod submitter;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -28,6 +29,13 @@ pub enum Command {
                       gleaner coordinator invite --revoke invitation-3"
     )]
     Invite(invite::Arguments),
+    /// Say who may submit jobs from elsewhere
+    #[command(
+        subcommand,
+        after_help = "Example:\n  gleaner coordinator submitter add ada submitter-… --jobs 3\n  \
+                      gleaner coordinator submitter list"
+    )]
+    Submitter(submitter::Command),
 }
 
 /// Runs one of them.
@@ -39,5 +47,6 @@ pub async fn run(context: &Context, command: Command) -> Result<Exit> {
         Command::Init(arguments) => init::run(context, arguments),
         Command::Start(arguments) => start::run(context, arguments).await,
         Command::Invite(arguments) => invite::run(context, arguments).await,
+        Command::Submitter(command) => submitter::run(context, command).await,
     }
 }
