@@ -19,6 +19,7 @@ Exit codes:
   3  the job failed
   4  the job was cancelled
   5  the coordinator cannot be reached
+  130  interrupted, as by Ctrl-C
 
 Example, on one machine without a server:
   gleaner run jobs/planets/job.toml -o planets";
@@ -82,12 +83,17 @@ pub enum Command {
     /// List the jobs, newest first
     #[command(after_help = "Example:\n  gleaner jobs")]
     Jobs,
+    /// List the workers that are connected
+    #[command(after_help = "Example:\n  gleaner workers")]
+    Workers,
     /// Say where a job stands
     #[command(after_help = "Example:\n  gleaner status job-7")]
     Status(Job),
     /// Follow a job until it ends
     #[command(
-        after_help = "With --json: one line of JSON for each change.\n\nExample:\n  gleaner watch job-7"
+        after_help = "On a terminal: a page that is kept up to date; q leaves it, and the job goes on.\n\
+                      Elsewhere: a line now and then. With --json: one line of JSON for each \
+                      change.\n\nExample:\n  gleaner watch job-7"
     )]
     Watch(Job),
     /// Fetch a job's output

@@ -20,6 +20,8 @@ pub enum Exit {
     JobCancelled = 4,
     /// The coordinator cannot be reached.
     Unreachable = 5,
+    /// The command was interrupted, as by Ctrl-C: 128 and the signal's number, as shells have it.
+    Interrupted = 130,
 }
 
 impl From<Exit> for ExitCode {
@@ -49,6 +51,21 @@ impl Hinted {
     }
 }
 
+/// The user ended a command before it was through.
+#[derive(Debug, thiserror::Error)]
+#[error("{line}")]
+pub struct Interrupted {
+    line: String,
+    hint: String,
+}
+
+impl Interrupted {
+    /// `line` says what was interrupted and what goes on; `hint` how to go on with it.
+    pub fn new(line: String, hint: String) -> Self {
+        Self { line, hint }
+    }
+}
+
 /// A failure as it is printed.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Failure {
@@ -69,8 +86,11 @@ pub fn describe(error: &anyhow::Error) -> Failure {
             line = format!("{line}: {words}");
         }
     }
-    let lost = error.chain().any(is_unreachable);
-    let exit = if lost { Exit::Unreachable } else { Exit::Failed };
+    let exit = match error {
+        error if error.chain().any(|cause| cause.is::<Interrupted>()) => Exit::Interrupted,
+        error if error.chain().any(is_unreachable) => Exit::Unreachable,
+        _ => Exit::Failed,
+    };
     Failure { line, hint: error.chain().find_map(hint), exit }
 }
 
@@ -84,6 +104,9 @@ fn is_unreachable(error: &(dyn std::error::Error + 'static)) -> bool {
 
 fn hint(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     if let Some(error) = error.downcast_ref::<Hinted>() {
+        return Some(error.hint.clone());
+    }
+    if let Some(error) = error.downcast_ref::<Interrupted>() {
         return Some(error.hint.clone());
     }
     if let Some(error) = error.downcast_ref::<ClientError>() {
@@ -132,6 +155,14 @@ mod tests {
         );
         let error = anyhow!("no entry").context("cannot read y");
         assert_eq!(describe(&error).line, "cannot read y: no entry");
+    }
+
+    #[test]
+    fn an_interruption_has_its_own_code_and_says_how_to_go_on() {
+        let failure = describe(&Interrupted::new("stopped".into(), "go on".into()).into());
+        let hint = Some("go on".into());
+        let expected = Failure { line: "stopped".into(), hint, exit: Exit::Interrupted };
+        assert_eq!(failure, expected);
     }
 
     #[test]

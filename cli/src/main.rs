@@ -11,6 +11,7 @@ mod data_folder;
 mod failure;
 mod logging;
 mod operands;
+mod page;
 mod printer;
 mod signals;
 mod task_crate;

@@ -2,8 +2,9 @@
 //!
 //! Results go to stdout; notes, progress and failures to stderr. Every line is escaped here, as it
 //! may hold a stranger's words: control characters would move a terminal's cursor or fake a line,
-//! and directional overrides would make a name read as another. Deliberately absent: what to say,
-//! which is in `words` and the commands.
+//! and directional overrides would make a name read as another. Only the live page of `watch` draws
+//! on the terminal by itself, with the same [`escape`]. Deliberately absent: what to say, which is
+//! in `words` and the commands.
 
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
@@ -87,6 +88,11 @@ impl Printer {
     /// The form.
     pub fn form(&self) -> Form {
         self.form
+    }
+
+    /// Whether a person is at a terminal, to see a page and to press keys.
+    pub fn has_terminal(&self) -> bool {
+        self.form == Form::Text && io::stdout().is_terminal() && io::stdin().is_terminal()
     }
 
     /// Prints a result: `lines` for people, `value` as one line of JSON for programs.
@@ -320,7 +326,7 @@ fn to_stderr(text: &str) {
 }
 
 /// `line` without anything that a terminal would act on.
-fn escape(line: &str) -> Cow<'_, str> {
+pub fn escape(line: &str) -> Cow<'_, str> {
     if !line.chars().any(is_dangerous) {
         return Cow::Borrowed(line);
     }

@@ -1,6 +1,8 @@
-//! The signals that ask a service to stop.
+//! The signals that ask a service, or a command that takes long, to stop.
 
 use anyhow::{Context, Result};
+
+use crate::failure::Interrupted;
 
 /// The first request to stop; a second one ends the program at once.
 pub struct StopRequests {
@@ -61,6 +63,25 @@ impl StopRequests {
         tokio::select! {
             () = stopping => {}
             _ = self.next() => {}
+        }
+    }
+}
+
+/// What `work` gives, unless it is interrupted first by Ctrl-C or a request to stop: then what
+/// `told` says of it.
+///
+/// # Errors
+/// Those of `work`, or [`Interrupted`].
+pub async fn unless_interrupted<T>(
+    work: impl Future<Output = Result<T>>,
+    told: impl FnOnce() -> Interrupted,
+) -> Result<T> {
+    let mut stop = StopRequests::listen()?;
+    tokio::select! {
+        ended = work => ended,
+        asked = stop.next() => {
+            asked?;
+            Err(told().into())
         }
     }
 }

@@ -86,7 +86,8 @@ impl Client {
 
     /// Fetches one file of a job's output to `destination`, replacing what is there.
     ///
-    /// The file appears whole and verified, or not at all.
+    /// The file appears whole and verified, or not at all. A download that is given up leaves
+    /// nothing behind; one whose process is killed leaves a hidden file `.gleaner-….part`.
     ///
     /// # Errors
     /// As [`ClientError`] says. A repeat is harmless.
@@ -99,13 +100,18 @@ impl Client {
         let (stage, name) = (escape(&file.stage), escape(file.name.as_str()));
         let path = format!("/v1/jobs/{job}/output/{stage}/{name}");
         let answer = self.send(Method::GET, &path, empty(), ANSWER_LIMIT).await?;
-        let part = part_path(destination);
-        let written = write(answer, file, &part, destination).await;
-        if written.is_err() {
-            // It may never have been made; the first error is the one to tell.
-            let _ = tokio::fs::remove_file(&part).await;
-        }
-        written
+        let part = Part(part_path(destination));
+        write(answer, file, &part.0, destination).await
+    }
+}
+
+/// A file that is written under a name of its own; dropped, it is gone, unless it was renamed.
+struct Part(PathBuf);
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        // It may never have been made, or bear its final name by now.
+        let _ = std::fs::remove_file(&self.0);
     }
 }
 

@@ -11,8 +11,8 @@ use gleaner_protocol::{BlobRef, JobSpec, StageSpec, UnitSize};
 use serde::Serialize;
 
 use super::Context;
-use crate::failure::{Exit, Hinted};
-use crate::signals::StopRequests;
+use crate::failure::{Exit, Hinted, Interrupted};
+use crate::signals::unless_interrupted;
 use crate::words;
 
 /// What would become of a job.
@@ -185,22 +185,21 @@ async fn stages(context: &Context, job: &PreparedJob) -> Result<Vec<StagePlan>> 
     context.printer.note("running a few items here to see how long they take");
     let files: Vec<(BlobRef, PathBuf)> =
         job.files.iter().map(|file| (file.blob, file.path.clone())).collect();
-    let mut stop = StopRequests::listen()?;
-    let rehearsed = tokio::select! {
-        rehearsed = rehearse(&context.program, &job.spec, &files) => rehearsed,
-        asked = stop.next() => {
-            asked?;
-            let line = "the dry run was interrupted".into();
-            return Err(Hinted::new(line, "nothing was submitted; run it again".into()).into());
-        }
+    let rehearsing = async {
+        let rehearsed = rehearse(&context.program, &job.spec, &files).await;
+        rehearsed.map_err(|error| match error {
+            RehearsalError::Submission(error) => {
+                let told = error.to_api();
+                Hinted::new(told.error, told.hint.unwrap_or_default()).into()
+            }
+            other => anyhow::Error::from(other),
+        })
     };
-    let rehearsed = rehearsed.map_err(|error| match error {
-        RehearsalError::Submission(error) => {
-            let told = error.to_api();
-            Hinted::new(told.error, told.hint.unwrap_or_default()).into()
-        }
-        other => anyhow::Error::from(other),
-    })?;
+    let told = || {
+        let line = "the dry run was interrupted".into();
+        Interrupted::new(line, "nothing was submitted; run it again".into())
+    };
+    let rehearsed = unless_interrupted(rehearsing, told).await?;
     Ok(job.spec.stages.iter().zip(rehearsed).map(stage).collect())
 }
 

@@ -19,6 +19,7 @@ pub mod units;
 pub mod use_project;
 mod watch;
 pub mod worker;
+mod workers;
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -124,6 +125,7 @@ pub async fn run(context: &Context, command: Command) -> Result<Exit> {
         Command::Use(arguments) => use_project::run(context, &arguments),
         Command::Submitter(command) => submitter::run(context, &command),
         Command::Submit(submit) => submit::run(context, submit).await,
+        Command::Workers => workers::run(context).await,
         Command::Jobs => jobs::run(context).await,
         Command::Status(job) => status::run(context, job).await,
         Command::Watch(job) => watch::run(context, job).await,

@@ -11,8 +11,9 @@ use gleaner_protocol::{JobId, RelativeName};
 use serde::Serialize;
 
 use super::Context;
-use crate::failure::{Exit, Hinted};
+use crate::failure::{Exit, Hinted, Interrupted};
 use crate::operands::Job;
+use crate::signals::unless_interrupted;
 use crate::words;
 
 /// What `gleaner results` is told.
@@ -54,7 +55,12 @@ pub async fn run(context: &Context, arguments: Arguments) -> Result<Exit> {
     let view = client.job(job).await?;
     let folder = arguments.output.unwrap_or_else(|| PathBuf::from(job.to_string()));
     let overwrite = if arguments.force { Overwrite::Allow } else { Overwrite::Refuse };
-    let fetched = fetch(&client, job, &folder, overwrite).await?;
+    let fetching = fetch(&client, job, &folder, overwrite);
+    let fetched = unless_interrupted(fetching, || {
+        let line = format!("interrupted; the files of {job} that came whole are in {folder:?}");
+        Interrupted::new(line, format!("run `gleaner results {job}` again for the others"))
+    })
+    .await?;
     if fetched.is_empty() {
         let next = if view.state.is_final() { "status" } else { "watch" };
         let hint = format!("see `gleaner {next} {job}`");

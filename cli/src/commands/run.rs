@@ -20,7 +20,7 @@ use super::prepare::{Source, prepare};
 use super::results::{Overwrite, fetch, listing};
 use super::watch::{conclude, follow};
 use super::{Context, dry_run};
-use crate::failure::{Exit, Hinted};
+use crate::failure::{Exit, Hinted, Interrupted};
 use crate::printer::Form;
 use crate::signals::StopRequests;
 
@@ -69,7 +69,7 @@ pub async fn run(context: &Context, arguments: Arguments) -> Result<Exit> {
         ended = swarm.worker.stopped() => Ended::Worker(ended.map_err(Into::into)),
         asked = stop.next() => Ended::Computed(asked.and_then(|()| {
             let line = format!("{} was interrupted", prepared.spec.name);
-            Err(Hinted::new(line, "nothing was kept; run it again".into()).into())
+            Err(Interrupted::new(line, "nothing was kept; run it again".into()).into())
         })),
     };
     let Swarm { coordinator, worker, .. } = swarm;

@@ -7,9 +7,10 @@ use gleaner_protocol::api::SubmitReply;
 use gleaner_protocol::{Answers, SubmissionId};
 
 use super::prepare::{Source, prepare};
-use super::watch::{conclude, follow};
+use super::watch::{conclude, follow, goes_on};
 use super::{Context, dry_run};
-use crate::failure::{Exit, Hinted};
+use crate::failure::{Exit, Hinted, Interrupted};
+use crate::signals::unless_interrupted;
 
 /// What `gleaner submit` is told.
 #[derive(Debug, Args)]
@@ -42,11 +43,15 @@ pub async fn run(context: &Context, arguments: Arguments) -> Result<Exit> {
         return dry_run::submission(context, &client, &prepared).await;
     }
     let submission = submission_id(arguments.submission.as_deref());
-    let submitted = client.submit_prepared(&prepared, submission).await;
-    let job = submitted.map_err(|error| not_known(error, submission))?;
+    let submitting = async {
+        let submitted = client.submit_prepared(&prepared, submission).await;
+        submitted.map_err(|error| not_known(error, submission))
+    };
+    let job = unless_interrupted(submitting, || cut_short(submission)).await?;
     if arguments.wait {
         context.printer.note(&format!("{job} is submitted"));
-        let view = follow(&client, &context.printer, job).await?;
+        let following = follow(&client, &context.printer, job);
+        let view = unless_interrupted(following, || goes_on(job)).await?;
         return conclude(&context.printer, &view);
     }
     context.printer.result(&SubmitReply { job }, || {
@@ -63,15 +68,23 @@ fn submission_id(name: Option<&str>) -> SubmissionId {
     }
 }
 
+fn cut_short(submission: SubmissionId) -> Interrupted {
+    let line = "interrupted while the job was submitted".into();
+    Interrupted::new(line, repeat(submission))
+}
+
+fn repeat(submission: SubmissionId) -> String {
+    format!(
+        "the job may have been taken: repeat the command with --submission {submission}, and it \
+         is not taken twice"
+    )
+}
+
 /// After a lost reply the job may have been taken: a repeat under the same name tells.
 fn not_known(error: ClientError, submission: SubmissionId) -> anyhow::Error {
     if !error.is_reply_loss() {
         return error.into();
     }
-    let hint = format!(
-        "the job may have been taken: repeat the command with --submission {submission}, and it \
-         is not taken twice"
-    );
     let line = "it is not known whether the job was taken".into();
-    Hinted::new(line, hint).with_source(error).into()
+    Hinted::new(line, repeat(submission)).with_source(error).into()
 }

@@ -1,16 +1,20 @@
 //! `gleaner watch`, and the following that `submit --wait` and `run` do.
 
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use gleaner_client::{Client, ClientError};
 use gleaner_protocol::JobId;
-use gleaner_protocol::api::{JobState, JobView};
+use gleaner_protocol::api::{JobState, JobView, WorkerView};
+use tokio::sync::mpsc;
 
 use super::Context;
-use crate::failure::Exit;
+use crate::failure::{Exit, Interrupted};
 use crate::operands::Job;
+use crate::page::{Page, Screen, Wish};
 use crate::printer::{Form, PrintError, Printer};
+use crate::signals::unless_interrupted;
 use crate::words;
 
 /// How long to wait for a change before asking anew.
@@ -22,20 +26,43 @@ const ABSENCE_MAX: Duration = Duration::from_secs(60);
 /// Between two attempts to reach a coordinator that is away.
 const ABSENCE_PAUSE: Duration = Duration::from_secs(1);
 
+/// How often the page is drawn anew when nothing changes, so that the time goes on.
+const TICK: Duration = Duration::from_millis(500);
+
+/// Between two looks at the workers.
+const WORKERS_PAUSE: Duration = Duration::from_secs(2);
+
 /// The most drawings a second: a fast job changes thousands of times.
 const CHANGE_PAUSE: Duration = Duration::from_millis(100);
 
-/// Follows a job until it ends.
+/// Follows a job until it ends: on a page of its own on a terminal, by lines elsewhere.
 pub async fn run(context: &Context, Job { job }: Job) -> Result<Exit> {
     let client = context.client()?;
     let job = context.job_id(&client, job).await?;
-    if context.printer.form() == Form::Json {
-        let view =
-            follow_with(&client, job, |_, view| context.printer.result(view, Vec::new)).await?;
-        return Ok(exit(&view));
+    let printer = &context.printer;
+    let watched = async {
+        match printer.form() {
+            Form::Json => {
+                follow_with(&client, job, |_, view| printer.result(view, Vec::new)).await.map(Some)
+            }
+            Form::Text if printer.has_terminal() => show_page(&client, job).await,
+            Form::Text => follow(&client, printer, job).await.map(Some),
+        }
+    };
+    let Some(view) = unless_interrupted(watched, || goes_on(job)).await? else {
+        printer.note(&format!("{job} goes on; see it again with `gleaner watch {job}`"));
+        return Ok(Exit::Done);
+    };
+    match printer.form() {
+        Form::Json => Ok(exit(&view)),
+        Form::Text => conclude(printer, &view),
     }
-    let view = follow(&client, &context.printer, job).await?;
-    conclude(&context.printer, &view)
+}
+
+/// What is said when a command that only looks on is interrupted.
+pub fn goes_on(job: JobId) -> Interrupted {
+    let hint = format!("see it again with `gleaner watch {job}`, or end it with `gleaner cancel`");
+    Interrupted::new(format!("interrupted; {job} goes on"), hint)
 }
 
 /// Shows the progress of `job` until it ends, and gives how.
@@ -51,6 +78,51 @@ pub async fn follow(client: &Client, printer: &Printer, job: JobId) -> Result<Jo
     .await;
     progress.finish();
     followed
+}
+
+/// Shows `job` on the whole terminal until it ends, and gives how; none when the user has seen
+/// enough.
+async fn show_page(client: &Client, job: JobId) -> Result<Option<JobView>> {
+    let mut page = Page::new(client.job(job).await?, Instant::now());
+    let (changes, mut changed) = mpsc::unbounded_channel();
+    let following = follow_with(client, job, |note, view| {
+        // Whoever reads them goes when this future does.
+        let _ = changes.send((note.map(str::to_owned), view.clone()));
+        Ok(())
+    });
+    let mut following = pin!(following);
+    let (present, mut presence) = mpsc::unbounded_channel();
+    let mut looking = pin!(look_at_workers(client, present));
+    let mut ticks = tokio::time::interval(TICK);
+    let mut screen = Screen::open().context("the terminal cannot be drawn on")?;
+    loop {
+        screen.draw(&page).context("the terminal cannot be drawn on")?;
+        tokio::select! {
+            ended = &mut following => return ended.map(Some),
+            Some((note, view)) = changed.recv() => {
+                page.on_job(view, Instant::now());
+                note.into_iter().for_each(|note| page.on_message(note));
+            }
+            Some(workers) = presence.recv() => page.on_workers(workers),
+            () = &mut looking => {}
+            Some(wish) = screen.wish() => match wish {
+                Wish::Leave => return Ok(None),
+                Wish::Interrupt => return Err(goes_on(job).into()),
+                Wish::Redraw => {}
+            },
+            _ = ticks.tick() => page.on_tick(Instant::now()),
+        }
+    }
+}
+
+/// Asks for the workers now and then, for ever. Who may not see them, or cannot now, sees none.
+async fn look_at_workers(client: &Client, present: mpsc::UnboundedSender<Vec<WorkerView>>) {
+    loop {
+        if let Ok(workers) = client.workers().await {
+            let _ = present.send(workers);
+        }
+        tokio::time::sleep(WORKERS_PAUSE).await;
+    }
 }
 
 /// Prints how `job` ended, and gives the exit code that says so.
@@ -85,7 +157,9 @@ async fn follow_with(
         let next = match client.job_after(job, view.version, PATIENCE).await {
             Err(error) if error.is_connection_loss() => {
                 show(Some("the coordinator is away; waiting for it to come back"), &view)?;
-                wait_for_return(client, job, error).await?
+                let back = wait_for_return(client, job, error).await?;
+                show(Some("the coordinator is back"), &back)?;
+                back
             }
             next => next?,
         };

@@ -4,6 +4,7 @@ pub mod module;
 pub mod plan;
 pub mod submitters;
 pub mod units;
+pub mod workers;
 
 use std::time::Duration;
 
@@ -11,17 +12,18 @@ use gleaner_protocol::api::{JobState, JobView, StageState, StageView};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Unit};
 
-/// The jobs as a table.
-pub fn jobs(jobs: &[JobView]) -> Vec<String> {
+/// The jobs as a table, those that run as long as they have by `now`.
+pub fn jobs(jobs: &[JobView], now: Timestamp) -> Vec<String> {
     if jobs.is_empty() {
         return vec!["no jobs yet".into()];
     }
-    let head = ["job", "name", "submitter", "state", "submitted", "items"];
+    let head = ["job", "name", "submitter", "state", "submitted", "took", "items", ""];
     let row = |job: &JobView| {
         let (job_id, state) = (job.job.to_string(), job_state(job.state).to_owned());
         let submitter = job.submitter.as_deref().unwrap_or("operator").to_owned();
-        let submitted_at = local_time(&job.submitted_at);
-        vec![job_id, job.name.clone(), submitter, state, submitted_at, job_items(job)]
+        let submitted = local_time(&job.submitted_at);
+        let (took, items, percent) = (took(job, now), job_items(job), percent(fraction(job)));
+        vec![job_id, job.name.clone(), submitter, state, submitted, took, items, percent]
     };
     let mut rows = vec![head.map(String::from).to_vec()];
     rows.extend(jobs.iter().map(row));
@@ -33,13 +35,18 @@ pub fn jobs(jobs: &[JobView]) -> Vec<String> {
 }
 
 /// A job with its stages.
-pub fn job(job: &JobView) -> Vec<String> {
+pub fn job(job: &JobView, now: Timestamp) -> Vec<String> {
     let by = job.submitter.as_ref().map(|name| format!(" by {name}")).unwrap_or_default();
     let mut times = format!("submitted{by} {}", local_time(&job.submitted_at));
     if let Some(ended_at) = &job.ended_at {
         times = format!("{times}, ended {}", local_time(ended_at));
     }
-    let mut lines = vec![format!("{}  {}  {}", job.job, job.name, job_state(job.state)), times];
+    let time = match job.state {
+        JobState::Running => format!("{times}, {} ago", took(job, now)),
+        _ => format!("{times}, after {}", took(job, now)),
+    };
+    let (state, done) = (job_state(job.state), percent(fraction(job)));
+    let mut lines = vec![format!("{}  {}  {state}  {done}", job.job, job.name), time];
     if let Some(failure) = &job.failure {
         lines.push(format!("it failed: {failure}"));
     }
@@ -170,13 +177,37 @@ fn local_time_in(text: &str, zone: TimeZone) -> String {
     time.to_zoned(zone).strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
+/// How long a job took, or has taken by `now`.
+fn took(job: &JobView, now: Timestamp) -> String {
+    let now = now.to_string();
+    let end = job.ended_at.as_deref().unwrap_or(&now);
+    elapsed(&job.submitted_at, end).map(span).unwrap_or_default()
+}
+
 fn elapsed(start: &str, end: &str) -> Option<Duration> {
     let (start, end) = (start.parse::<Timestamp>().ok()?, end.parse::<Timestamp>().ok()?);
     let seconds = end.since(start).ok()?.total(Unit::Second).ok()?;
     Duration::try_from_secs_f64(seconds).ok()
 }
 
-fn job_items(job: &JobView) -> String {
+/// How much of a job is settled, from 0 to 1. A stage whose items are not known yet counts as one
+/// item: most take the whole output of an earlier one.
+pub fn fraction(job: &JobView) -> f64 {
+    if job.state == JobState::Done {
+        return 1.0;
+    }
+    let items: u64 = job.stages.iter().map(|stage| stage.items.unwrap_or(1)).sum();
+    let settled: u64 = job.stages.iter().map(|stage| stage.items_settled).sum();
+    settled as f64 / items.max(1) as f64
+}
+
+/// A fraction in whole percent, rounded down: what is not done is not 100 %.
+pub fn percent(fraction: f64) -> String {
+    format!("{:.0} %", (fraction.clamp(0.0, 1.0) * 100.0).floor())
+}
+
+/// The items of a job that are settled, of all that are known.
+pub fn job_items(job: &JobView) -> String {
     let settled: u64 = job.stages.iter().map(|stage| stage.items_settled).sum();
     let known = job.stages.iter().map(|stage| stage.items).sum::<Option<u64>>();
     match known {
@@ -192,7 +223,8 @@ fn items(stage: &StageView) -> String {
     }
 }
 
-fn job_state(state: JobState) -> &'static str {
+/// A state in a word.
+pub fn job_state(state: JobState) -> &'static str {
     match state {
         JobState::Running => "running",
         JobState::Done => "done",
@@ -253,6 +285,10 @@ mod tests {
         }
     }
 
+    fn now() -> Timestamp {
+        "2026-11-22T14:02:00Z".parse().expect("a time")
+    }
+
     fn check(lines: &[String], expected: Expect) {
         let local = local_time("2026-11-22T14:00:00Z");
         expected.assert_eq(&lines.join("\n").replace(&local, "LOCAL TIME"));
@@ -260,12 +296,12 @@ mod tests {
 
     #[test]
     fn jobs_are_a_table() {
-        check(&jobs(&[]), expect!["no jobs yet"]);
+        check(&jobs(&[], now()), expect!["no jobs yet"]);
         check(
-            &jobs(&[view(JobState::Running)]),
+            &jobs(&[view(JobState::Running)], now()),
             expect![[r#"
-            job    name     state    submitted            items
-            job-7  planets  running  LOCAL TIME  1200 of ?"#]],
+                job    name     state    submitted            took       items
+                job-7  planets  running  LOCAL TIME  2 min 0 s  1200 of ?  59 %"#]],
         );
     }
 
@@ -273,37 +309,37 @@ mod tests {
     fn the_jobs_of_several_submitters_say_whose_they_are() {
         let adas = JobView { submitter: Some("ada".into()), ..view(JobState::Running) };
         check(
-            &jobs(&[adas.clone(), view(JobState::Done)]),
+            &jobs(&[adas.clone(), view(JobState::Done)], now()),
             expect![[r#"
-            job    name     submitter  state    submitted            items
-            job-7  planets  ada        running  LOCAL TIME  1200 of ?
-            job-7  planets  operator   done     LOCAL TIME  1200 of ?"#]],
+            job    name     submitter  state    submitted            took       items
+            job-7  planets  ada        running  LOCAL TIME  2 min 0 s  1200 of ?  59 %
+            job-7  planets  operator   done     LOCAL TIME  1 min 5 s  1200 of ?  100 %"#]],
         );
         check(
-            &jobs(std::slice::from_ref(&adas)),
+            &jobs(std::slice::from_ref(&adas), now()),
             expect![[r#"
-            job    name     state    submitted            items
-            job-7  planets  running  LOCAL TIME  1200 of ?"#]],
+            job    name     state    submitted            took       items
+            job-7  planets  running  LOCAL TIME  2 min 0 s  1200 of ?  59 %"#]],
         );
         check(
-            &job(&adas)[..2],
+            &job(&adas, now())[..2],
             expect![[r#"
-            job-7  planets  running
-            submitted by ada LOCAL TIME"#]],
+            job-7  planets  running  59 %
+            submitted by ada LOCAL TIME, 2 min 0 s ago"#]],
         );
     }
 
     #[test]
     fn a_job_tells_of_its_stages() {
         check(
-            &job(&view(JobState::Running)),
+            &job(&view(JobState::Running), now()),
             expect![[r#"
-            job-7  planets  running
-            submitted LOCAL TIME
+                job-7  planets  running  59 %
+                submitted LOCAL TIME, 2 min 0 s ago
 
-            stage   state    items         units  running  retried  CPU
-            search  open     1200 of 2001  150    2        1        12.3 s
-            report  blocked  0 of ?        0      0        0        0.0 s"#]],
+                stage   state    items         units  running  retried  CPU
+                search  open     1200 of 2001  150    2        1        12.3 s
+                report  blocked  0 of ?        0      0        0        0.0 s"#]],
         );
     }
 

@@ -79,6 +79,17 @@ impl Process {
         Ok(())
     }
 
+    /// Interrupts it, as Ctrl-C does: SIGINT.
+    ///
+    /// # Errors
+    /// When it has ended before.
+    pub fn interrupt(&mut self) -> Result<()> {
+        if let Some(status) = self.ended()? {
+            bail!("{} had ended before it was interrupted: {status}", self.name);
+        }
+        kill_process(self.pid(), Signal::INT).context("cannot signal a child process")
+    }
+
     /// Asks it to stop, as a service manager would: SIGTERM.
     ///
     /// # Errors

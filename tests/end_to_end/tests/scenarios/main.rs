@@ -9,6 +9,7 @@ mod dry_run;
 mod equivalence;
 mod failures;
 mod folders;
+mod interrupts;
 mod lifecycle;
 mod proxy;
 mod shapes;

@@ -23,6 +23,8 @@ pub enum Point {
     HalfTheBody,
     /// The coordinator has answered, and nobody hears it.
     Answered,
+    /// The client has half of the answer's body, and never gets the rest.
+    HalfTheAnswer,
 }
 
 /// A cut: the next request that begins so is held at the point.
@@ -116,10 +118,19 @@ impl Shared {
         io::copy(&mut (&mut client).take(left), &mut upstream)?;
         let mut first = [0];
         upstream.read_exact(&mut first)?;
-        if cut.is_some() {
+        if let Some(Cut { at: Point::Answered, .. }) = cut {
             return self.hold(client);
         }
         client.write_all(&first)?;
+        if cut.is_some() {
+            let (head, body) = read_head(&mut upstream)?;
+            client.write_all(head.as_bytes())?;
+            client.write_all(&body)?;
+            let half = content_length(&head) / 2;
+            let left = half.saturating_sub(body.len() as u64);
+            io::copy(&mut (&mut upstream).take(left), &mut client)?;
+            return self.hold(client);
+        }
         io::copy(&mut upstream, &mut client)?;
         Ok(client.shutdown(Shutdown::Both)?)
     }
@@ -143,8 +154,8 @@ impl Shared {
     }
 }
 
-/// The head of a request, and what came of its body with it.
-fn read_head(client: &mut TcpStream) -> Result<(String, Vec<u8>)> {
+/// The head of a request or an answer, and what came of its body with it.
+fn read_head(peer: &mut TcpStream) -> Result<(String, Vec<u8>)> {
     let mut bytes = Vec::new();
     let mut buffer = [0; 4096];
     loop {
@@ -152,8 +163,8 @@ fn read_head(client: &mut TcpStream) -> Result<(String, Vec<u8>)> {
             let body = bytes.split_off(end + 4);
             return Ok((String::from_utf8(bytes)?, body));
         }
-        let read = client.read(&mut buffer)?;
-        anyhow::ensure!(read > 0, "the client went away");
+        let read = peer.read(&mut buffer)?;
+        anyhow::ensure!(read > 0, "the peer went away");
         bytes.extend_from_slice(&buffer[..read]);
     }
 }
