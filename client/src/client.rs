@@ -27,6 +27,10 @@ const SUBMIT_REPEATED_FOR: Duration = Duration::from_secs(60);
 /// Between two of these repeats.
 const SUBMIT_PAUSE: Duration = Duration::from_millis(500);
 
+/// How long a submission may take: the coordinator reads every record of the job's files, and
+/// decompresses them, before it answers.
+const SUBMIT_LIMIT: Duration = Duration::from_secs(60 * 60);
+
 /// A coordinator's control API. Cheap to clone; each request has a connection of its own, or from
 /// elsewhere a stream on the one connection that all clones share.
 #[derive(Clone, Debug)]
@@ -75,14 +79,14 @@ impl Client {
     /// As [`ClientError`] says; when a reply was lost and the coordinator did not come back, the
     /// job may be there.
     pub async fn submit(&self, request: &SubmitRequest) -> Result<SubmitReply, ClientError> {
-        let first_loss = match self.post("/v1/jobs", request).await {
+        let first_loss = match self.post_within(SUBMIT_LIMIT, "/v1/jobs", request).await {
             Err(error) if error.is_reply_loss() => error,
             answer => return answer,
         };
         let lost_at = Instant::now();
         while lost_at.elapsed() < SUBMIT_REPEATED_FOR {
             tokio::time::sleep(SUBMIT_PAUSE).await;
-            match self.post("/v1/jobs", request).await {
+            match self.post_within(SUBMIT_LIMIT, "/v1/jobs", request).await {
                 Err(error) if error.is_connection_loss() => {}
                 answer => return answer,
             }
@@ -166,13 +170,22 @@ impl Client {
         path: &str,
         value: &impl Serialize,
     ) -> Result<T, ClientError> {
+        self.post_within(ANSWER_LIMIT, path, value).await
+    }
+
+    async fn post_within<T: DeserializeOwned>(
+        &self,
+        limit: Duration,
+        path: &str,
+        value: &impl Serialize,
+    ) -> Result<T, ClientError> {
         let json = serde_json::to_vec(value).expect("our types have text keys");
         let body = Full::new(Bytes::from(json)).map_err(|never| match never {}).boxed();
         let request = Request::builder()
             .method(Method::POST)
             .uri(path)
             .header(http::header::CONTENT_TYPE, "application/json");
-        self.endpoint.send(request, body, ANSWER_LIMIT).await?.json().await
+        self.endpoint.send(request, body, limit).await?.json().await
     }
 
     pub(crate) async fn send(

@@ -17,6 +17,7 @@ mod client;
 mod connection;
 mod error;
 mod invitations;
+mod matches;
 mod projects;
 mod remote;
 mod submission;

@@ -2,14 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use gleaner_protocol::api::SubmitRequest;
-use gleaner_protocol::manifest::{FunctionUse, MANIFEST_BYTES_MAX, Manifest, Setting};
-use gleaner_protocol::{BlobRef, JobId, JobSpec, SubmissionId};
+use gleaner_protocol::manifest::{
+    FilePattern, FoundFiles, FunctionUse, MANIFEST_BYTES_MAX, Manifest, Position, Setting,
+};
+use gleaner_protocol::{BlobHash, BlobRef, FileRef, JobId, JobSpec, SubmissionId};
 
 use crate::blobs::hash_file;
+use crate::matches::{self, Match, MatchError};
 use crate::{Client, ClientError, JobFileError};
 
 /// A manifest that was read and found sound; the files it names are not looked at yet.
@@ -101,31 +104,80 @@ impl JobFile {
         self.path.parent().unwrap_or(Path::new("")).join(path)
     }
 
-    /// Hashes the files. Reads all of them: takes about a second for each gigabyte.
+    /// Finds and hashes the files. Reads all of them: takes about a second for each gigabyte.
     ///
     /// # Errors
     /// When one cannot be read or is too large; the error names the line that names it.
     pub fn prepare(self) -> Result<PreparedJob, JobFileError> {
-        let mut blobs = BTreeMap::new();
-        let mut files = BTreeMap::new();
+        let mut collected = Collected::default();
         for file in self.manifest.files() {
-            if blobs.contains_key(file.path()) {
+            if collected.found.files.contains_key(file.path()) {
                 continue;
             }
             let path = self.locate(file.path());
-            let blob = hash_file(&path).map_err(|source| {
-                let (position, key) = (file.position().clone(), file.key().to_owned());
-                let manifest = self.path.clone();
-                JobFileError::File { manifest, position, key, path: path.clone(), source }
-            })?;
-            blobs.insert(file.path().to_owned(), blob);
-            files.insert(blob.hash, LocalBlob { path, blob });
+            let place = (file.position(), file.key());
+            let blob = collected.add(path.clone()).map_err(|e| self.file_error(place, path, e))?;
+            collected.found.files.insert(file.path().to_owned(), blob);
         }
+        for pattern in self.manifest.patterns() {
+            if collected.found.matches.contains_key(pattern.text()) {
+                continue;
+            }
+            let files = self.files_that_match(pattern, &mut collected)?;
+            collected.found.matches.insert(pattern.text().to_owned(), files);
+        }
+        let Collected { found, blobs } = collected;
         let spec = self
             .manifest
-            .into_job_spec(&blobs)
+            .into_job_spec(&found)
             .map_err(|problem| JobFileError::Manifest { path: self.path, problem })?;
-        Ok(PreparedJob { spec, files: files.into_values().collect() })
+        Ok(PreparedJob { spec, files: blobs.into_values().collect() })
+    }
+
+    fn files_that_match(
+        &self,
+        pattern: &FilePattern,
+        collected: &mut Collected,
+    ) -> Result<Vec<FileRef>, JobFileError> {
+        let place = (pattern.position(), pattern.key());
+        let folder = self.path.parent().unwrap_or(Path::new(""));
+        let matches = matches::find(pattern, folder).map_err(|error| match error {
+            MatchError::Pattern(problem) => {
+                JobFileError::Manifest { path: self.path.clone(), problem }
+            }
+            MatchError::Unreadable { path, source } => self.file_error(place, path, source),
+        })?;
+        let hashed = matches.into_iter().map(|Match { name, path }| {
+            let blob = collected.add(path.clone()).map_err(|e| self.file_error(place, path, e))?;
+            Ok(FileRef { name, blob })
+        });
+        hashed.collect()
+    }
+
+    fn file_error(
+        &self,
+        (position, key): (&Position, &str),
+        path: PathBuf,
+        source: io::Error,
+    ) -> JobFileError {
+        let (manifest, position) = (self.path.clone(), position.clone());
+        JobFileError::File { manifest, position, key: key.to_owned(), path, source }
+    }
+}
+
+/// The files of a job so far.
+#[derive(Default)]
+struct Collected {
+    found: FoundFiles,
+    /// Each blob once.
+    blobs: BTreeMap<BlobHash, LocalBlob>,
+}
+
+impl Collected {
+    fn add(&mut self, path: PathBuf) -> io::Result<BlobRef> {
+        let blob = hash_file(&path)?;
+        self.blobs.insert(blob.hash, LocalBlob { path, blob });
+        Ok(blob)
     }
 }
 

@@ -30,6 +30,10 @@ const PART_BYTES: usize = 1024 * 1024;
 /// renamed into place.
 const SCRATCH_FOLDER: &str = "incoming";
 
+/// Where files stand that were made from blobs and can be made again, in the same place for the
+/// same reason.
+const DERIVED_FOLDER: &str = "derived";
+
 /// Why a blob could not be kept or read.
 #[derive(Debug, thiserror::Error)]
 pub enum BlobError {
@@ -105,17 +109,21 @@ pub struct Blobs {
 
 impl Blobs {
     /// The blobs in `folder`, which is made when it is not there. What uploads left unfinished
-    /// when a process died is removed, so only one process may use a folder: the store's lock
-    /// sees to that.
+    /// when a process died is removed, and so is what was derived from blobs; so only one process
+    /// may use a folder: the store's lock sees to that.
     ///
     /// # Errors
     /// [`BlobError::Io`] or [`BlobError::Store`] when the folder cannot be used.
     pub fn open(folder: &Path) -> Result<Self, BlobError> {
         let io_error = |source| BlobError::Io { folder: folder.to_owned(), source };
-        let scratch = folder.join(SCRATCH_FOLDER);
-        match std::fs::remove_dir_all(&scratch) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_error(error)),
-            _ => std::fs::create_dir_all(&scratch).map_err(io_error)?,
+        for emptied in [SCRATCH_FOLDER, DERIVED_FOLDER] {
+            let emptied = folder.join(emptied);
+            match std::fs::remove_dir_all(&emptied) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(io_error(error));
+                }
+                _ => std::fs::create_dir_all(&emptied).map_err(io_error)?,
+            }
         }
         remove_unfinished_uploads(folder).map_err(io_error)?;
         let store = LocalFileSystem::new_with_prefix(folder)
@@ -273,6 +281,20 @@ impl Blobs {
         self.folder.join(SCRATCH_FOLDER).join(number.to_string())
     }
 
+    /// Where a file that is made from the blob `hash` belongs: moved there from a
+    /// [`Blobs::scratch_path`], so that it is whole or absent. It may vanish and need not be synced:
+    /// whoever wants it makes it again.
+    pub fn derived_path(&self, hash: BlobHash) -> PathBuf {
+        self.folder.join(DERIVED_FOLDER).join(hash.to_string())
+    }
+
+    /// Removes what was made from the blob `hash`.
+    pub fn remove_derived(&self, hash: BlobHash) {
+        // Mostly there is none; what cannot be removed now is removed when the folder is opened
+        // again.
+        let _ = std::fs::remove_file(self.derived_path(hash));
+    }
+
     /// Takes the file at `path`, a path from [`Blobs::scratch_path`], as the blob `hash`. Whoever
     /// wrote it has checked its hash and synced it to disk, as the network's fetch does.
     ///
@@ -310,7 +332,7 @@ impl Blobs {
         BlobError::Store { folder: self.folder.to_path_buf(), source }
     }
 
-    fn io_error(&self, source: io::Error) -> BlobError {
+    pub(crate) fn io_error(&self, source: io::Error) -> BlobError {
         if is_disk_full(&source) {
             return BlobError::DiskFull { folder: self.folder.to_path_buf() };
         }

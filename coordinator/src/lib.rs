@@ -55,6 +55,7 @@ mod tests {
             },
             splitter: Splitter::Range { field: "n".to_owned(), start: 0, end: 10 },
             unit_size: UnitSize::Auto,
+            unit_items_max: None,
             reducer: Reducer::Lines { file: "search.txt".parse().expect("a name") },
         };
         JobSpec {

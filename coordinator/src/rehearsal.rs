@@ -116,7 +116,7 @@ pub async fn rehearse(
     for (blob, path) in files {
         blobs.borrow(path, blob.hash).await?;
     }
-    let items = check_submission(spec, &blobs).await?;
+    let items = check_submission(&mut spec.clone(), &blobs).await?;
     let compiled = folder.path().join("compiled");
     let config = SandboxConfig {
         priority: Priority::Normal,

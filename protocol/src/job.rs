@@ -1,5 +1,6 @@
 //! A job as it is submitted, stored and handed to workers.
 
+mod sequence;
 mod splitter;
 
 use std::num::NonZeroU32;
@@ -8,12 +9,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::{
-    ATTEMPTS_MAX, ITEMS_MAX, ITEMS_PER_UNIT_MAX, NAME_BYTES_MAX, QUORUM_MAX, STAGE_FILES_MAX,
-    STAGES_MAX,
+    ATTEMPTS_MAX, ITEMS_PER_UNIT_MAX, NAME_BYTES_MAX, QUORUM_MAX, STAGE_FILES_MAX, STAGES_MAX,
 };
 use crate::{Bins, BlobHash, BlobRef, Reducer, ValueMap, wire};
 
-pub use self::splitter::{Axis, Splitter};
+pub use self::sequence::{Number, Sequence, SequenceError};
+pub use self::splitter::{Axis, AxisValues, Pairing, PieceEnd, RecordFormat, Splitter};
 
 /// Told apart from every other hash, with the version of the interface between task and host.
 const ANSWERS_DOMAIN: &str = "gleaner 2026 answers of interface 1";
@@ -58,6 +59,10 @@ pub struct StageSpec {
     pub splitter: Splitter,
     /// How many items go into a unit.
     pub unit_size: UnitSize,
+    /// The most items a unit may have whatever its size, so that its inputs stay small. The
+    /// coordinator sets it when it counts the items, and takes nobody else's word for it.
+    #[serde(default)]
+    pub unit_items_max: Option<NonZeroU32>,
     /// How its results become its output.
     pub reducer: Reducer,
 }
@@ -252,6 +257,34 @@ pub enum JobSpecError {
         /// Where the last ends.
         high: String,
     },
+    /// No character that can stand between two values of CSV.
+    #[error("the delimiter {delimiter:?} is none: use an ASCII character such as `,` or `;`")]
+    Delimiter {
+        /// The character.
+        delimiter: char,
+    },
+    /// An axis of a grid has no values.
+    #[error("the axis `{axis}` {fault}")]
+    Axis {
+        /// The axis.
+        axis: String,
+        /// Why.
+        fault: SequenceError,
+    },
+    /// Axes whose values go together differ in length.
+    #[error(
+        "the axis `{first}` has {length} values and `{other}` {other_length}; zip needs as many of each"
+    )]
+    AxisLengths {
+        /// The first axis.
+        first: String,
+        /// Its values.
+        length: u64,
+        /// Another axis.
+        other: String,
+        /// Its values.
+        other_length: u64,
+    },
     /// A stage takes its input from one that does not come before it.
     #[error("stage `{stage}` must come after the stage it takes its input from")]
     StageOrder {
@@ -324,11 +357,7 @@ impl StageSpec {
         {
             return Err(JobSpecError::StageOrder { stage: self.name.clone() });
         }
-        if let Some(items) = self.item_count() {
-            check_bounds("the number of items", items, 1, ITEMS_MAX)?;
-        } else if matches!(self.splitter, Splitter::Grid { .. }) {
-            check_bounds("the number of items", u64::MAX, 1, ITEMS_MAX)?;
-        }
+        self.splitter.check()?;
         if let UnitSize::Fixed(items) = self.unit_size {
             check_bounds("unit_items", items.get().into(), 1, ITEMS_PER_UNIT_MAX)?;
         }
@@ -364,6 +393,9 @@ impl StageSpec {
     fn check_columns(&self, columns: Option<&[String]>) -> Result<(), JobSpecError> {
         let columns = columns.unwrap_or_default();
         check_unique("column", columns.iter().map(String::as_str))?;
+        if self.splitter.has_other_fields() {
+            return Ok(());
+        }
         let fields = self.splitter.fields();
         match columns.iter().find(|column| !fields.contains(&column.as_str())) {
             None => Ok(()),

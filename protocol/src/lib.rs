@@ -30,8 +30,8 @@ pub use id::{
     UnitId,
 };
 pub use job::{
-    Answers, Axis, FileRef, Floats, JobSpec, JobSpecError, Limits, Splitter, StageSpec, StageTask,
-    UnitSize,
+    Answers, Axis, AxisValues, FileRef, Floats, JobSpec, JobSpecError, Limits, Number, Pairing,
+    PieceEnd, RecordFormat, Sequence, SequenceError, Splitter, StageSpec, StageTask, UnitSize,
 };
 pub use lease::{Lease, LeaseClaims, LeaseKey, LeaseToken};
 pub use message::{

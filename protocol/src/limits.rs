@@ -34,6 +34,25 @@ pub const BLOB_BYTES_MAX: u64 = 16 * 1024 * 1024 * 1024;
 /// before they are a blob. One output at its own limit always fits.
 pub const UNIT_OUTPUT_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 
+/// The longest record of a file that is an item: a line, a row, a sequence. Whoever cuts a file
+/// holds one in memory.
+pub const RECORD_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// The least and the most that a piece of bytes may be asked to have.
+pub const PIECE_BYTES_MIN: u64 = 1;
+/// See [`PIECE_BYTES_MIN`].
+pub const PIECE_BYTES_MAX: u64 = RECORD_BYTES_MAX as u64;
+
+/// The most files that are an item each in one stage: their names and hashes are part of the job.
+pub const EACH_FILES_MAX: usize = 10_000;
+
+/// The largest file that is an item: a worker holds it in memory, and its task does so again.
+pub const EACH_FILE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+
+/// The most that the inputs of a unit should take together: the coordinator and a slot hold them in
+/// memory. A unit has fewer items where they are so long; one longer than this is one alone.
+pub const UNIT_INPUT_BYTES_TARGET: u64 = 64 * 1024 * 1024;
+
 /// The largest module in bytes of WebAssembly.
 pub const MODULE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
@@ -72,6 +91,9 @@ const _: () = assert!(
     RESULTS_PER_MESSAGE_MAX * (INLINE_BYTES_MAX + FAILURE_MESSAGE_BYTES_MAX) * 3 / 2
         < FRAME_BYTES_MAX
 );
+const _: () = assert!(PIECE_BYTES_MIN < PIECE_BYTES_MAX);
+// A name and a hash take about 200 bytes of JSON; a submission is one body of at most a frame.
+const _: () = assert!(EACH_FILES_MAX * (NAME_BYTES_MAX + 300) < FRAME_BYTES_MAX);
 const _: () = assert!(HEARTBEAT_INTERVAL.as_secs() * 4 <= LEASE_DURATION.as_secs());
 const _: () = assert!(LEASES_PER_MESSAGE_MAX <= LEASES_HELD_MAX);
 const _: () = assert!(UNIT_OUTPUT_BYTES_MAX >= Limits::OUTPUT_BYTES_MAX);

@@ -29,6 +29,7 @@ pub(crate) struct Stage {
     index: StageIndex,
     input: BlobHash,
     unit_size: UnitSize,
+    unit_items_max: u64,
     memory_bytes: u64,
     state: StageState,
     items: Option<u64>,
@@ -96,6 +97,7 @@ impl Stage {
             index,
             input: spec.input_hash(),
             unit_size: spec.unit_size,
+            unit_items_max: spec.unit_items_max.map_or(ITEMS_PER_UNIT_MAX, |max| max.get().into()),
             memory_bytes: spec.task.limits.memory_bytes,
             state: StageState::Blocked,
             items: None,
@@ -231,6 +233,7 @@ impl Stage {
             UnitSize::Fixed(size) => (u64::from(size.get()), BLOCK_UNITS_FIXED),
             UnitSize::Auto => self.auto_size(left, advice),
         };
+        let unit_items = unit_items.min(self.unit_items_max);
         let units = units.min(left.div_ceil(unit_items));
         let end = self.next_item + (units * unit_items).min(left);
         Some(Offer::Cut {

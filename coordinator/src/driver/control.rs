@@ -59,16 +59,19 @@ impl Control for DriverControl {
         owner: Owner,
         request: SubmitRequest,
     ) -> Result<SubmitReply, ControlError> {
-        let SubmitRequest { submission, job: spec } = request;
-        let items = submission::check_submission(&spec, &self.blobs).await.map_err(|error| {
-            let told = error.to_api();
-            match error {
-                SubmissionError::Blob(_) | SubmissionError::Input(_) => ControlError::Failed(told),
-                SubmissionError::Job(_) | SubmissionError::BlobMissing { .. } => {
-                    ControlError::Refused(told)
+        let SubmitRequest { submission, job: mut spec } = request;
+        let items =
+            submission::check_submission(&mut spec, &self.blobs).await.map_err(|error| {
+                let told = error.to_api();
+                match error {
+                    SubmissionError::Blob(_) | SubmissionError::Input(_) => {
+                        ControlError::Failed(told)
+                    }
+                    SubmissionError::Job(_) | SubmissionError::BlobMissing { .. } => {
+                        ControlError::Refused(told)
+                    }
                 }
-            }
-        })?;
+            })?;
         let blobs: Vec<_> = spec.blobs().collect();
         let kept = answers::known_at_submission(&self.store, &spec, &items).await;
         let kept = kept.map_err(store_failed)?;

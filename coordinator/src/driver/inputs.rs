@@ -37,7 +37,12 @@ impl Inputs {
     }
 
     pub(crate) fn remove_job(&self, job: JobId) {
-        self.jobs.lock().unwrap_or_else(PoisonError::into_inner).remove(&job);
+        let removed = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).remove(&job);
+        let Some(inputs) = removed else { return };
+        for (file, _) in inputs.spec.stages.iter().filter_map(|stage| stage.splitter.source()) {
+            // Another job that reads the same file makes it again.
+            self.blobs.remove_derived(file.hash);
+        }
     }
 
     /// Notes the first file of a stage's output.

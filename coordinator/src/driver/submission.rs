@@ -45,21 +45,23 @@ impl SubmissionError {
 }
 
 /// Checks a job whole, as a coordinator does before it takes it, and counts the items of the stages
-/// that wait for no other.
+/// that wait for no other. Notes in the job how many of them a unit may have.
 ///
 /// # Errors
 /// [`SubmissionError`]: the first thing wrong.
 pub async fn check_submission(
-    spec: &JobSpec,
+    spec: &mut JobSpec,
     blobs: &Blobs,
 ) -> Result<Vec<Option<u64>>, SubmissionError> {
     spec.check().map_err(|error| SubmissionError::Job(error.to_string()))?;
     check_stages(spec).map_err(|error| SubmissionError::Job(error.to_string()))?;
     let mut items = Vec::with_capacity(spec.stages.len());
-    for stage in &spec.stages {
+    for stage in &mut spec.stages {
         check_blobs(stage, blobs).await?;
         check_functions(stage, blobs).await?;
-        items.push(count_items(stage, blobs).await?);
+        let input = open_input(stage, blobs).await?;
+        stage.unit_items_max = input.as_ref().and_then(StageInput::unit_items_max);
+        items.push(input.map(|input| input.items()));
     }
     Ok(items)
 }
@@ -68,11 +70,13 @@ async fn check_blobs(stage: &StageSpec, blobs: &Blobs) -> Result<(), SubmissionE
     let module = std::iter::once(("its module".to_owned(), stage.task.module));
     let files =
         stage.task.files.iter().map(|file| (format!("its file `{}`", file.name), file.blob));
-    let source = match &stage.splitter {
-        Splitter::Lines { source, .. } => Some(("its text".to_owned(), *source)),
-        Splitter::Range { .. } | Splitter::Grid { .. } | Splitter::After { .. } => None,
+    let source = stage.splitter.source().map(|(blob, name)| (format!("its file {name:?}"), blob));
+    let each = match &stage.splitter {
+        Splitter::EachFile { files, .. } => files.as_slice(),
+        _ => &[],
     };
-    for (what, blob) in module.chain(files).chain(source) {
+    let each = each.iter().map(|file| (format!("its file {:?}", file.name), file.blob));
+    for (what, blob) in module.chain(files).chain(source).chain(each) {
         if blobs.find(blob.hash).await? != Some(blob) {
             let stage = stage.name.clone();
             return Err(SubmissionError::BlobMissing { stage, what, blob });
@@ -115,12 +119,16 @@ fn missing_function(stage: &StageSpec, info: &ModuleInfo) -> Option<String> {
     }
 }
 
-async fn count_items(stage: &StageSpec, blobs: &Blobs) -> Result<Option<u64>, SubmissionError> {
+/// The input of a stage that waits for no other.
+async fn open_input(
+    stage: &StageSpec,
+    blobs: &Blobs,
+) -> Result<Option<StageInput>, SubmissionError> {
     if matches!(stage.splitter, Splitter::After { .. }) {
         return Ok(None);
     }
     match StageInput::open(stage, None, blobs).await {
-        Ok(input) => Ok(Some(input.items())),
+        Ok(input) => Ok(Some(input)),
         Err(error) if error.is_of_job() => Err(SubmissionError::Job(error.to_string())),
         Err(error) => Err(SubmissionError::Input(error)),
     }

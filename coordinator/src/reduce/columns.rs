@@ -74,7 +74,9 @@ impl ItemFields {
     pub(super) async fn of(&mut self, item: u64) -> Result<&[u8], ReduceError> {
         let Some(input) = &self.input else { return Ok(&[]) };
         if !(self.page.start..self.page.end).contains(&item) {
-            let end = item.saturating_add(COLUMN_ITEMS_AT_ONCE).min(self.items);
+            let at_once = input.unit_items_max().map_or(u64::MAX, |max| max.get().into());
+            let at_once = at_once.min(COLUMN_ITEMS_AT_ONCE);
+            let end = item.saturating_add(at_once).min(self.items);
             self.page = ItemRange { start: item, end };
             self.fields = input.materialise(self.page).await?;
         }

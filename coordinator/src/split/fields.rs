@@ -1,6 +1,8 @@
-//! An item's MessagePack map: field names to values, in the splitter's own order.
+//! An item's MessagePack map where it is computed: field names to values, in the splitter's order.
 
-use gleaner_protocol::Splitter;
+use std::num::NonZeroU64;
+
+use gleaner_protocol::{Axis, AxisValues, Pairing, Splitter, Value, wire};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_bytes::{ByteBuf, Bytes};
 
@@ -11,33 +13,57 @@ use serde_bytes::{ByteBuf, Bytes};
 pub(super) fn arithmetic(splitter: &Splitter, item: u64) -> ByteBuf {
     match splitter {
         Splitter::Range { field, start, .. } => {
-            super::encode_map(&Fields(&[(field, range_value(*start, item))]))
+            encode_map(&Fields(&[(field, range_value(*start, item))]))
         }
-        Splitter::Grid { axes } => {
-            let mut rest = item;
-            let mut fields = Vec::with_capacity(axes.len());
-            for axis in axes.iter().rev() {
-                let values = axis.values.len() as u64;
-                fields.push((axis.field.as_str(), &axis.values[(rest % values) as usize]));
-                rest /= values;
+        Splitter::Grid { axes, pairing, replicates } => {
+            let repeats = replicates.map_or(1, NonZeroU64::get);
+            let mut fields = point(axes, *pairing, item / repeats);
+            if replicates.is_some() {
+                let replicate = i64::try_from(item % repeats).expect("items fit in 63 bits");
+                fields.push(("replicate", Value::Integer(replicate)));
             }
-            fields.reverse();
-            super::encode_map(&Fields(&fields))
+            encode_map(&Fields(&fields))
         }
-        Splitter::Lines { .. } | Splitter::After { .. } => {
-            unreachable!("lines and outputs are read, not computed")
-        }
+        other => unreachable!("the items of {other:?} are read, not computed"),
     }
 }
 
-/// The map of an item that is a line of text.
-pub(super) fn line(field: &str, line: &str) -> ByteBuf {
-    super::encode_map(&Fields(&[(field, line)]))
+/// About how many bytes the longest item of a splitter that needs no bytes takes.
+pub(super) fn longest_bytes(splitter: &Splitter) -> u64 {
+    let Splitter::Grid { axes, .. } = splitter else { return 0 };
+    let longest = |axis: &Axis| match &axis.values {
+        AxisValues::List(values) => {
+            values.iter().map(|value| wire::encode(value).len() as u64).max().unwrap_or(0)
+        }
+        AxisValues::Sequence(_) => 0,
+    };
+    axes.iter().map(longest).sum()
 }
 
-/// The map of an item that is a whole file.
-pub(super) fn whole(field: &str, bytes: &[u8]) -> ByteBuf {
-    super::encode_map(&Fields(&[(field, Bytes::new(bytes))]))
+/// The map of an item that is bytes.
+pub(super) fn bytes(field: &str, bytes: &[u8]) -> ByteBuf {
+    encode_map(&Fields(&[(field, Bytes::new(bytes))]))
+}
+
+/// `fields` as the MessagePack map that an item is.
+pub(super) fn encode_map<T: Serialize>(fields: &T) -> ByteBuf {
+    ByteBuf::from(wire::encode(fields))
+}
+
+fn point(axes: &[Axis], pairing: Pairing, point: u64) -> Vec<(&str, Value)> {
+    let mut rest = point;
+    let value = |axis: &Axis| match pairing {
+        Pairing::Zip => axis.values.value(point),
+        Pairing::Product => {
+            let length = axis.values.len();
+            let value = axis.values.value(rest % length);
+            rest /= length;
+            value
+        }
+    };
+    // The last axis runs fastest.
+    let values: Vec<_> = axes.iter().rev().map(value).collect();
+    axes.iter().map(|axis| axis.field.as_str()).zip(values.into_iter().rev()).collect()
 }
 
 /// A range may start below zero and be longer than `i64` counts; its numbers themselves fit.

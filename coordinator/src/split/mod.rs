@@ -1,93 +1,44 @@
 //! From a stage's splitter to its items: for a range of items, one MessagePack map of fields each.
 //!
-//! Ranges and grids are arithmetic; lines are found through a [`LineIndex`]; a stage after another
-//! has one item, the earlier stage's whole output. Invariants: an item's bytes depend on splitter
-//! and number alone, never on the range asked for; memory is bounded by the range asked for.
-//! Deliberately absent: the stage's parameters (the worker has them from the stage's task) and how
-//! many items a unit holds.
+//! Ranges and grids are arithmetic, and so are exact pieces of a file; other records of a file are
+//! found through a [`RecordIndex`]; a file of many, and an earlier stage's output, is one item as it
+//! is. Invariants: an item's bytes depend on splitter and number alone, never on the range asked
+//! for; memory is bounded by the range asked for, and [`StageInput::unit_items_max`] says how long a
+//! range should be at most. Deliberately absent: the stage's parameters (the worker has them from
+//! the stage's task) and how many items a unit holds.
 
+mod error;
 mod fields;
-mod lines;
+mod plain;
+mod records;
+#[cfg(test)]
+mod tests;
+mod whole;
 
+use std::io::SeekFrom;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
+use gleaner_protocol::limits::{ITEMS_PER_UNIT_MAX, UNIT_INPUT_BYTES_TARGET};
 use gleaner_protocol::{
-    BlobHash, BlobRef, ItemRange, JobSpec, Limits, Payload, Reducer, Splitter, StageSpec, wire,
+    BlobRef, ItemRange, JobSpec, Limits, Payload, PieceEnd, RecordFormat, Reducer, Splitter,
+    StageSpec,
 };
 use serde_bytes::ByteBuf;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
 use crate::blobs::{BlobError, Blobs};
+use plain::{PlainError, PlainFile};
+use whole::WholeFile;
 
-pub use lines::{LINE_BYTES_MAX, LineCursor, LineError, LineIndex, LineScanner};
+pub use error::SplitError;
+pub use plain::{Compression, StreamError};
+pub use records::{
+    FieldNames, RecordCursor, RecordError, RecordIndex, RecordProblem, RecordReader, RecordScanner,
+};
 
-/// How much of a text is read at a time.
+/// How much of a file is read at a time.
 const READ_BYTES: usize = 256 * 1024;
-
-/// Why a stage has no items to give.
-#[derive(Debug, thiserror::Error)]
-pub enum SplitError {
-    /// The text cannot be cut into lines. The submitter must send another one.
-    #[error("stage `{stage}`: {fault}")]
-    Line {
-        /// The stage.
-        stage: String,
-        /// Which line, and why.
-        fault: LineError,
-    },
-    /// The text has no line. The submitter must send another one.
-    #[error("stage `{stage}`: its text is empty, so there is no item to compute")]
-    NoLines {
-        /// The stage.
-        stage: String,
-    },
-    /// The earlier stage's output is no single file. The job must be written in another way.
-    #[error("stage `{stage}` takes the output of `{earlier}`, which is not one file")]
-    NotOneFile {
-        /// The stage.
-        stage: String,
-        /// The stage before it.
-        earlier: String,
-    },
-    /// The earlier stage's output is too long for one item.
-    #[error(
-        "stage `{stage}` takes a whole output of {bytes} bytes as one item; at most {max} are possible"
-    )]
-    TooLong {
-        /// The stage.
-        stage: String,
-        /// The length of the earlier stage's output.
-        bytes: u64,
-        /// The limit.
-        max: u64,
-    },
-    /// The text or the output could not be read.
-    #[error("stage `{stage}`: its input cannot be read")]
-    Blob {
-        /// The stage.
-        stage: String,
-        /// Why.
-        #[source]
-        source: BlobError,
-    },
-    /// A text is not what it was when its lines were counted: the blobs' folder is damaged.
-    #[error("stage `{stage}`: item {item} is no longer in blob {text}; the blobs' disk is damaged")]
-    Damaged {
-        /// The stage.
-        stage: String,
-        /// The text.
-        text: BlobHash,
-        /// The first item that is missing.
-        item: u64,
-    },
-}
-
-impl SplitError {
-    /// Whether the job itself is at fault, not this coordinator's disk.
-    pub fn is_of_job(&self) -> bool {
-        !matches!(self, Self::Blob { .. } | Self::Damaged { .. })
-    }
-}
 
 /// The input of one stage, opened: how many items it has, and any of them. Clones share it.
 #[derive(Clone, Debug)]
@@ -95,6 +46,7 @@ pub struct StageInput {
     stage: Arc<str>,
     splitter: Arc<Splitter>,
     items: u64,
+    longest_bytes: u64,
     source: Source,
     blobs: Blobs,
 }
@@ -103,10 +55,21 @@ pub struct StageInput {
 enum Source {
     /// Nothing to read.
     Arithmetic,
-    /// A text and where its lines are.
-    Lines { text: BlobRef, index: Arc<LineIndex> },
+    /// A file and where its records are.
+    Records { file: PlainFile, index: Arc<RecordIndex> },
+    /// A file of so many bytes, cut at multiples of a length.
+    Pieces { file: PlainFile, bytes: u64, chunk_bytes: u64 },
+    /// Files that are an item each.
+    EachFile,
     /// The earlier stage's output.
     Whole { output: BlobRef },
+}
+
+/// What a source holds: how many items, and about how long the longest is.
+struct Opened {
+    source: Source,
+    items: u64,
+    longest_bytes: u64,
 }
 
 /// Checks what only shows between stages: each stage that takes an earlier one's output gets one
@@ -129,8 +92,8 @@ pub fn check_stages(spec: &JobSpec) -> Result<(), SplitError> {
 
 impl StageInput {
     /// Opens a stage's input. `earlier` is the output of the stage that it comes after, and is
-    /// only looked at when it comes after one. A text is read once, in one pass, to find its
-    /// lines; so it is after a restart.
+    /// only looked at when it comes after one. A file of records is read once, in one pass, to
+    /// find and check them, and decompressed before if it must be; so it is after a restart.
     ///
     /// # Errors
     /// Any [`SplitError`]; see there which are the submitter's to mend.
@@ -142,27 +105,37 @@ impl StageInput {
         earlier: Option<BlobRef>,
         blobs: &Blobs,
     ) -> Result<Self, SplitError> {
-        let (source, items) = match &stage.splitter {
-            Splitter::Range { .. } | Splitter::Grid { .. } => {
-                let items = stage.item_count().expect("checked when the job was submitted");
-                (Source::Arithmetic, items)
+        let opened = match (stage.splitter.source(), &stage.splitter) {
+            (Some((blob, name)), _) => {
+                let opened = open_file(stage, blob, name, blobs).await;
+                if opened.is_err() {
+                    blobs.remove_derived(blob.hash);
+                }
+                opened?
             }
-            Splitter::Lines { source, .. } => {
-                let index = scan(&stage.name, *source, blobs).await?;
-                let items = index.lines();
-                (Source::Lines { text: *source, index: Arc::new(index) }, items)
-            }
-            Splitter::After { .. } => {
+            (None, Splitter::After { .. }) => {
                 let output = earlier.expect("the earlier stage is done before this one opens");
                 check_length(&stage.name, output)?;
-                (Source::Whole { output }, 1)
+                let longest_bytes = output.bytes;
+                Opened { source: Source::Whole { output }, items: 1, longest_bytes }
             }
+            (None, Splitter::EachFile { files, .. }) => Opened {
+                source: Source::EachFile,
+                items: files.len() as u64,
+                longest_bytes: files.iter().map(|file| file.blob.bytes).max().unwrap_or(0),
+            },
+            (None, splitter) => Opened {
+                source: Source::Arithmetic,
+                items: stage.item_count().expect("checked when the job was submitted"),
+                longest_bytes: fields::longest_bytes(splitter),
+            },
         };
         Ok(Self {
             stage: stage.name.as_str().into(),
             splitter: Arc::new(stage.splitter.clone()),
-            items,
-            source,
+            items: opened.items,
+            longest_bytes: opened.longest_bytes,
+            source: opened.source,
             blobs: blobs.clone(),
         })
     }
@@ -170,6 +143,16 @@ impl StageInput {
     /// How many items the stage has; at least one.
     pub fn items(&self) -> u64 {
         self.items
+    }
+
+    /// The most items to be asked for at once, so that they take little memory together; `None`
+    /// when they are so short that it does not matter.
+    pub fn unit_items_max(&self) -> Option<NonZeroU32> {
+        let items = UNIT_INPUT_BYTES_TARGET / self.longest_bytes.max(1);
+        if items >= ITEMS_PER_UNIT_MAX {
+            return None;
+        }
+        NonZeroU32::new(u32::try_from(items).ok()?.max(1))
     }
 
     /// The maps of the items of `range`, in order.
@@ -181,18 +164,24 @@ impl StageInput {
     /// When `range` reaches beyond the stage's items.
     pub async fn materialise(&self, range: ItemRange) -> Result<Vec<ByteBuf>, SplitError> {
         assert!(range.end <= self.items, "items {range} of a stage with {}", self.items);
-        match (&*self.splitter, &self.source) {
-            (Splitter::Lines { field, .. }, Source::Lines { text, index }) => {
-                self.lines(field, *text, index, range).await
+        match &self.source {
+            Source::Records { file, index } => self.records(file, index, range).await,
+            Source::Pieces { file, bytes, chunk_bytes } => {
+                self.pieces(file, *bytes, *chunk_bytes, range).await
             }
-            (Splitter::After { field, .. }, Source::Whole { output }) => {
-                let read = self.blobs.read(output.hash).await;
-                let bytes = read.map_err(|source| self.blob_error(source))?;
-                Ok(vec![fields::whole(field, &bytes)])
+            Source::Arithmetic => {
+                let map = |item| fields::arithmetic(&self.splitter, item);
+                Ok((range.start..range.end).map(map).collect())
             }
-            (splitter, _) => Ok((range.start..range.end)
-                .map(|item| fields::arithmetic(splitter, item))
-                .collect()),
+            Source::EachFile | Source::Whole { .. } => {
+                let mut items = Vec::new();
+                for item in range.start..range.end {
+                    let file = self.whole_file(item).expect("its source is files");
+                    let item = file.materialise(&self.blobs).await;
+                    items.push(item.map_err(|source| self.blob_error(source))?);
+                }
+                Ok(items)
+            }
         }
     }
 
@@ -202,6 +191,13 @@ impl StageInput {
     /// # Errors
     /// As [`StageInput::materialise`].
     pub async fn payload(&self, range: ItemRange) -> Result<Payload, SplitError> {
+        if let Some(file) = self.whole_file(range.start)
+            && range.len() == 1
+            && file.blob.bytes > READ_BYTES as u64
+        {
+            let payload = file.payload(&self.blobs).await;
+            return payload.map_err(|source| self.blob_error(source));
+        }
         let items = self.materialise(range).await?;
         if Payload::fits_inline(&items) {
             return Ok(Payload::Inline(items));
@@ -210,23 +206,34 @@ impl StageInput {
         put.map(Payload::Blob).map_err(|source| self.blob_error(source))
     }
 
-    async fn lines(
+    /// The file that item `item` is, if items are files.
+    fn whole_file(&self, item: u64) -> Option<WholeFile<'_>> {
+        match (&*self.splitter, &self.source) {
+            (Splitter::EachFile { field, files }, Source::EachFile) => {
+                let file = &files[usize::try_from(item).expect("a list fits")];
+                Some(WholeFile { name: Some(&file.name), field, blob: file.blob })
+            }
+            (Splitter::After { field, .. }, Source::Whole { output }) => {
+                Some(WholeFile { name: None, field, blob: *output })
+            }
+            _ => None,
+        }
+    }
+
+    async fn records(
         &self,
-        field: &str,
-        text: BlobRef,
-        index: &LineIndex,
+        plain: &PlainFile,
+        index: &RecordIndex,
         range: ItemRange,
     ) -> Result<Vec<ByteBuf>, SplitError> {
         let (mut cursor, offset) = index.cursor(range);
-        let mut file =
-            self.blobs.open_file(text.hash).await.map_err(|source| self.blob_error(source))?;
-        let io_error = |source| self.blob_error(BlobError::Read { hash: text.hash, source });
-        file.seek(std::io::SeekFrom::Start(offset)).await.map_err(io_error)?;
+        let mut file = self.seek(plain, offset).await?;
         let mut items = Vec::new();
         let mut buffer = vec![0; READ_BYTES];
         while !cursor.is_done() {
-            let length = file.read(&mut buffer).await.map_err(io_error)?;
-            let fed = cursor.feed(&buffer[..length], |line| items.push(fields::line(field, line)));
+            let length = file.read(&mut buffer).await;
+            let length = length.map_err(|source| self.blob_error(plain.read_error(source)))?;
+            let fed = cursor.feed(&buffer[..length], |item| items.push(item));
             if fed.is_err() || length == 0 {
                 break;
             }
@@ -234,8 +241,50 @@ impl StageInput {
         if items.len() as u64 == range.len() {
             return Ok(items);
         }
-        let item = range.start + items.len() as u64;
-        Err(SplitError::Damaged { stage: self.stage.to_string(), text: text.hash, item })
+        Err(self.damaged(plain, range.start + items.len() as u64))
+    }
+
+    async fn pieces(
+        &self,
+        plain: &PlainFile,
+        bytes: u64,
+        chunk_bytes: u64,
+        range: ItemRange,
+    ) -> Result<Vec<ByteBuf>, SplitError> {
+        let Splitter::Records { field: Some(field), .. } = &*self.splitter else {
+            unreachable!("pieces have a field");
+        };
+        let mut file = self.seek(plain, range.start * chunk_bytes).await?;
+        let mut items = Vec::new();
+        for item in range.start..range.end {
+            let length = chunk_bytes.min(bytes - item * chunk_bytes);
+            let mut piece = vec![0; usize::try_from(length).expect("a piece fits in memory")];
+            match file.read_exact(&mut piece).await {
+                Ok(_) => items.push(fields::bytes(field, &piece)),
+                Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+                    return Err(self.damaged(plain, item));
+                }
+                Err(error) => return Err(self.blob_error(plain.read_error(error))),
+            }
+        }
+        Ok(items)
+    }
+
+    async fn seek(&self, plain: &PlainFile, offset: u64) -> Result<tokio::fs::File, SplitError> {
+        let opened = plain.open().await;
+        let mut file = opened.map_err(|error| match error {
+            PlainError::Blob(source) => self.blob_error(source),
+            // It could be decompressed before.
+            PlainError::Stream(_) => self.damaged(plain, 0),
+        })?;
+        let sought = file.seek(SeekFrom::Start(offset)).await;
+        sought.map_err(|source| self.blob_error(plain.read_error(source)))?;
+        Ok(file)
+    }
+
+    fn damaged(&self, plain: &PlainFile, item: u64) -> SplitError {
+        let blob = plain.source().hash;
+        SplitError::Damaged { stage: self.stage.to_string(), blob, item }
     }
 
     fn blob_error(&self, source: BlobError) -> SplitError {
@@ -243,26 +292,74 @@ impl StageInput {
     }
 }
 
-async fn scan(stage: &str, text: BlobRef, blobs: &Blobs) -> Result<LineIndex, SplitError> {
-    let blob_error = |source| SplitError::Blob { stage: stage.to_owned(), source };
-    let line_error = |fault| SplitError::Line { stage: stage.to_owned(), fault };
-    let mut file = blobs.open_file(text.hash).await.map_err(blob_error)?;
-    let mut scanner = LineScanner::default();
+/// Opens a stage's file and finds its items.
+async fn open_file(
+    stage: &StageSpec,
+    blob: BlobRef,
+    name: &str,
+    blobs: &Blobs,
+) -> Result<Opened, SplitError> {
+    let named = |stage: &StageSpec| (stage.name.clone(), name.to_owned());
+    let plain_error = |error| match error {
+        PlainError::Blob(source) => SplitError::Blob { stage: stage.name.clone(), source },
+        PlainError::Stream(fault) => {
+            let (stage, file) = named(stage);
+            SplitError::Stream { stage, file, fault }
+        }
+    };
+    let file = PlainFile::find(blob, blobs).await.map_err(plain_error)?;
+    let opened = if let Splitter::Records { format, .. } = &stage.splitter
+        && let RecordFormat::Pieces { chunk_bytes, ends: PieceEnd::Exact } = *format
+    {
+        let bytes = file.bytes().await.map_err(plain_error)?;
+        let source = Source::Pieces { file, bytes, chunk_bytes };
+        Opened { source, items: bytes.div_ceil(chunk_bytes), longest_bytes: chunk_bytes.min(bytes) }
+    } else {
+        let names = field_names(stage);
+        let reader = RecordReader::new(&stage.splitter, names).expect("the splitter has a file");
+        let index = match scan(&file, RecordScanner::new(reader)).await {
+            Ok(index) => index,
+            Err(ScanError::Plain(error)) => return Err(plain_error(error)),
+            Err(ScanError::Record(fault)) => {
+                let (stage, file) = named(stage);
+                return Err(SplitError::Record { stage, file, fault });
+            }
+        };
+        let (items, longest_bytes) = (index.records(), index.longest_bytes());
+        Opened { source: Source::Records { file, index: Arc::new(index) }, items, longest_bytes }
+    };
+    if opened.items > 0 {
+        return Ok(opened);
+    }
+    let (stage, file) = named(stage);
+    Err(SplitError::NoRecords { stage, file })
+}
+
+fn field_names(stage: &StageSpec) -> FieldNames {
+    let wanted = match &stage.reducer {
+        Reducer::Csv { columns, .. } | Reducer::Top { columns, .. } => columns.clone(),
+        _ => None,
+    };
+    let taken = stage.task.parameters.keys().cloned().collect();
+    FieldNames { taken, wanted: wanted.unwrap_or_default() }
+}
+
+enum ScanError {
+    Plain(PlainError),
+    Record(RecordError),
+}
+
+async fn scan(plain: &PlainFile, mut scanner: RecordScanner) -> Result<RecordIndex, ScanError> {
+    let mut file = plain.open().await.map_err(ScanError::Plain)?;
     let mut buffer = vec![0; READ_BYTES];
     loop {
-        let read = file.read(&mut buffer).await;
-        let length =
-            read.map_err(|source| blob_error(BlobError::Read { hash: text.hash, source }))?;
+        let length = file.read(&mut buffer).await;
+        let length = length.map_err(|source| ScanError::Plain(plain.read_error(source).into()))?;
         if length == 0 {
-            break;
+            return scanner.finish().map_err(ScanError::Record);
         }
-        scanner.feed(&buffer[..length]).map_err(line_error)?;
+        scanner.feed(&buffer[..length]).map_err(ScanError::Record)?;
     }
-    let index = scanner.finish().map_err(line_error)?;
-    if index.lines() == 0 {
-        return Err(SplitError::NoLines { stage: stage.to_owned() });
-    }
-    Ok(index)
 }
 
 fn check_length(stage: &str, output: BlobRef) -> Result<(), SplitError> {
@@ -272,11 +369,3 @@ fn check_length(stage: &str, output: BlobRef) -> Result<(), SplitError> {
     }
     Err(SplitError::TooLong { stage: stage.to_owned(), bytes: output.bytes, max })
 }
-
-/// `fields` as the MessagePack map that an item is.
-fn encode_map<T: serde::Serialize>(fields: &T) -> ByteBuf {
-    ByteBuf::from(wire::encode(fields))
-}
-
-#[cfg(test)]
-mod tests;

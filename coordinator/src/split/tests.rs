@@ -2,9 +2,9 @@ use std::num::NonZeroU32;
 
 use bytes::Bytes;
 use gleaner_protocol::{
-    Axis, BlobHash, Floats, RelativeName, StageIndex, StageTask, UnitSize, Value, ValueMap,
+    Axis, AxisValues, BlobHash, FileRef, Floats, Number, Pairing, RelativeName, Sequence,
+    StageIndex, StageTask, UnitSize, Value, ValueMap, wire,
 };
-use proptest::prelude::*;
 
 use super::*;
 
@@ -22,12 +22,13 @@ fn stage(name: &str, splitter: Splitter) -> StageSpec {
         },
         splitter,
         unit_size: UnitSize::Auto,
+        unit_items_max: None,
         reducer: Reducer::Files,
     }
 }
 
 fn lines_of(source: BlobRef) -> StageSpec {
-    stage("words", Splitter::Lines { field: "line".into(), source })
+    stage("words", Splitter::Lines { field: "line".into(), source, file: "words.txt".into() })
 }
 
 fn range(start: u64, end: u64) -> ItemRange {
@@ -40,6 +41,10 @@ fn decoded(items: &[ByteBuf]) -> Vec<ValueMap> {
 
 fn map(fields: &[(&str, Value)]) -> ValueMap {
     fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
+}
+
+fn text(text: &str) -> Value {
+    Value::Text(text.into())
 }
 
 struct Folder {
@@ -78,10 +83,11 @@ async fn a_range_reaches_the_ends_of_the_integers() {
 async fn a_grids_last_axis_runs_fastest() {
     let folder = folder();
     let axes = vec![
-        Axis { field: "b".into(), values: vec![Value::Text("x".into()), Value::Text("y".into())] },
-        Axis { field: "a".into(), values: (1..=3).map(Value::Integer).collect() },
+        Axis { field: "b".into(), values: AxisValues::List(["x", "y"].map(text).to_vec()) },
+        Axis { field: "a".into(), values: AxisValues::List((1..=3).map(Value::Integer).collect()) },
     ];
-    let spec = stage("s", Splitter::Grid { axes });
+    let pairing = Pairing::Product;
+    let spec = stage("s", Splitter::Grid { axes, pairing, replicates: None });
     let input = StageInput::open(&spec, None, &folder.blobs).await.expect("opens");
     assert_eq!(input.items(), 6);
     let items = input.materialise(range(2, 4)).await.expect("items");
@@ -134,22 +140,20 @@ async fn any_range_of_a_long_text_is_found() {
 #[tokio::test]
 async fn a_text_that_cannot_be_cut_is_refused_with_the_line() {
     let folder = folder();
-    let long = [b"short\n".as_slice(), &vec![b'x'; LINE_BYTES_MAX + 1]].concat();
-    let cases: [(Vec<u8>, &str); 3] = [
-        (b"good\nb\xffd\n".to_vec(), "line 2 is not UTF-8; convert the text to UTF-8 first"),
-        (b"cut \xc3".to_vec(), "line 1 is not UTF-8; convert the text to UTF-8 first"),
-        (long, "line 2 is longer than 1048576 bytes; cut the text into shorter lines"),
+    let cases: [(&[u8], &str); 2] = [
+        (b"good\nb\xffd\n", "line 2: it is not UTF-8; convert the file to UTF-8 first"),
+        (b"cut \xc3", "line 1: it is not UTF-8; convert the file to UTF-8 first"),
     ];
     for (text, expected) in cases {
         let source = folder.blobs.put(text).await.expect("kept");
         let error =
             StageInput::open(&lines_of(source), None, &folder.blobs).await.expect_err("refused");
         assert!(error.is_of_job());
-        assert_eq!(error.to_string(), format!("stage `words`: {expected}"));
+        assert_eq!(error.to_string(), format!("stage `words`: \"words.txt\", {expected}"));
     }
     let empty = folder.blobs.put("").await.expect("kept");
     let error = StageInput::open(&lines_of(empty), None, &folder.blobs).await.expect_err("refused");
-    assert!(matches!(error, SplitError::NoLines { .. }), "{error}");
+    assert!(matches!(error, SplitError::NoRecords { .. }), "{error}");
 }
 
 #[tokio::test]
@@ -222,30 +226,237 @@ fn only_one_file_can_be_a_later_stages_input() {
     check_stages(&job(first)).expect("one file");
 }
 
-proptest! {
-    #[test]
-    fn cursors_do_not_care_how_a_text_is_cut_into_pieces(
-        lines in proptest::collection::vec("[a-zü]{0,5}\r?", 1..40),
-        piece in 1_usize..9,
-        start in 0_usize..40,
-        length in 1_usize..40,
-    ) {
-        let text = lines.join("\n") + "\n";
-        let expected: Vec<&str> = text.lines().collect();
-        let mut scanner = LineScanner::default();
-        for piece in text.as_bytes().chunks(piece) {
-            scanner.feed(piece).expect("short lines of text");
-        }
-        let index = scanner.finish().expect("short lines of text");
-        prop_assert_eq!(index.lines(), expected.len() as u64);
-        let start = start % expected.len();
-        let end = (start + length).min(expected.len());
-        let (mut cursor, offset) = index.cursor(range(start as u64, end as u64));
-        let mut found = Vec::new();
-        for piece in text.as_bytes()[offset as usize..].chunks(piece) {
-            cursor.feed(piece, |line| found.push(line.to_owned())).expect("text");
-        }
-        prop_assert!(cursor.is_done());
-        prop_assert_eq!(found, &expected[start..end]);
+#[tokio::test]
+async fn a_zip_pairs_its_axes_and_replicates_repeat_each_point() {
+    let folder = folder();
+    let axes = vec![
+        Axis { field: "a".into(), values: AxisValues::List(["x", "y"].map(text).to_vec()) },
+        Axis {
+            field: "b".into(),
+            values: AxisValues::Sequence(Sequence::Linspace {
+                start: Number::Integer(0),
+                end: Number::Float(0.3),
+                count: 2,
+            }),
+        },
+    ];
+    let replicates = std::num::NonZeroU64::new(3);
+    let spec = stage("s", Splitter::Grid { axes, pairing: Pairing::Zip, replicates });
+    let input = StageInput::open(&spec, None, &folder.blobs).await.expect("opens");
+    assert_eq!(input.items(), 6);
+    let items = input.materialise(range(2, 4)).await.expect("items");
+    let at = |a: &str, b, replicate| {
+        map(&[("a", text(a)), ("b", Value::Float(b)), ("replicate", Value::Integer(replicate))])
+    };
+    assert_eq!(decoded(&items), [at("x", 0.0, 2), at("y", 0.3, 0)]);
+}
+
+#[tokio::test]
+async fn a_point_far_into_a_huge_grid_is_computed_alone() {
+    let folder = folder();
+    let axis = |field: &str| Axis {
+        field: field.into(),
+        values: AxisValues::Sequence(Sequence::Range {
+            start: Number::Integer(0),
+            end: Number::Integer(2_000_000_000),
+            step: Number::Integer(1),
+        }),
+    };
+    let axes = vec![axis("a"), axis("b")];
+    let grid = Splitter::Grid { axes, pairing: Pairing::Product, replicates: None };
+    let input = StageInput::open(&stage("s", grid), None, &folder.blobs).await.expect("opens");
+    let last = input.items() - 1;
+    let items = input.materialise(range(last, last + 1)).await.expect("items");
+    let end = Value::Integer(1_999_999_999);
+    assert_eq!(decoded(&items), [map(&[("a", end.clone()), ("b", end)])]);
+}
+
+fn pieces(chunk_bytes: u64, ends: PieceEnd, source: BlobRef) -> StageSpec {
+    let format = RecordFormat::Pieces { chunk_bytes, ends };
+    let (field, file) = (Some("piece".into()), "words.txt".into());
+    stage("words", Splitter::Records { format, field, source, file })
+}
+
+async fn pieces_of(folder: &Folder, chunk_bytes: u64, ends: PieceEnd, text: &str) -> Vec<String> {
+    let source = folder.blobs.put(text.to_owned()).await.expect("kept");
+    let spec = pieces(chunk_bytes, ends, source);
+    let input = StageInput::open(&spec, None, &folder.blobs).await.expect("opens");
+    let all = input.materialise(range(0, input.items())).await.expect("items");
+    for (item, expected) in all.iter().enumerate() {
+        let alone = range(item as u64, item as u64 + 1);
+        assert_eq!(
+            input.materialise(alone).await.expect("an item"),
+            std::slice::from_ref(expected)
+        );
     }
+    let piece = |item: &ByteBuf| {
+        let map: std::collections::BTreeMap<String, ByteBuf> = wire::decode(item).expect("a map");
+        String::from_utf8(map["piece"].to_vec()).expect("text")
+    };
+    all.iter().map(piece).collect()
+}
+
+#[tokio::test]
+async fn pieces_end_at_line_ends_or_at_their_length() {
+    let folder = folder();
+    let check = async |chunk, ends, text, expected: &[&str]| {
+        assert_eq!(pieces_of(&folder, chunk, ends, text).await, expected, "{text:?} by {chunk}");
+    };
+    check(4, PieceEnd::Exact, "123456789", &["1234", "5678", "9"]).await;
+    check(3, PieceEnd::Exact, "123456", &["123", "456"]).await;
+    check(9, PieceEnd::Exact, "1", &["1"]).await;
+    check(1, PieceEnd::Line, "a\nbc\n\nd", &["a\n", "bc\n", "\n", "d"]).await;
+    check(2, PieceEnd::Line, "a\nbc\n\nd", &["a\n", "bc\n", "\nd"]).await;
+    check(3, PieceEnd::Line, "a\nbc\n\nd", &["a\nbc\n", "\nd"]).await;
+    check(5, PieceEnd::Line, "a\nbc\n\nd\n", &["a\nbc\n", "\nd\n"]).await;
+    check(99, PieceEnd::Line, "a\r\nb", &["a\r\nb"]).await;
+}
+
+fn gzip(members: &[&str]) -> Vec<u8> {
+    use std::io::Write as _;
+    let member = |text: &&str| {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        encoder.write_all(text.as_bytes()).expect("a vector takes it");
+        encoder.finish().expect("a vector takes it")
+    };
+    members.iter().flat_map(member).collect()
+}
+
+fn zstd(frames: &[&str]) -> Vec<u8> {
+    let level = ruzstd::encoding::CompressionLevel::Fastest;
+    let frame = |text: &&str| ruzstd::encoding::compress_to_vec(text.as_bytes(), level);
+    frames.iter().flat_map(frame).collect()
+}
+
+/// A frame that zstd skips, with some bytes in it.
+const SKIPPED: &[u8] = b"\x50\x2a\x4d\x18\x03\x00\x00\x00abc";
+
+#[tokio::test]
+async fn compressed_files_are_read_as_what_they_hold() {
+    let folder = folder();
+    let texts = ["one\ntw", "o\nthree\n"];
+    let cases = [
+        gzip(&texts),
+        zstd(&texts),
+        [SKIPPED, &zstd(&texts[..1]), SKIPPED, &zstd(&texts[1..]), SKIPPED].concat(),
+    ];
+    for bytes in cases {
+        let source = folder.blobs.put(bytes).await.expect("kept");
+        let input = StageInput::open(&lines_of(source), None, &folder.blobs).await.expect("opens");
+        let expected: Vec<_> =
+            ["one", "two", "three"].iter().map(|line| map(&[("line", text(line))])).collect();
+        let items = input.materialise(range(0, 3)).await.expect("items");
+        assert_eq!(decoded(&items), expected);
+        folder.blobs.remove_derived(source.hash);
+        let items = input.materialise(range(2, 3)).await.expect("it is made again");
+        assert_eq!(decoded(&items), &expected[2..]);
+
+        let spec = pieces(4, PieceEnd::Exact, source);
+        let input = StageInput::open(&spec, None, &folder.blobs).await.expect("opens");
+        assert_eq!(input.items(), 4, "14 bytes by 4");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_is_cut_off_or_damaged_is_refused_with_its_place() {
+    let folder = folder();
+    let text: String = (0..50_000).map(|n| format!("line {n} {}\n", n * 7919 % 104_729)).collect();
+    for (name, whole) in [("gzip", gzip(&[&text])), ("zstd", zstd(&[&text]))] {
+        let cut = whole[..whole.len() - 5].to_vec();
+        let mut damaged = whole.clone();
+        let middle = damaged.len() / 2;
+        damaged[middle] ^= 0x55;
+        for bytes in [cut, damaged, whole[..8].to_vec()] {
+            let source = folder.blobs.put(bytes).await.expect("kept");
+            let opened = StageInput::open(&lines_of(source), None, &folder.blobs).await;
+            let error = opened.expect_err("refused");
+            let message = error.to_string();
+            let begin = format!(
+                "stage `words`: \"words.txt\": its {name} stream is damaged or cut off after "
+            );
+            assert!(message.starts_with(&begin) && message.contains("compress it"), "{message}");
+            assert!(error.is_of_job());
+            assert!(!folder.blobs.derived_path(source.hash).exists());
+        }
+    }
+}
+
+#[tokio::test]
+async fn each_file_is_an_item_and_a_large_one_is_never_held_whole() {
+    let folder = folder();
+    let large = vec![7; READ_BYTES * 2 + 5];
+    let file = async |name: &str, bytes: Vec<u8>| FileRef {
+        name: name.into(),
+        blob: folder.blobs.put(bytes).await.expect("kept"),
+    };
+    let files = vec![file("data/a.bin", vec![1, 2]).await, file("data/b.bin", large.clone()).await];
+    let spec = stage("s", Splitter::EachFile { field: "bytes".into(), files });
+    let input = StageInput::open(&spec, None, &folder.blobs).await.expect("opens");
+    assert_eq!(input.items(), 2);
+    assert_eq!(input.unit_items_max(), NonZeroU32::new(127), "64 MiB by 512 KiB");
+    let small = input.payload(range(0, 1)).await.expect("a payload");
+    let first = b"\x82\xa4name\xaadata/a.bin\xa5bytes\xc4\x02\x01\x02".to_vec();
+    assert_eq!(small, Payload::Inline(vec![ByteBuf::from(first)]));
+    let Payload::Blob(blob) = input.payload(range(1, 2)).await.expect("a payload") else {
+        panic!("half a megabyte is no inline payload");
+    };
+    let held = input.materialise(range(1, 2)).await.expect("an item");
+    let streamed = folder.blobs.read(blob.hash).await.expect("held");
+    assert_eq!(&streamed[..], Payload::encode_items(&held));
+    assert_eq!(held[0][held[0].len() - large.len()..], large);
+}
+
+#[tokio::test]
+async fn units_of_long_items_have_few_of_them() {
+    let folder = folder();
+    let items_max = async |longest: usize| {
+        let text = format!("short\n{}\n", "x".repeat(longest));
+        let source = folder.blobs.put(text).await.expect("kept");
+        let input = StageInput::open(&lines_of(source), None, &folder.blobs).await.expect("opens");
+        input.unit_items_max().map(NonZeroU32::get)
+    };
+    assert_eq!(items_max(100).await, None);
+    assert_eq!(items_max((1 << 20) - 1).await, Some(64));
+    assert_eq!(items_max((33 << 20) - 1).await, Some(1));
+}
+
+#[tokio::test]
+async fn fields_of_records_may_not_be_those_of_parameters() {
+    let folder = folder();
+    let refused = async |format, field: Option<&str>, text: &str| {
+        let source = folder.blobs.put(text.to_owned()).await.expect("kept");
+        let (field, file) = (field.map(Into::into), "rows".into());
+        let mut spec = stage("s", Splitter::Records { format, field, source, file });
+        spec.task.parameters.insert("mass".into(), Value::Integer(1));
+        StageInput::open(&spec, None, &folder.blobs).await.err().map(|error| error.to_string())
+    };
+    let csv = RecordFormat::Csv { delimiter: ',' };
+    assert_eq!(refused(csv, Some("row"), "name,mass\na,1\n").await, None);
+    let expected = "the field \"mass\" is a parameter of the stage too; rename the parameter, or \
+                    put the record into a field of its own with `field = \"record\"`";
+    let error = refused(csv, None, "name,mass\na,1\n").await;
+    assert_eq!(error, Some(format!("stage `s`: \"rows\", line 1: {expected}")));
+    let error = refused(RecordFormat::JsonLines, None, "{\"a\":1}\n{\"mass\":2}\n").await;
+    assert_eq!(error, Some(format!("stage `s`: \"rows\", line 2: {expected}")));
+}
+
+#[tokio::test]
+async fn columns_of_the_output_must_be_fields_of_the_records() {
+    let folder = folder();
+    let refused = async |format, text: &str| {
+        let source = folder.blobs.put(text.to_owned()).await.expect("kept");
+        let mut spec =
+            stage("s", Splitter::Records { format, field: None, source, file: "rows".into() });
+        let (file, columns) = ("s.csv".parse().expect("a name"), Some(vec!["mass".to_owned()]));
+        spec.reducer = Reducer::Csv { file, columns };
+        StageInput::open(&spec, None, &folder.blobs).await.err().map(|error| error.to_string())
+    };
+    let csv = RecordFormat::Csv { delimiter: ',' };
+    assert_eq!(refused(csv, "name,mass\na,1\n").await, None);
+    let expected = "the record has no field \"mass\", which is one of the stage's `columns`; add it \
+                    here, or remove it there";
+    let error = refused(csv, "name\na\n").await;
+    assert_eq!(error, Some(format!("stage `s`: \"rows\", line 1: {expected}")));
+    let error = refused(RecordFormat::JsonLines, "{\"mass\":1}\n{\"a\":2}\n").await;
+    assert_eq!(error, Some(format!("stage `s`: \"rows\", line 2: {expected}")));
 }

@@ -51,6 +51,7 @@ fn spec() -> JobSpec {
         },
         splitter,
         unit_size: UnitSize::Auto,
+        unit_items_max: None,
         reducer: Reducer::Files,
     };
     let range = Splitter::Range { field: "n".to_owned(), start: 0, end: 100 };

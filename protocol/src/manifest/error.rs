@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use super::FunctionKind;
 use super::nearest::nearest;
 use super::setting::{Position, Source};
-use crate::RelativeNameError;
+use super::splitter::SPLITTERS;
 use crate::limits::NAME_BYTES_MAX;
+use crate::{RelativeNameError, SequenceError};
 
 /// A manifest that cannot be used: what is wrong, and where.
 ///
@@ -136,6 +137,76 @@ pub enum ManifestProblem {
         key: String,
         /// The field.
         field: String,
+    },
+    /// The field of a file's bytes would hide that of its name.
+    #[error("`{key}` is \"name\", which is the field of each file's name")]
+    FieldIsName {
+        /// The key.
+        key: String,
+    },
+    /// An axis would hide the field that tells repetitions apart.
+    #[error("`{key}` has the name of the field that tells the replicates of a point apart")]
+    AxisIsReplicate {
+        /// The axis.
+        key: String,
+    },
+    /// Repetitions of something that has no points.
+    #[error("`{key}` says nothing with `{splitter}`")]
+    UselessReplicates {
+        /// The key.
+        key: String,
+        /// The stage's splitter.
+        splitter: String,
+    },
+    /// Numbers in a row that have no values.
+    #[error("`{key}` {fault}")]
+    Sequence {
+        /// The key.
+        key: String,
+        /// Why.
+        fault: SequenceError,
+    },
+    /// Axes whose values go together differ in length.
+    #[error("`{key}` has {length} values and `{first}` {first_length}; zip needs as many of each")]
+    AxisLengths {
+        /// An axis.
+        key: String,
+        /// Its values.
+        length: u64,
+        /// The first axis.
+        first: String,
+        /// Its values.
+        first_length: u64,
+    },
+    /// A pattern that cannot be read.
+    #[error("`{key}` is {pattern:?}, which is no pattern of file names: {reason}")]
+    Pattern {
+        /// The key.
+        key: String,
+        /// The pattern.
+        pattern: String,
+        /// Why.
+        reason: String,
+    },
+    /// A pattern that no file matches.
+    #[error("`{key}` is {pattern:?}, which matches no file")]
+    NoMatch {
+        /// The key.
+        key: String,
+        /// The pattern.
+        pattern: String,
+    },
+    /// A file that matches a pattern and is too large for an item.
+    #[error("`{key}` matches {name:?}, a file of {bytes} bytes; the most for an item is {max}")]
+    MatchTooLarge {
+        /// The key.
+        key: String,
+        /// The file.
+        name: String,
+        /// Its length.
+        bytes: u64,
+        /// The limit.
+        max: u64,
     },
     /// Two stages of one name.
     #[error("`{key}` is {name:?}, as is that of an earlier stage")]
@@ -339,14 +410,35 @@ impl ManifestProblem {
                 None => format!("choose one of {}", list(allowed, "or")),
             },
             Self::Splitters { .. } => {
-                "keep one of `range`, `lines`, `grid` and `after` for each stage".into()
+                format!("give each stage one of {}", list(SPLITTERS, "or"))
+            }
+            Self::FieldIsName { .. } => "give the bytes another field, such as `bytes`".into(),
+            Self::AxisIsReplicate { .. } => "rename the axis, or drop `replicates`".into(),
+            Self::UselessReplicates { .. } => {
+                "repeat the points of `grid` or `zip`: `grid = { i = { range = [0, 10, 1] } }` is \
+                 a range"
+                    .into()
+            }
+            Self::Sequence { fault, .. } => sequence_hint(*fault).into(),
+            Self::AxisLengths { .. } => {
+                "give the axes of `zip` one length, or combine each with each by `grid`".into()
+            }
+            Self::Pattern { .. } => {
+                "use `*`, `?`, `[a-z]` and `**`; a bracket itself is `[[]`".into()
+            }
+            Self::NoMatch { .. } => {
+                "patterns are relative to the manifest's folder; `*` stops at `/`, `**` does not"
+                    .into()
+            }
+            Self::MatchTooLarge { .. } => {
+                "cut it into smaller files, or into pieces by `bytes`".into()
             }
             Self::FieldTwice { field, .. } => {
                 format!("rename the parameter `{field}`, or the splitter's field")
             }
             Self::StageTwice { .. } => "give each stage a name of its own".into(),
             Self::NotEarlier { earlier, .. } if earlier.is_empty() => {
-                "the first stage needs `range`, `lines` or `grid`".into()
+                "the first stage needs another splitter, such as `range`, `lines` or `grid`".into()
             }
             Self::NotEarlier { earlier, .. } => {
                 format!("name a stage that stands above this one: {}", list(earlier, "or"))
@@ -395,6 +487,16 @@ impl ManifestProblem {
             Self::NotThere { name, there, .. } => nearest_of(name, there, "it has"),
             Self::FileTooLarge { .. } => "make the file smaller, or split it among stages".into(),
         }
+    }
+}
+
+fn sequence_hint(fault: SequenceError) -> &'static str {
+    match fault {
+        SequenceError::Count { count: 0 } => "let the step lead from the start to the end",
+        SequenceError::Count { .. } => "choose fewer values",
+        SequenceError::NoStep => "choose another step, such as 1",
+        SequenceError::TooFarApart => "use numbers of fewer digits, or list the values",
+        SequenceError::Exponent => "logspace takes powers of ten: [-3, 3, 7] is 0.001 to 1000",
     }
 }
 

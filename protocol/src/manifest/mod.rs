@@ -20,7 +20,10 @@
 //! function = "search"          # default "run"
 //! range = { field = "resampling", start = 0, end = 2001 }
 //! # or: lines = { field = "line", file = "words.txt" }
-//! # or: grid = { a = [1, 2], b = ["x", "y"] }
+//! # or: bytes = { field = "text", file = "book.txt", chunk = "1 MiB", ends = "line" }
+//! # or: csv, json_lines, fasta, fastq = { file = "records.csv" }
+//! # or: each_file = { field = "image", glob = "data/*.png" }
+//! # or: grid = { a = [1, 2], b = { linspace = [0, 1, 11] } }, also zip; with `replicates = 3`
 //! # or: after = "earlier-stage"
 //! unit_items = "auto"          # or a number
 //! floats = "plain"             # or "strict"
@@ -41,6 +44,7 @@
 //! memory = "256 MiB"           # also output, log, host_calls, cpu = "10 min", wall = "1 h"
 //! ```
 
+mod axes;
 mod error;
 mod nearest;
 mod quantity;
@@ -66,8 +70,8 @@ use self::section::{Entry, Section};
 use self::setting::Source;
 pub use self::setting::{ParseSettingError, Position, Setting};
 use self::stage::StagePlan;
-use crate::limits::{ATTEMPTS_MAX, QUORUM_MAX, STAGES_MAX};
-use crate::{Answers, BlobRef, Floats, JobSpec};
+use crate::limits::{ATTEMPTS_MAX, EACH_FILES_MAX, QUORUM_MAX, STAGES_MAX};
+use crate::{Answers, BlobRef, FileRef, Floats, JobSpec};
 
 /// The longest manifest in bytes: room for grids and parameters written out, and far below the
 /// frame that a stage's parameters travel in.
@@ -95,6 +99,23 @@ pub struct LocalFile {
     path: PathBuf,
     bytes_max: u64,
     place: Place,
+}
+
+/// Files of the submitter's that a manifest names by a pattern.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FilePattern {
+    text: String,
+    place: Place,
+}
+
+/// What the caller found of the files that a manifest names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FoundFiles {
+    /// For the path of each of [`Manifest::files`], its bytes.
+    pub files: BTreeMap<PathBuf, BlobRef>,
+    /// For the text of each of [`Manifest::patterns`], the files that match, under their paths
+    /// relative to the manifest's folder with `/` between their parts; in any order.
+    pub matches: BTreeMap<String, Vec<FileRef>>,
 }
 
 /// A function of a module that a manifest names.
@@ -175,6 +196,11 @@ impl Manifest {
         self.stages.iter().flat_map(StagePlan::files)
     }
 
+    /// The patterns by which it names files.
+    pub fn patterns(&self) -> impl Iterator<Item = &FilePattern> {
+        self.stages.iter().flat_map(StagePlan::patterns)
+    }
+
     /// The functions it names, so that they can be looked for in their modules.
     pub fn functions(&self) -> impl Iterator<Item = FunctionUse<'_>> {
         self.stages.iter().flat_map(StagePlan::functions)
@@ -183,16 +209,13 @@ impl Manifest {
     /// The job, with each file replaced by the blob of its bytes.
     ///
     /// # Errors
-    /// [`ManifestProblem::FileTooLarge`].
+    /// When a file is too large, or a pattern matches no file or too many.
     ///
     /// # Panics
-    /// When `blobs` lacks the path of one of [`Self::files`].
-    pub fn into_job_spec(
-        self,
-        blobs: &BTreeMap<PathBuf, BlobRef>,
-    ) -> Result<JobSpec, ManifestError> {
+    /// When `found` lacks the path of one of [`Self::files`].
+    pub fn into_job_spec(self, found: &FoundFiles) -> Result<JobSpec, ManifestError> {
         let seed = self.seed;
-        let stages = self.stages.into_iter().map(|stage| stage.into_spec(seed, blobs));
+        let stages = self.stages.into_iter().map(|stage| stage.into_spec(seed, found));
         Ok(JobSpec {
             name: self.name,
             seed,
@@ -220,8 +243,8 @@ impl LocalFile {
         &self.place.key
     }
 
-    fn resolve(&self, blobs: &BTreeMap<PathBuf, BlobRef>) -> Result<BlobRef, ManifestError> {
-        let blob = *blobs.get(&self.path).expect("the caller has hashed all files");
+    fn resolve(&self, found: &FoundFiles) -> Result<BlobRef, ManifestError> {
+        let blob = *found.files.get(&self.path).expect("the caller has hashed all files");
         if blob.bytes <= self.bytes_max {
             return Ok(blob);
         }
@@ -230,6 +253,43 @@ impl LocalFile {
             bytes: blob.bytes,
             max: self.bytes_max,
         }))
+    }
+}
+
+impl FilePattern {
+    /// The pattern: relative to the manifest's folder unless it is absolute.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Where the manifest names it.
+    pub fn position(&self) -> &Position {
+        &self.place.position
+    }
+
+    /// The key that names it.
+    pub fn key(&self) -> &str {
+        &self.place.key
+    }
+
+    /// The error that more files match than a stage may have.
+    pub fn too_many(&self) -> ManifestError {
+        self.place.error(ManifestProblem::Count {
+            key: self.place.key.clone(),
+            count: EACH_FILES_MAX as u128 + 1,
+            what: "files or more",
+            min: 1,
+            max: EACH_FILES_MAX as u64,
+        })
+    }
+
+    /// The error that it is no pattern, in the words of whoever reads patterns.
+    pub fn unreadable(&self, reason: &str) -> ManifestError {
+        self.place.error(ManifestProblem::Pattern {
+            key: self.place.key.clone(),
+            pattern: self.text.clone(),
+            reason: reason.to_owned(),
+        })
     }
 }
 

@@ -1,8 +1,6 @@
 //! One `[[stage]]` of a manifest.
 
-use std::collections::BTreeMap;
 use std::num::NonZeroU32;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use super::error::{ManifestError, ManifestProblem, QuantityKind};
@@ -10,11 +8,12 @@ use super::quantity::{parse_duration, parse_size, print_duration, print_size};
 use super::reducer::reducer;
 use super::section::{Entry, Section};
 use super::splitter::SplitterPlan;
-use super::{FunctionKind, FunctionUse, LocalFile, Place, Position, values};
+use super::{
+    FilePattern, FoundFiles, FunctionKind, FunctionUse, LocalFile, Place, Position, values,
+};
 use crate::limits::{BLOB_BYTES_MAX, ITEMS_PER_UNIT_MAX, MODULE_BYTES_MAX, STAGE_FILES_MAX};
 use crate::{
-    BlobRef, FileRef, Floats, Limits, Reducer, RelativeName, StageSpec, StageTask, UnitSize,
-    ValueMap,
+    FileRef, Floats, Limits, Reducer, RelativeName, StageSpec, StageTask, UnitSize, ValueMap,
 };
 
 const KEYS: &[&str] = &[
@@ -23,8 +22,16 @@ const KEYS: &[&str] = &[
     "function",
     "range",
     "lines",
+    "bytes",
+    "csv",
+    "json_lines",
+    "fasta",
+    "fastq",
+    "each_file",
     "grid",
+    "zip",
     "after",
+    "replicates",
     "unit_items",
     "floats",
     "reduce",
@@ -98,6 +105,10 @@ impl StagePlan {
         [&self.module].into_iter().chain(self.splitter.source()).chain(shared)
     }
 
+    pub(super) fn patterns(&self) -> &[FilePattern] {
+        self.splitter.patterns()
+    }
+
     pub(super) fn functions(&self) -> impl Iterator<Item = FunctionUse<'_>> {
         let function_use = |function, kind, place| FunctionUse {
             module: self.module.path(),
@@ -120,14 +131,14 @@ impl StagePlan {
     pub(super) fn into_spec(
         self,
         seed: u64,
-        blobs: &BTreeMap<PathBuf, BlobRef>,
+        found: &FoundFiles,
     ) -> Result<StageSpec, ManifestError> {
         let files = self
             .files
             .into_iter()
-            .map(|(name, file)| Ok(FileRef { name, blob: file.resolve(blobs)? }));
+            .map(|(name, file)| Ok(FileRef { name, blob: file.resolve(found)? }));
         let task = StageTask {
-            module: self.module.resolve(blobs)?,
+            module: self.module.resolve(found)?,
             function: self.function,
             parameters: self.parameters,
             files: files.collect::<Result<_, _>>()?,
@@ -135,13 +146,16 @@ impl StagePlan {
             seed,
             floats: self.floats,
         };
-        let splitter = self.splitter.into_splitter(blobs)?;
+        let splitter = self.splitter.into_splitter(found)?;
         let (name, unit_size, reducer) = (self.name, self.unit_size, self.reducer);
-        Ok(StageSpec { name, task, splitter, unit_size, reducer })
+        Ok(StageSpec { name, task, splitter, unit_size, unit_items_max: None, reducer })
     }
 
     fn refuse_unknown_columns(&self, section: &Section<'_>) -> Result<(), ManifestError> {
         let Some(entry) = section.find("columns") else { return Ok(()) };
+        if self.splitter.has_other_fields() {
+            return Ok(());
+        }
         let fields = self.splitter.fields();
         for column in entry.elements("a list of names")? {
             let name = column.text()?;
@@ -288,11 +302,14 @@ fn duration(entry: &Entry<'_>) -> Result<Duration, ManifestError> {
     Err(entry.out_of_bounds(text, &min, &max))
 }
 
-fn quantity_text<'a>(entry: &Entry<'a>, expected: &'static str) -> Result<&'a str, ManifestError> {
+pub(super) fn quantity_text<'a>(
+    entry: &Entry<'a>,
+    expected: &'static str,
+) -> Result<&'a str, ManifestError> {
     entry.value().as_str().ok_or_else(|| entry.wrong_type(expected))
 }
 
-fn no_quantity(entry: &Entry<'_>, text: &str, kind: QuantityKind) -> ManifestError {
+pub(super) fn no_quantity(entry: &Entry<'_>, text: &str, kind: QuantityKind) -> ManifestError {
     let key = entry.path.clone();
     entry.error(ManifestProblem::Quantity { key, text: text.to_owned(), kind })
 }

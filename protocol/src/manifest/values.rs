@@ -4,7 +4,7 @@ use toml::de::DeValue;
 
 use super::error::{ManifestError, ManifestProblem};
 use super::section::{Entry, Section};
-use crate::{Axis, Value, ValueMap};
+use crate::{Value, ValueMap};
 
 /// How deep lists and tables may nest: far below what JSON and MessagePack readers refuse.
 const DEPTH_MAX: u64 = 16;
@@ -19,18 +19,8 @@ pub(super) fn parameters(entry: &Entry<'_>) -> Result<ValueMap, ManifestError> {
     Ok(parameters)
 }
 
-/// The axes of a grid, in the order of the text.
-pub(super) fn axes(entry: &Entry<'_>) -> Result<Vec<Axis>, ManifestError> {
-    let axis = |axis: Entry<'_>| {
-        let field = axis.key_identifier()?;
-        let elements = axis.elements("a list of values")?;
-        let values = elements.iter().map(|element| value(element, 2));
-        Ok(Axis { field, values: values.collect::<Result<_, _>>()? })
-    };
-    Section::open_free(entry)?.entries().into_iter().map(axis).collect()
-}
-
-fn value(entry: &Entry<'_>, depth: u64) -> Result<Value, ManifestError> {
+/// A value whose nesting begins at `depth`.
+pub(super) fn value(entry: &Entry<'_>, depth: u64) -> Result<Value, ManifestError> {
     if depth > DEPTH_MAX {
         return Err(entry.error(ManifestProblem::Count {
             key: entry.path.clone(),

@@ -16,6 +16,12 @@
 //! | `nan` | `number` | the record `wide`, `narrow`: NaNs made at run time |
 //! | `nan_bits` (merge `nan_bits_too`) | `number` | the bits of a NaN made at run time |
 //! | `shared` | `number`; parameter `file` | the record `bytes`, `hash` of the shared file |
+//! | `quote` | `piece` | the bytes as text, line ends as `\n` |
+//! | `star` | `name`, `mass` | the record |
+//! | `nested_star` | `row`; parameter `mass` | the row's fields and the parameter |
+//! | `sequence` | `id`, `description`, `sequence`, `quality` | the record |
+//! | `measure` | `name`, `content` | the record `name`, `bytes`, `sum` |
+//! | `replicated` | `x`, `replicate` | the record `x`, `replicate`, `seed` |
 //! | `fail_at`, `panic_at`, `trap_at` | `number`; parameter `at` | the number; the item `at` ends as named |
 //! | `greedy` | `number`; parameter `mebibytes` | how many bytes it could get and write |
 //! | `flood` | `number`; parameter `lines` | the number, after as many lines of 64 bytes of log |
@@ -27,6 +33,7 @@
 
 mod misbehaving;
 mod ordinary;
+mod records;
 
 pub use misbehaving::{
     Calls, Depth, Memory, Output, Place, Words, chatty, deep, fail_at, flood, greedy, panic_at,
@@ -36,4 +43,8 @@ pub use ordinary::{
     Draws, Line, Lines, Nans, Number, Pair, Paired, Shared, SharedFile, Spin, Square, add, clash,
     count_lines, join, letters, nan, nan_bits, nan_bits_too, noop, pair, random, shared, shout,
     spin, square, sum, trace,
+};
+pub use records::{
+    Drawn, Measured, NamedFile, NestedStar, Piece, Replicated, Sequence, Star, measure,
+    nested_star, quote, replicated, sequence, star,
 };

@@ -215,6 +215,7 @@ pub(crate) fn job_spec(items: i64, unit_items: u32, quorum: u32) -> JobSpec {
         task,
         splitter: Splitter::Range { field: "index".into(), start: 0, end: items },
         unit_size: NonZeroU32::new(unit_items).map_or(UnitSize::Auto, UnitSize::Fixed),
+        unit_items_max: None,
         reducer: Reducer::Files,
     };
     JobSpec {
