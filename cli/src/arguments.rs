@@ -6,8 +6,8 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
-    build, check, coordinator, logs, new, project, results, run, submit, submitter, units,
-    use_project, worker,
+    build, check, coordinator, logs, new, priority, project, results, run, submit, submitter,
+    units, use_project, worker,
 };
 use crate::operands::Job;
 
@@ -115,6 +115,21 @@ pub enum Command {
                       Example:\n  gleaner logs unit-7.42"
     )]
     Logs(logs::Arguments),
+    /// Hand nothing of a job out until it is resumed
+    #[command(
+        after_help = "Units that run may finish, and their results count. A job stays paused over \
+                      restarts of the coordinator.\n\nExample:\n  gleaner pause job-7"
+    )]
+    Pause(Job),
+    /// Let a paused job go on
+    #[command(after_help = "Example:\n  gleaner resume job-7")]
+    Resume(Job),
+    /// Order a job among your own: higher goes first
+    #[command(
+        after_help = "A job gets nothing as long as one of a higher priority has units to hand \
+                      out; equal ones share.\n\nExample:\n  gleaner priority job-7 10"
+    )]
+    Priority(priority::Arguments),
     /// End a job
     #[command(after_help = "Example:\n  gleaner cancel job-7")]
     Cancel(Job),

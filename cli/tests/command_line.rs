@@ -82,6 +82,9 @@ fn every_command_explains_itself_with_an_example() {
         &["results"],
         &["units"],
         &["logs"],
+        &["pause"],
+        &["resume"],
+        &["priority"],
         &["cancel"],
         &["run"],
         &["new"],
@@ -107,6 +110,8 @@ fn a_wrong_command_line_is_a_usage_error() {
         &["status"],
         &["status", ""],
         &["logs", "job-7"],
+        &["priority", "job-7"],
+        &["priority", "job-7", "1001"],
         &["jobs", "--colour"],
         &["worker", "start", "--slots", "0"],
         &["worker", "join", "gleaner1xyz"],
@@ -169,7 +174,7 @@ fn a_missing_or_unsound_manifest_is_said_in_two_lines() {
         expect![[r#"
         1
         error: escape.toml: line 3, column 1: `job.\u{1b}[2J` is no key of a manifest
-        hint: the keys here are `name`, `seed`, `quorum` and `max_attempts`
+        hint: the keys here are `name`, `seed`, `priority`, `quorum` and `max_attempts`
     "#]],
     );
     check(

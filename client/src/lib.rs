@@ -18,6 +18,7 @@ mod connection;
 mod error;
 mod invitations;
 mod matches;
+mod orders;
 mod projects;
 mod remote;
 mod submission;

@@ -21,8 +21,8 @@ use gleaner_client::{
 };
 use gleaner_protocol::api::{
     ApiError, InvitationState, InvitationView, InviteReply, InviteRequest, JobState, JobView,
-    MembersFate, OutputFile, ProjectView, RevokeReply, RevokeRequest, SubmitReply, SubmitRequest,
-    UnitLogs, UnitState, UnitView, UnitsPage, WorkerView,
+    MembersFate, OutputFile, PriorityRequest, ProjectView, RevokeReply, RevokeRequest, SubmitReply,
+    SubmitRequest, UnitLogs, UnitState, UnitView, UnitsPage, WorkerView,
 };
 use gleaner_protocol::{BlobHash, BlobRef, InvitationId, ItemRange, JobId, ProjectId, UnitId};
 use tempfile::TempDir;
@@ -73,6 +73,9 @@ fn router(held: Shared) -> Router {
         .route("/v1/jobs", get(jobs).post(submit))
         .route("/v1/jobs/{job}", get(job))
         .route("/v1/jobs/{job}/cancel", post(cancel))
+        .route("/v1/jobs/{job}/pause", post(pause))
+        .route("/v1/jobs/{job}/resume", post(resume))
+        .route("/v1/jobs/{job}/priority", post(prioritise))
         .route("/v1/jobs/{job}/output", get(output))
         .route("/v1/jobs/{job}/output/{stage}/{name}", get(output_bytes))
         .route("/v1/jobs/{job}/units", get(units))
@@ -135,6 +138,7 @@ fn view(job: JobId, version: u64, state: JobState) -> JobView {
         name: "a".into(),
         submitter: None,
         state,
+        priority: 0,
         version,
         submitted_at: "2026-01-01T00:00:00Z".into(),
         ended_at: None,
@@ -218,6 +222,21 @@ async fn output_bytes(
 ) -> Response {
     assert_eq!((stage.as_str(), name.as_str()), ("stüge", "deep/the file.csv"));
     held.lock().unwrap().output.clone().into_response()
+}
+
+async fn pause(UrlPath(job): UrlPath<JobId>) -> Json<JobView> {
+    Json(view(job, 1, JobState::Paused))
+}
+
+async fn resume(UrlPath(job): UrlPath<JobId>) -> Json<JobView> {
+    Json(view(job, 1, JobState::Running))
+}
+
+async fn prioritise(
+    UrlPath(job): UrlPath<JobId>,
+    Json(request): Json<PriorityRequest>,
+) -> Json<JobView> {
+    Json(JobView { priority: request.priority, ..view(job, 1, JobState::Running) })
 }
 
 async fn units(
@@ -358,6 +377,9 @@ async fn every_other_route_has_its_method() {
     assert_eq!(client.invitations().await.unwrap()[0].state, InvitationState::Open);
     let revoked = client.revoke(InvitationId(3), MembersFate::Remove).await.unwrap();
     assert_eq!(revoked.invitation, invitation(InvitationId(3), InvitationState::Revoked));
+    assert_eq!(client.pause(JobId(7)).await.unwrap().state, JobState::Paused);
+    assert_eq!(client.resume(JobId(7)).await.unwrap().state, JobState::Running);
+    assert_eq!(client.prioritise(JobId(7), -7).await.unwrap().priority, -7);
     let page = client.units(JobId(7), 42, &UnitsFilter::default()).await.unwrap();
     assert_eq!((page.units[0].state, page.next), (UnitState::Waiting, Some(43)));
     let filter = UnitsFilter { stage: Some("stüge".into()), choice: UnitsChoice::Failed };

@@ -61,6 +61,7 @@ mod tests {
         JobSpec {
             name: "planets".to_owned(),
             seed: 7,
+            priority: 0,
             quorum: NonZeroU32::MIN,
             max_attempts: NonZeroU32::MIN,
             answers: gleaner_protocol::Answers::Kept,

@@ -9,7 +9,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::{
-    ATTEMPTS_MAX, ITEMS_PER_UNIT_MAX, NAME_BYTES_MAX, QUORUM_MAX, STAGE_FILES_MAX, STAGES_MAX,
+    ATTEMPTS_MAX, ITEMS_PER_UNIT_MAX, NAME_BYTES_MAX, PRIORITY_MAX, QUORUM_MAX, STAGE_FILES_MAX,
+    STAGES_MAX,
 };
 use crate::{Bins, BlobHash, BlobRef, Reducer, ValueMap, wire};
 
@@ -26,6 +27,9 @@ pub struct JobSpec {
     pub name: String,
     /// What items' seeds are drawn from.
     pub seed: u64,
+    /// Among its submitter's jobs those of higher priority go first; of old jobs, 0.
+    #[serde(default)]
+    pub priority: i32,
     /// How many agreeing results settle a unit.
     pub quorum: NonZeroU32,
     /// How many attempts of a unit may end without an answer before the job is given up.
@@ -208,6 +212,12 @@ pub enum JobSpecError {
         /// The most allowed.
         max: u64,
     },
+    /// A priority is outside its bounds.
+    #[error("priority is {priority}; it must be -{PRIORITY_MAX} to {PRIORITY_MAX}")]
+    Priority {
+        /// The priority.
+        priority: i32,
+    },
     /// A name is empty, too long or has characters other than letters, digits, `-`, `_` and `.`.
     #[error(
         "{what} {name:?} is no name: use 1 to {NAME_BYTES_MAX} letters, digits, `-`, `_` or `.`"
@@ -308,6 +318,7 @@ impl JobSpec {
     /// The first thing wrong.
     pub fn check(&self) -> Result<(), JobSpecError> {
         check_name("the job", &self.name)?;
+        check_priority(self.priority)?;
         check_bounds("quorum", self.quorum.get().into(), 1, QUORUM_MAX.into())?;
         check_bounds("max_attempts", self.max_attempts.get().into(), 1, ATTEMPTS_MAX.into())?;
         check_bounds("the number of stages", self.stages.len() as u64, 1, STAGES_MAX as u64)?;
@@ -430,6 +441,13 @@ impl Limits {
         let seconds = (Self::TIME_MIN.as_secs(), Self::TIME_MAX.as_secs());
         check_bounds("limits.cpu (seconds)", self.cpu.as_secs(), seconds.0, seconds.1)?;
         check_bounds("limits.wall (seconds)", self.wall.as_secs(), seconds.0, seconds.1)
+    }
+}
+
+fn check_priority(priority: i32) -> Result<(), JobSpecError> {
+    match priority.unsigned_abs() <= PRIORITY_MAX.unsigned_abs() {
+        true => Ok(()),
+        false => Err(JobSpecError::Priority { priority }),
     }
 }
 

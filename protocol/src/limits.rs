@@ -74,6 +74,9 @@ pub const STAGE_FILES_MAX: usize = 256;
 /// The most attempts of a unit that end without an answer before its job is given up.
 pub const ATTEMPTS_MAX: u32 = 100;
 
+/// How far from 0 a job's priority may be: room to order jobs in, few enough digits to read.
+pub const PRIORITY_MAX: i32 = 1000;
+
 /// The most agreeing results a job may ask for.
 pub const QUORUM_MAX: u32 = 16;
 

@@ -8,9 +8,12 @@ pub mod dry_run;
 mod jobs;
 pub mod logs;
 pub mod new;
+mod pause;
 mod prepare;
+pub mod priority;
 pub mod project;
 pub mod results;
+mod resume;
 pub mod run;
 mod status;
 pub mod submit;
@@ -132,6 +135,9 @@ pub async fn run(context: &Context, command: Command) -> Result<Exit> {
         Command::Results(results) => results::run(context, results).await,
         Command::Units(units) => units::run(context, units).await,
         Command::Logs(logs) => logs::run(context, logs).await,
+        Command::Pause(job) => pause::run(context, job).await,
+        Command::Resume(job) => resume::run(context, job).await,
+        Command::Priority(priority) => priority::run(context, priority).await,
         Command::Cancel(job) => cancel::run(context, job).await,
         Command::Run(run) => run::run(context, run).await,
         Command::New(new) => new::run(context, new),

@@ -140,7 +140,7 @@ fn exit(job: &JobView) -> Exit {
     match job.state {
         JobState::Done => Exit::Done,
         JobState::Cancelled => Exit::JobCancelled,
-        JobState::Failed | JobState::Running => Exit::JobFailed,
+        JobState::Failed | JobState::Running | JobState::Paused => Exit::JobFailed,
     }
 }
 

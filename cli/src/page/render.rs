@@ -194,6 +194,7 @@ fn bar(fraction: f64, width: u16) -> Vec<Span<'static>> {
 fn state_style(state: JobState) -> Style {
     match state {
         JobState::Running => Style::new().fg(Color::Cyan),
+        JobState::Paused => Style::new().fg(Color::Magenta),
         JobState::Done => Style::new().fg(Color::Green),
         JobState::Failed => Style::new().fg(Color::Red),
         JobState::Cancelled => Style::new().fg(Color::Yellow),

@@ -42,11 +42,14 @@ pub fn job(job: &JobView, now: Timestamp) -> Vec<String> {
         times = format!("{times}, ended {}", local_time(ended_at));
     }
     let time = match job.state {
-        JobState::Running => format!("{times}, {} ago", took(job, now)),
+        JobState::Running | JobState::Paused => format!("{times}, {} ago", took(job, now)),
         _ => format!("{times}, after {}", took(job, now)),
     };
     let (state, done) = (job_state(job.state), percent(fraction(job)));
     let mut lines = vec![format!("{}  {}  {state}  {done}", job.job, job.name), time];
+    if job.priority != 0 {
+        lines.push(format!("priority {}", job.priority));
+    }
     if let Some(failure) = &job.failure {
         lines.push(format!("it failed: {failure}"));
     }
@@ -90,6 +93,7 @@ pub fn ending(job: &JobView) -> String {
         }
         JobState::Cancelled => format!("{} was cancelled", job.job),
         JobState::Running => format!("{} is running: {}", job.job, job_items(job)),
+        JobState::Paused => format!("{} is paused: {}", job.job, job_items(job)),
     }
 }
 
@@ -227,6 +231,7 @@ fn items(stage: &StageView) -> String {
 pub fn job_state(state: JobState) -> &'static str {
     match state {
         JobState::Running => "running",
+        JobState::Paused => "paused",
         JobState::Done => "done",
         JobState::Failed => "failed",
         JobState::Cancelled => "cancelled",
@@ -277,6 +282,7 @@ mod tests {
             name: "planets".into(),
             submitter: None,
             state,
+            priority: 0,
             version: 3,
             submitted_at: "2026-11-22T14:00:00Z".into(),
             ended_at: state.is_final().then(|| "2026-11-22T14:01:05Z".into()),

@@ -92,6 +92,11 @@ impl Core {
             }
             Event::SubmitterSet { submitter, terms } => self.shares.set(submitter, terms),
             Event::CancelRequested { request, job } => self.on_cancel(now, request, job),
+            Event::PauseRequested { request, job } => self.on_pause(now, request, job),
+            Event::ResumeRequested { request, job } => self.on_resume(request, job),
+            Event::PriorityRequested { request, job, priority } => {
+                self.on_priority(request, job, priority);
+            }
             Event::Asked { request, question } => self.on_question(request, question),
             Event::WorkerConnected { worker, held } => self.on_connected(now, worker, held),
             Event::WorkerDisconnected { worker } => self.on_disconnected(worker),
@@ -144,6 +149,7 @@ impl Core {
     pub fn check_invariants(&self) {
         self.gate.check_invariants();
         for job in self.jobs.values() {
+            assert!(job.is_running() || job.paused_at.is_none(), "{} ended paused", job.id);
             assert_eq!(job.is_running(), self.running.contains(&job.id), "{} misfiled", job.id);
             for stage in &job.stages {
                 stage.check_invariants(job.quorum);
@@ -201,7 +207,7 @@ impl Core {
         self.on_question(request, Question::Job(id));
     }
 
-    fn on_question(&mut self, request: RequestId, question: Question) {
+    pub(crate) fn on_question(&mut self, request: RequestId, question: Question) {
         let reply = match question {
             Question::Job(id) => match self.jobs.get(&id) {
                 Some(job) => Reply::Job(Box::new(job.snapshot())),

@@ -42,6 +42,29 @@ pub enum Event {
         /// The job.
         job: JobId,
     },
+    /// A submitter wants nothing of a job handed out for now; harmless when it has ended.
+    PauseRequested {
+        /// Whom to answer.
+        request: RequestId,
+        /// The job.
+        job: JobId,
+    },
+    /// A submitter wants a paused job to go on; harmless when it does, or has ended.
+    ResumeRequested {
+        /// Whom to answer.
+        request: RequestId,
+        /// The job.
+        job: JobId,
+    },
+    /// A submitter orders its jobs; harmless when the job has ended.
+    PriorityRequested {
+        /// Whom to answer.
+        request: RequestId,
+        /// The job.
+        job: JobId,
+        /// Its priority from now on.
+        priority: i32,
+    },
     /// A submitter's terms are these from now on, durably.
     SubmitterSet {
         /// The submitter.
@@ -260,6 +283,10 @@ pub struct JobSnapshot {
     pub version: u64,
     /// When it was taken.
     pub submitted_at: Timestamp,
+    /// Among its owner's jobs those of higher priority go first.
+    pub priority: i32,
+    /// Since when nothing of it is handed out, while it is paused.
+    pub paused_at: Option<Timestamp>,
     /// How and when it ended, if it has.
     pub end: Option<(JobEnd, Timestamp)>,
     /// Its stages in order.

@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! Running ──every stage done────────────────────────► Done
+//!    │ ▲   (pause: nothing more is handed out; what runs may finish and counts)
+//!    │ └─resume─ Paused
 //!    ├──a unit settles as a failure, finds no answer,
 //!    │  or an output cannot be put together──────────► Failed
 //!    └──its submitter ends it────────────────────────► Cancelled
@@ -27,6 +29,9 @@ pub(crate) struct Job {
     pub(crate) quorum: u32,
     pub(crate) max_attempts: u32,
     pub(crate) stages: Vec<Stage>,
+    pub(crate) priority: i32,
+    /// While it is paused: since when.
+    pub(crate) paused_at: Option<Timestamp>,
     pub(crate) end: Option<(JobEnd, Timestamp)>,
     /// The number of the next unit to be cut.
     pub(crate) next_unit: u64,
@@ -52,6 +57,8 @@ impl Job {
             quorum: spec.quorum.get(),
             max_attempts: spec.max_attempts.get(),
             stages: stages.collect(),
+            priority: spec.priority,
+            paused_at: None,
             end: None,
             next_unit: 0,
             spec,
@@ -61,7 +68,9 @@ impl Job {
     }
 
     pub(crate) fn recover(recovered: RecoveredJob) -> Self {
-        let RecoveredJob { job, submission, owner, spec, submitted_at, end, stages } = recovered;
+        let RecoveredJob { job, submission, owner, spec, submitted_at, end, stages, .. } =
+            recovered;
+        let RecoveredJob { priority, paused_at, .. } = recovered;
         let mut recovered = Self::new(job, submission, owner, spec, submitted_at);
         let blocks = stages.iter().flat_map(|stage| &stage.blocks);
         recovered.next_unit = blocks.map(crate::Block::end_unit).max().unwrap_or(0);
@@ -71,6 +80,8 @@ impl Job {
                 stage.abandon();
             }
         }
+        recovered.priority = priority.unwrap_or(recovered.priority);
+        recovered.paused_at = paused_at.filter(|_| end.is_none());
         recovered.end = end;
         recovered
     }
@@ -82,6 +93,11 @@ impl Job {
 
     pub(crate) fn is_running(&self) -> bool {
         self.end.is_none()
+    }
+
+    /// Whether units of it may be handed out.
+    pub(crate) fn takes_turns(&self) -> bool {
+        self.is_running() && self.paused_at.is_none()
     }
 
     pub(crate) fn stage_mut(&mut self, stage: StageIndex) -> Option<&mut Stage> {
@@ -162,6 +178,8 @@ impl Job {
             name: self.spec.name.clone(),
             version: self.version,
             submitted_at: self.submitted_at,
+            priority: self.priority,
+            paused_at: self.paused_at,
             end: self.end.clone(),
             stages: stages.map(|(stage, spec)| stage.snapshot(&spec.name)).collect(),
         }

@@ -12,6 +12,7 @@ mod event;
 mod gate;
 mod job;
 mod leases;
+mod orders;
 mod record;
 mod session;
 mod settlement;

@@ -96,7 +96,26 @@ pub enum Record {
         /// Its files.
         outputs: Vec<StageOutput>,
     },
-    /// Nothing more will happen to a job.
+    /// Nothing of a job is handed out from now on.
+    JobPaused {
+        /// The job.
+        job: JobId,
+        /// When.
+        at: Timestamp,
+    },
+    /// A paused job goes on.
+    JobResumed {
+        /// The job.
+        job: JobId,
+    },
+    /// A job has another priority than its specification says.
+    PrioritySet {
+        /// The job.
+        job: JobId,
+        /// The priority.
+        priority: i32,
+    },
+    /// Nothing more will happen to a job; it is paused no more.
     JobEnded {
         /// The job.
         job: JobId,
@@ -236,6 +255,10 @@ pub struct RecoveredJob {
     pub spec: JobSpec,
     /// From [`Record::JobAccepted`].
     pub submitted_at: Timestamp,
+    /// From [`Record::PrioritySet`].
+    pub priority: Option<i32>,
+    /// From [`Record::JobPaused`].
+    pub paused_at: Option<Timestamp>,
     /// From [`Record::JobEnded`].
     pub end: Option<(JobEnd, Timestamp)>,
     /// One for each stage of the specification, in order.

@@ -228,6 +228,7 @@ impl Core {
         for stage in &mut job.stages {
             stage.abandon();
         }
+        job.paused_at = None;
         job.end = Some((end.clone(), now));
         self.gate.record(Record::JobEnded { job: id, end, at: now });
         self.touch(id);

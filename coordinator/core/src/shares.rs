@@ -115,17 +115,21 @@ impl Shares {
 
 impl Core {
     /// The running jobs in the order in which they are asked for work: between owners by their
-    /// shares, between an owner's jobs the one with the fewest leases first.
+    /// shares, between an owner's jobs those of higher priority first, and of equal ones the one
+    /// with the fewest leases. Paused ones are not asked, but what runs of them counts.
     pub(crate) fn jobs_in_turn(&self) -> Vec<&Job> {
         let mut jobs: Vec<_> = self.running.iter().map(|id| &self.jobs[id]).collect();
         let mut leases = BTreeMap::<Owner, u64>::new();
         for job in &jobs {
             *leases.entry(job.owner).or_default() += job.attempts_leased();
         }
+        jobs.retain(|job| job.takes_turns());
         let share = |job: &Job| (job.owner, leases[&job.owner]);
         jobs.sort_by(|one, other| {
             let by_share = self.shares.compare(share(one), share(other));
-            by_share.then_with(|| one.attempts_leased().cmp(&other.attempts_leased()))
+            by_share
+                .then_with(|| other.priority.cmp(&one.priority))
+                .then_with(|| one.attempts_leased().cmp(&other.attempts_leased()))
         });
         jobs
     }
@@ -158,10 +162,11 @@ impl Core {
         (used.saturating_add(wanted) > max).then_some(OverQuota::Storage { used, wanted, max })
     }
 
-    /// Puts a newly taken job's owner among those who take turns; to be called before the job is
-    /// among those that run.
+    /// Puts the owner of a job that was newly taken or is resumed among those who take turns; to
+    /// be called before the job is among those that do.
     pub(crate) fn enter_turns(&mut self, owner: Owner) {
-        let owners: BTreeSet<_> = self.running.iter().map(|id| self.jobs[id].owner).collect();
+        let jobs = self.running.iter().map(|id| &self.jobs[id]).filter(|job| job.takes_turns());
+        let owners: BTreeSet<_> = jobs.map(|job| job.owner).collect();
         if !owners.contains(&owner) {
             self.shares.enter(owner, owners.into_iter());
         }

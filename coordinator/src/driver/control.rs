@@ -8,10 +8,10 @@ use gleaner_coordinator_core::{Event, JobSnapshot, OverQuota, Owner, Question, R
 use gleaner_network::Node;
 use gleaner_protocol::api::{
     AddSubmitterReply, AddSubmitterRequest, ApiError, InvitationView, InviteReply, InviteRequest,
-    JobView, OutputFile, ProjectView, RevokeReply, RevokeRequest, SubmitReply, SubmitRequest,
-    SubmitterView, UnitLogs, UnitsPage, WorkerView,
+    JobView, OutputFile, PriorityRequest, ProjectView, RevokeReply, RevokeRequest, SubmitReply,
+    SubmitRequest, SubmitterView, UnitLogs, UnitsPage, WorkerView,
 };
-use gleaner_protocol::limits::NAME_BYTES_MAX;
+use gleaner_protocol::limits::{NAME_BYTES_MAX, PRIORITY_MAX};
 use gleaner_protocol::{
     BlobHash, BlobRef, InvitationId, JobId, StageIndex, SubmissionId, SubmitterTerms, UnitId,
 };
@@ -146,6 +146,31 @@ impl Control for DriverControl {
 
     async fn cancel(&self, job: JobId) -> Result<JobView, ControlError> {
         let snapshot = self.snapshot(Ask::Cancel(job)).await?;
+        Ok(self.view(snapshot))
+    }
+
+    async fn pause(&self, job: JobId) -> Result<JobView, ControlError> {
+        let snapshot = self.snapshot(Ask::Pause(job)).await?;
+        Ok(self.view(snapshot))
+    }
+
+    async fn resume(&self, job: JobId) -> Result<JobView, ControlError> {
+        let snapshot = self.snapshot(Ask::Resume(job)).await?;
+        Ok(self.view(snapshot))
+    }
+
+    async fn prioritise(
+        &self,
+        job: JobId,
+        request: PriorityRequest,
+    ) -> Result<JobView, ControlError> {
+        let PriorityRequest { priority } = request;
+        if !(-PRIORITY_MAX..=PRIORITY_MAX).contains(&priority) {
+            let error = format!("the priority is {priority}");
+            let hint = Some(format!("it must be -{PRIORITY_MAX} to {PRIORITY_MAX}"));
+            return Err(ControlError::Refused(ApiError { error, hint }));
+        }
+        let snapshot = self.snapshot(Ask::Prioritise(job, priority)).await?;
         Ok(self.view(snapshot))
     }
 

@@ -73,6 +73,9 @@ pub(crate) enum Ask {
         kept: Vec<KeptRun>,
     },
     Cancel(JobId),
+    Pause(JobId),
+    Resume(JobId),
+    Prioritise(JobId, i32),
     Question(Question),
 }
 
@@ -225,6 +228,9 @@ impl Running {
                 Event::JobSubmitted { request, submission, owner, spec: *spec, items, kept }
             }
             Ask::Cancel(job) => Event::CancelRequested { request, job },
+            Ask::Pause(job) => Event::PauseRequested { request, job },
+            Ask::Resume(job) => Event::ResumeRequested { request, job },
+            Ask::Prioritise(job, priority) => Event::PriorityRequested { request, job, priority },
             Ask::Question(question) => Event::Asked { request, question },
         });
     }
@@ -284,6 +290,8 @@ impl Running {
                     self.parts.inputs.add_output(*job, *stage, output.blob);
                 }
             }
+            Record::JobPaused { job, .. } => info!(%job, "job paused"),
+            Record::JobResumed { job } => info!(%job, "job resumed"),
             Record::JobEnded { job, end, .. } => {
                 match end {
                     JobEnd::Failed { reason, .. } => warn!(%job, reason, "job failed"),

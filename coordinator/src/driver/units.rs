@@ -230,6 +230,8 @@ mod tests {
                 name: "planets".into(),
                 version: 1,
                 submitted_at: Timestamp::ZERO,
+                priority: 0,
+                paused_at: None,
                 end: end.map(|end| (end, Timestamp::ZERO)),
                 stages: vec![stage],
             },

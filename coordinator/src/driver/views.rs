@@ -10,6 +10,7 @@ use crate::store::{StoredInvitation, StoredLog, StoredSubmitter};
 
 pub(crate) fn job(snapshot: JobSnapshot, submitter: Option<String>) -> api::JobView {
     let (state, failure) = match snapshot.end.as_ref().map(|(end, _)| end) {
+        None if snapshot.paused_at.is_some() => (api::JobState::Paused, None),
         None => (api::JobState::Running, None),
         Some(JobEnd::Done) => (api::JobState::Done, None),
         Some(JobEnd::Failed { reason, .. }) => (api::JobState::Failed, Some(reason.clone())),
@@ -20,6 +21,7 @@ pub(crate) fn job(snapshot: JobSnapshot, submitter: Option<String>) -> api::JobV
         name: snapshot.name,
         submitter,
         state,
+        priority: snapshot.priority,
         version: snapshot.version,
         submitted_at: rfc3339(snapshot.submitted_at),
         ended_at: snapshot.end.map(|(_, at)| rfc3339(at)),

@@ -3,8 +3,8 @@
 use gleaner_coordinator_core::Owner;
 use gleaner_protocol::api::{
     AddSubmitterReply, AddSubmitterRequest, ApiError, InvitationView, InviteReply, InviteRequest,
-    JobView, OutputFile, ProjectView, RevokeReply, RevokeRequest, SubmitReply, SubmitRequest,
-    SubmitterView, UnitLogs, UnitsPage, WorkerView,
+    JobView, OutputFile, PriorityRequest, ProjectView, RevokeReply, RevokeRequest, SubmitReply,
+    SubmitRequest, SubmitterView, UnitLogs, UnitsPage, WorkerView,
 };
 use gleaner_protocol::{BlobHash, InvitationId, JobId, UnitId};
 
@@ -49,6 +49,19 @@ pub trait Control: Send + Sync + 'static {
 
     /// Ends a job; of no effect on one that has ended.
     fn cancel(&self, job: JobId) -> impl Future<Output = Result<JobView, ControlError>> + Send;
+
+    /// Hands nothing of a job out for now; of no effect on one that has ended.
+    fn pause(&self, job: JobId) -> impl Future<Output = Result<JobView, ControlError>> + Send;
+
+    /// Lets a paused job go on; of no effect on others.
+    fn resume(&self, job: JobId) -> impl Future<Output = Result<JobView, ControlError>> + Send;
+
+    /// Orders a job among its submitter's; of no effect on one that has ended.
+    fn prioritise(
+        &self,
+        job: JobId,
+        request: PriorityRequest,
+    ) -> impl Future<Output = Result<JobView, ControlError>> + Send;
 
     /// The files of the stages that are done.
     fn output(

@@ -3,9 +3,9 @@ use std::sync::Mutex;
 use gleaner_coordinator_core::Owner;
 use gleaner_protocol::api::{
     AddSubmitterReply, AddSubmitterRequest, ApiError, InvitationState, InvitationView, InviteReply,
-    InviteRequest, JobState, JobView, MembersFate, OutputFile, ProjectView, RevokeReply,
-    RevokeRequest, SubmitReply, SubmitRequest, SubmitterView, UnitLogs, UnitState, UnitView,
-    UnitsPage, WorkerView,
+    InviteRequest, JobState, JobView, MembersFate, OutputFile, PriorityRequest, ProjectView,
+    RevokeReply, RevokeRequest, SubmitReply, SubmitRequest, SubmitterView, UnitLogs, UnitState,
+    UnitView, UnitsPage, WorkerView,
 };
 use gleaner_protocol::{
     BlobHash, BlobRef, InvitationId, ItemRange, JobId, ProjectId, SubmissionId, SubmitterId,
@@ -36,6 +36,7 @@ impl Scripted {
             name: "planets".to_owned(),
             submitter: Some("ada".to_owned()),
             state: JobState::Running,
+            priority: 0,
             version: *self.version.borrow(),
             submitted_at: "2026-11-22T00:00:00Z".to_owned(),
             ended_at: None,
@@ -109,6 +110,22 @@ impl Control for Scripted {
 
     async fn cancel(&self, job: JobId) -> Result<JobView, ControlError> {
         Ok(JobView { state: JobState::Cancelled, ..self.known(job)? })
+    }
+
+    async fn pause(&self, job: JobId) -> Result<JobView, ControlError> {
+        Ok(JobView { state: JobState::Paused, ..self.known(job)? })
+    }
+
+    async fn resume(&self, job: JobId) -> Result<JobView, ControlError> {
+        self.known(job)
+    }
+
+    async fn prioritise(
+        &self,
+        job: JobId,
+        request: PriorityRequest,
+    ) -> Result<JobView, ControlError> {
+        Ok(JobView { priority: request.priority, ..self.known(job)? })
     }
 
     async fn output(&self, job: JobId) -> Result<Vec<OutputFile>, ControlError> {
@@ -321,6 +338,14 @@ async fn every_route_answers_as_the_contract_says() {
     assert_eq!(job, fixture.control.view());
     let job: JobView = fixture.ask("POST", "/v1/jobs/job-7/cancel", b"").await.json();
     assert_eq!(job.state, JobState::Cancelled);
+    let job: JobView = fixture.ask("POST", "/v1/jobs/job-7/pause", b"").await.json();
+    assert_eq!(job.state, JobState::Paused);
+    let job: JobView = fixture.ask("POST", "/v1/jobs/job-7/resume", b"").await.json();
+    assert_eq!(job.state, JobState::Running);
+    let priority = br#"{"priority":-7}"#;
+    let job: JobView = fixture.ask("POST", "/v1/jobs/job-7/priority", priority).await.json();
+    assert_eq!(job.priority, -7);
+    fixture.ask("POST", "/v1/jobs/job-7/priority", b"{}").await.fault(400);
     let files: Vec<OutputFile> = fixture.ask("GET", "/v1/jobs/job-7/output", b"").await.json();
     assert_eq!(files[0].hash, fixture.control.output.hash);
     let invite = br#"{"valid_seconds":60,"uses_max":3,"note":"Bo"}"#;

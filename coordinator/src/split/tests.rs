@@ -211,6 +211,7 @@ fn only_one_file_can_be_a_later_stages_input() {
     let job = |first: StageSpec| JobSpec {
         name: "j".into(),
         seed: 0,
+        priority: 0,
         quorum: NonZeroU32::MIN,
         max_attempts: NonZeroU32::MIN,
         answers: gleaner_protocol::Answers::Kept,

@@ -23,8 +23,8 @@ pub(super) fn recovered(connection: &Connection) -> rusqlite::Result<Recovered> 
     // One transaction, so that a commit between two queries does not show in one of them only.
     let transaction = connection.unchecked_transaction()?;
     let query = "SELECT job, submission, spec, submitted_at, ended, failure, ended_at, submitter, \
-                 cause, unit FROM job LEFT JOIN job_owner USING (job) \
-                 LEFT JOIN job_failure USING (job) ORDER BY job";
+                 cause, unit, priority, paused_at FROM job LEFT JOIN job_owner USING (job) \
+                 LEFT JOIN job_failure USING (job) LEFT JOIN job_order USING (job) ORDER BY job";
     let mut jobs = all(&transaction, query, [], job)?;
     for job in &mut jobs {
         job.stages = stages(&transaction, job)?;
@@ -44,6 +44,12 @@ fn job(row: &Row<'_>) -> rusqlite::Result<RecoveredJob> {
         },
         spec: spec(row)?,
         submitted_at: Timestamp::from_millis(row.get(3)?),
+        priority: row.get(10)?,
+        // What was paused when it ended is paused no more.
+        paused_at: match row.get::<_, Option<String>>(4)? {
+            None => row.get::<_, Option<u64>>(11)?.map(Timestamp::from_millis),
+            Some(_) => None,
+        },
         end: job_end(row)?,
         stages: Vec::new(),
     })

@@ -56,6 +56,9 @@ impl<'c> Batch<'c> {
                 self.unit_settled(*stage, *items, *attempt)
             }
             Record::StageDone { job, stage, outputs } => self.stage_done(*job, *stage, outputs),
+            Record::JobPaused { job, at } => self.job_paused(*job, Some(*at)),
+            Record::JobResumed { job } => self.job_paused(*job, None),
+            Record::PrioritySet { job, priority } => self.priority_set(*job, *priority),
             Record::JobEnded { job, end, at } => self.job_ended(*job, end, *at),
         }
     }
@@ -234,6 +237,18 @@ impl<'c> Batch<'c> {
         };
         let statement = "UPDATE job SET ended = ?2, failure = ?3, ended_at = ?4 WHERE job = ?1";
         self.change_one(statement, params![job.0, ended, failure, at.as_millis()])
+    }
+
+    fn job_paused(&self, job: JobId, at: Option<Timestamp>) -> rusqlite::Result<()> {
+        let statement = "INSERT INTO job_order (job, paused_at) VALUES (?1, ?2) \
+                         ON CONFLICT (job) DO UPDATE SET paused_at = excluded.paused_at";
+        self.change_one(statement, params![job.0, at.map(Timestamp::as_millis)])
+    }
+
+    fn priority_set(&self, job: JobId, priority: i32) -> rusqlite::Result<()> {
+        let statement = "INSERT INTO job_order (job, priority) VALUES (?1, ?2) \
+                         ON CONFLICT (job) DO UPDATE SET priority = excluded.priority";
+        self.change_one(statement, params![job.0, priority])
     }
 
     fn job_failed(&self, job: JobId, cause: FailureCause) -> rusqlite::Result<()> {

@@ -95,3 +95,12 @@ CREATE TABLE kept (
     -- While they are used, the answers stay.
     FOREIGN KEY (source_job, source_stage) REFERENCES stage (job, stage)
 ) STRICT, WITHOUT ROWID;
+
+-- What was said about jobs since they were taken; one without a row was never spoken of.
+CREATE TABLE job_order (
+    job INTEGER PRIMARY KEY REFERENCES job,
+    -- Null is the specification's.
+    priority INTEGER,
+    -- Null when it is not paused.
+    paused_at INTEGER
+) STRICT;

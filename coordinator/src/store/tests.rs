@@ -59,6 +59,7 @@ fn spec() -> JobSpec {
     JobSpec {
         name: "planets".to_owned(),
         seed: u64::MAX,
+        priority: 0,
         quorum: NonZeroU32::MIN,
         max_attempts: NonZeroU32::MIN,
         answers: Answers::Kept,
@@ -164,6 +165,8 @@ fn half_done_recovered() -> RecoveredJob {
         owner: Owner::Operator,
         spec: spec(),
         submitted_at: at(1000),
+        priority: None,
+        paused_at: None,
         end: None,
         stages: vec![search, RecoveredStage::default()],
     }
@@ -194,6 +197,27 @@ async fn what_was_reported_durable_is_there_after_a_restart() {
     drop((store, commits));
     let (store, _commits) = Store::open(folder.path()).expect("opens again");
     assert_eq!(store.load().await.expect("loads"), expected);
+}
+
+#[tokio::test]
+async fn a_pause_and_a_priority_are_kept_until_they_change() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, mut commits) = Store::open(folder.path()).expect("opens");
+    let paused = Record::JobPaused { job: JOB, at: at(1500) };
+    let priority = Record::PrioritySet { job: JOB, priority: -3 };
+    commit_all(&store, &mut commits, vec![accepted(), paused.clone(), priority.clone()]).await;
+    let job = &store.load().await.expect("loads").jobs[0];
+    assert_eq!((job.paused_at, job.priority), (Some(at(1500)), Some(-3)));
+    drop((store, commits));
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, mut commits) = Store::open(folder.path()).expect("opens");
+    let ended = Record::JobEnded { job: JOB, end: JobEnd::Cancelled, at: at(2000) };
+    let resumed = Record::JobResumed { job: JOB };
+    let records = vec![accepted(), priority, paused.clone(), resumed, paused, ended];
+    commit_all(&store, &mut commits, records).await;
+    let job = &store.load().await.expect("loads").jobs[0];
+    assert_eq!((job.paused_at, job.priority), (None, Some(-3)), "what has ended is not paused");
 }
 
 #[tokio::test]

@@ -9,6 +9,9 @@
 //! | `GET /v1/jobs` | `?name=NAME` | a list of [`JobView`], newest first; of one name if it is given |
 //! | `GET /v1/jobs/{job}` | `?after=N&wait_ms=M` | [`JobView`], once its version is over `N`, or after `M` ms |
 //! | `POST /v1/jobs/{job}/cancel` | | [`JobView`] |
+//! | `POST /v1/jobs/{job}/pause` | | [`JobView`] |
+//! | `POST /v1/jobs/{job}/resume` | | [`JobView`] |
+//! | `POST /v1/jobs/{job}/priority` | [`PriorityRequest`] | [`JobView`] |
 //! | `GET /v1/jobs/{job}/units` | `?from=N&stage=NAME&failed=true` | [`UnitsPage`] |
 //! | `GET /v1/jobs/{job}/output` | | a list of [`OutputFile`] |
 //! | `GET /v1/jobs/{job}/output/{stage}/{name}` | | the bytes, as an attachment |
@@ -69,6 +72,8 @@ pub struct SubmitReply {
 pub enum JobState {
     /// Units are waiting or running, or an output is being put together.
     Running,
+    /// Nothing of it is handed out until it is resumed; what runs may finish.
+    Paused,
     /// Every stage's output is there.
     Done,
     /// A unit failed, or could not be answered.
@@ -80,7 +85,7 @@ pub enum JobState {
 impl JobState {
     /// Whether nothing more will happen.
     pub fn is_final(self) -> bool {
-        self != Self::Running
+        !matches!(self, Self::Running | Self::Paused)
     }
 }
 
@@ -96,6 +101,9 @@ pub struct JobView {
     pub submitter: Option<String>,
     /// Where it stands.
     pub state: JobState,
+    /// Among its submitter's jobs those of higher priority go first.
+    #[serde(default)]
+    pub priority: i32,
     /// Grows with each change, for waiting on the next one.
     pub version: u64,
     /// RFC 3339, UTC.
@@ -144,6 +152,14 @@ pub struct StageView {
     pub attempts_inconclusive: u64,
     /// CPU seconds of settled attempts.
     pub cpu_seconds: f64,
+}
+
+/// A request to order a job among its submitter's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PriorityRequest {
+    /// The priority, at most [`crate::limits::PRIORITY_MAX`] from 0.
+    pub priority: i32,
 }
 
 /// One file of a job's output.

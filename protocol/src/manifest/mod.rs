@@ -11,6 +11,7 @@
 //! [job]
 //! name = "planets"
 //! seed = 164922                # default 0
+//! priority = 0                 # default 0
 //! quorum = 1                   # default 1
 //! max_attempts = 5             # default 5
 //!
@@ -70,7 +71,7 @@ use self::section::{Entry, Section};
 use self::setting::Source;
 pub use self::setting::{ParseSettingError, Position, Setting};
 use self::stage::StagePlan;
-use crate::limits::{ATTEMPTS_MAX, EACH_FILES_MAX, QUORUM_MAX, STAGES_MAX};
+use crate::limits::{ATTEMPTS_MAX, EACH_FILES_MAX, PRIORITY_MAX, QUORUM_MAX, STAGES_MAX};
 use crate::{Answers, BlobRef, FileRef, Floats, JobSpec};
 
 /// The longest manifest in bytes: room for grids and parameters written out, and far below the
@@ -88,6 +89,7 @@ const MAX_ATTEMPTS_DEFAULT: NonZeroU32 = NonZeroU32::new(5).expect("not zero");
 pub struct Manifest {
     name: String,
     seed: u64,
+    priority: i32,
     quorum: NonZeroU32,
     max_attempts: NonZeroU32,
     stages: Vec<StagePlan>,
@@ -174,11 +176,12 @@ impl Manifest {
         let root = Section::root(source, &document, ROOT_KEYS)?;
         let job = Section::open(
             &root.require("job", "[job]")?,
-            &["name", "seed", "quorum", "max_attempts"],
+            &["name", "seed", "priority", "quorum", "max_attempts"],
         )?;
         Ok(Self {
             name: job.require("name", "name = \"planets\"")?.identifier()?,
             seed: number_or(job.find("seed"), 0, 0, u64::MAX)?,
+            priority: priority(job.find("priority"))?,
             quorum: count_or(job.find("quorum"), QUORUM_DEFAULT, QUORUM_MAX)?,
             max_attempts: count_or(job.find("max_attempts"), MAX_ATTEMPTS_DEFAULT, ATTEMPTS_MAX)?,
             stages: stages(&root)?,
@@ -219,6 +222,7 @@ impl Manifest {
         Ok(JobSpec {
             name: self.name,
             seed,
+            priority: self.priority,
             quorum: self.quorum,
             max_attempts: self.max_attempts,
             answers: Answers::default(),
@@ -363,6 +367,10 @@ fn number_or(
     max: u64,
 ) -> Result<u64, ManifestError> {
     entry.map_or(Ok(default), |entry| entry.whole_number(min, max))
+}
+
+fn priority(entry: Option<Entry<'_>>) -> Result<i32, ManifestError> {
+    entry.map_or(Ok(0), |entry| entry.whole_number(-PRIORITY_MAX, PRIORITY_MAX))
 }
 
 fn count_or(

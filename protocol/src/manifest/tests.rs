@@ -16,6 +16,7 @@ const WHOLE: &str = r#"
 [job]
 name = "planets"
 seed = 164922
+priority = -3
 quorum = 2
 max_attempts = 7
 
@@ -78,7 +79,7 @@ fn check(text: &str, expected: Expect) {
 fn a_whole_manifest_becomes_a_job() {
     let job = job(WHOLE);
     assert_eq!((job.name.as_str(), job.seed), ("planets", 164_922));
-    assert_eq!((job.quorum.get(), job.max_attempts.get()), (2, 7));
+    assert_eq!((job.priority, job.quorum.get(), job.max_attempts.get()), (-3, 2, 7));
     let [search, report] = job.stages.as_slice() else { panic!("two stages") };
     assert_eq!(search.task.function, "search");
     assert_eq!(search.task.seed, 164_922);
@@ -118,6 +119,7 @@ fn floats_are_plain_unless_a_stage_says_otherwise() {
 fn what_is_not_said_has_its_default() {
     let job = job(&stage("range = { field = \"i\", end = 3 }"));
     assert_eq!((job.seed, job.quorum.get(), job.max_attempts.get()), (0, 1, 5));
+    assert_eq!(job.priority, 0);
     let [stage] = job.stages.as_slice() else { panic!("one stage") };
     assert_eq!(stage.task.function, "run");
     assert_eq!(stage.unit_size, UnitSize::Auto);

@@ -218,7 +218,8 @@ impl Swarm {
     pub fn wait_for_end(&self, job: &str) -> Result<Value> {
         wait_until(&format!("the end of {job}"), JOB_LIMIT, || {
             let status = self.status(job)?;
-            Ok((status["state"] != "running").then_some(status))
+            let ended = !["running", "paused"].iter().any(|state| status["state"] == *state);
+            Ok(ended.then_some(status))
         })
     }
 

@@ -1,5 +1,6 @@
 //! Event in, all actions out: the machine against tables, scenarios and random traffic.
 
+mod orders;
 mod recovery;
 mod scenarios;
 mod shares;
@@ -150,6 +151,21 @@ impl Lab {
         self.replies.remove(&request.0).expect("a submission is answered")
     }
 
+    pub(crate) fn pause(&mut self, job: JobId) {
+        let request = self.request();
+        self.feed(Event::PauseRequested { request, job });
+    }
+
+    pub(crate) fn resume(&mut self, job: JobId) {
+        let request = self.request();
+        self.feed(Event::ResumeRequested { request, job });
+    }
+
+    pub(crate) fn prioritise(&mut self, job: JobId, priority: i32) {
+        let request = self.request();
+        self.feed(Event::PriorityRequested { request, job, priority });
+    }
+
     pub(crate) fn connect(&mut self, number: u8, units: u32) -> WorkerId {
         let worker = worker(number);
         let held = self.held.entry(worker).or_default();
@@ -221,6 +237,7 @@ pub(crate) fn job_spec(items: i64, unit_items: u32, quorum: u32) -> JobSpec {
     JobSpec {
         name: "test".into(),
         seed: 0,
+        priority: 0,
         quorum: NonZeroU32::new(quorum).expect("a quorum is at least one"),
         max_attempts: NonZeroU32::new(2).expect("two is not zero"),
         answers: Answers::Kept,
@@ -280,6 +297,9 @@ fn describe_record(record: &Record) -> String {
         Record::AttemptInconclusive { attempt, .. } => format!("inconclusive {attempt}"),
         Record::UnitSettled { attempt, .. } => format!("settled by {attempt}"),
         Record::StageDone { stage, .. } => format!("done {stage}"),
+        Record::JobPaused { job, .. } => format!("paused {job}"),
+        Record::JobResumed { job } => format!("resumed {job}"),
+        Record::PrioritySet { job, priority } => format!("priority {priority} of {job}"),
         Record::JobEnded { end, .. } => match end {
             JobEnd::Failed { reason, .. } => format!("failed: {reason}"),
             other => format!("ended: {other:?}"),

@@ -21,6 +21,8 @@ pub(crate) fn recover(records: &[Record]) -> Recovered {
                     owner,
                     spec,
                     submitted_at: at,
+                    priority: None,
+                    paused_at: None,
                     end: None,
                     stages,
                 };
@@ -65,10 +67,22 @@ pub(crate) fn recover(records: &[Record]) -> Recovered {
             Record::StageDone { job, stage, outputs } => {
                 stage_of(&mut jobs, job, stage).outputs = Some(outputs);
             }
+            Record::JobPaused { job, at } => {
+                let job = jobs.get_mut(&job).expect("only a known job is paused");
+                assert!(job.paused_at.replace(at).is_none(), "{} was paused twice", job.job);
+            }
+            Record::JobResumed { job } => {
+                let job = jobs.get_mut(&job).expect("only a known job is resumed");
+                assert!(job.paused_at.take().is_some(), "{} was resumed twice", job.job);
+            }
+            Record::PrioritySet { job, priority } => {
+                jobs.get_mut(&job).expect("a known job").priority = Some(priority);
+            }
             Record::JobEnded { job, end, at } => {
                 let job = jobs.get_mut(&job).expect("only a known job ends");
                 assert!(job.end.is_none(), "{} ended twice", job.job);
                 job.end = Some((end, at));
+                job.paused_at = None;
             }
         }
     }

@@ -9,7 +9,8 @@ use super::*;
 
 /// Where the one unit stands when the event arrives. Worker 1 is the one whose attempt the event
 /// is about; worker 2 asks for work.
-const STATES: [&str; 4] = ["leased", "accepted (1 of 2)", "waiting", "settled"];
+const STATES: [&str; 6] =
+    ["leased", "accepted (1 of 2)", "waiting", "settled", "leased, paused", "waiting, paused"];
 
 fn lab_in(state: &str) -> (Lab, JobId, WorkerId, Grant) {
     let quorum = if state == "accepted (1 of 2)" { 2 } else { 1 };
@@ -19,11 +20,18 @@ fn lab_in(state: &str) -> (Lab, JobId, WorkerId, Grant) {
     let grant = lab.lease(first);
     match state {
         "leased" => {}
+        "leased, paused" => lab.pause(job),
         "accepted (1 of 2)" | "settled" => {
             lab.answer(first, &grant, right(&grant));
         }
         "waiting" => {
             let attempts = vec![grant.claims.attempt];
+            let reason = ReleaseReason::Owner;
+            lab.feed(Event::Released { worker: first, attempts, reason });
+        }
+        "waiting, paused" => {
+            let attempts = vec![grant.claims.attempt];
+            lab.pause(job);
             let reason = ReleaseReason::Owner;
             lab.feed(Event::Released { worker: first, attempts, reason });
         }
@@ -87,6 +95,9 @@ fn events(worker: WorkerId, grant: &Grant) -> Vec<(&'static str, Feed)> {
                 lab.connect(2, 1);
             }),
         ),
+        ("pause", Box::new(|lab| lab.pause(JobId(1)))),
+        ("resume", Box::new(|lab| lab.resume(JobId(1)))),
+        ("priority", Box::new(|lab| lab.prioritise(JobId(1), 5))),
         (
             "cancel",
             Box::new(|lab| {
@@ -155,6 +166,19 @@ fn every_state_meets_every_event() {
             → leased to [w1], 0 opinions, 0 attempts wanted
         leased + another worker asks:
             → leased to [w1], 0 opinions, 0 attempts wanted
+        leased + pause:
+            persist paused job-1
+            changed job-1
+            reply
+            → leased to [w1], 0 opinions, 0 attempts wanted
+        leased + resume:
+            reply
+            → leased to [w1], 0 opinions, 0 attempts wanted
+        leased + priority:
+            persist priority 5 of job-1
+            changed job-1
+            reply
+            → leased to [w1], 0 opinions, 0 attempts wanted
         leased + cancel:
             persist ended: Cancelled
             withdraw w1: attempt-1.0.1 (JobEnded)
@@ -190,6 +214,19 @@ fn every_state_meets_every_event() {
         accepted (1 of 2) + another worker asks:
             grant w2: attempt-1.0.2 items 0..1
             → leased to [w2], 1 opinions, 0 attempts wanted
+        accepted (1 of 2) + pause:
+            persist paused job-1
+            changed job-1
+            reply
+            → leased to [], 1 opinions, 1 attempts wanted
+        accepted (1 of 2) + resume:
+            reply
+            → leased to [], 1 opinions, 1 attempts wanted
+        accepted (1 of 2) + priority:
+            persist priority 5 of job-1
+            changed job-1
+            reply
+            → leased to [], 1 opinions, 1 attempts wanted
         accepted (1 of 2) + cancel:
             persist ended: Cancelled
             changed job-1
@@ -235,6 +272,19 @@ fn every_state_meets_every_event() {
             persist opened attempt-1.0.2
             grant w2: attempt-1.0.2 items 0..1
             → leased to [w2], 0 opinions, 0 attempts wanted
+        waiting + pause:
+            persist paused job-1
+            changed job-1
+            reply
+            → leased to [], 0 opinions, 1 attempts wanted
+        waiting + resume:
+            reply
+            → leased to [], 0 opinions, 1 attempts wanted
+        waiting + priority:
+            persist priority 5 of job-1
+            changed job-1
+            reply
+            → leased to [], 0 opinions, 1 attempts wanted
         waiting + cancel:
             persist ended: Cancelled
             changed job-1
@@ -268,7 +318,133 @@ fn every_state_meets_every_event() {
             → settled
         settled + another worker asks:
             → settled
+        settled + pause:
+            persist paused job-1
+            changed job-1
+            reply
+            → settled
+        settled + resume:
+            reply
+            → settled
+        settled + priority:
+            persist priority 5 of job-1
+            changed job-1
+            reply
+            → settled
         settled + cancel:
+            persist ended: Cancelled
+            changed job-1
+            reply
+            → job ended
+        leased, paused + right result:
+            persist result attempt-1.0.1, settled by attempt-1.0.1
+            reduce job-1 stage-0
+            changed job-1
+            acknowledge w1: attempt-1.0.1
+            → settled
+        leased, paused + other result:
+            persist result attempt-1.0.1, settled by attempt-1.0.1
+            reduce job-1 stage-0
+            changed job-1
+            acknowledge w1: attempt-1.0.1
+            → settled
+        leased, paused + trap:
+            persist result attempt-1.0.1, settled by attempt-1.0.1, failed: unit-1.0 (items 0..1): item 0 trapped: it reached unreachable code (a panic or a failed assertion)
+            changed job-1
+            changed job-1
+            acknowledge w1: attempt-1.0.1
+            → job ended
+        leased, paused + inconclusive:
+            persist inconclusive attempt-1.0.1
+            changed job-1
+            acknowledge w1: attempt-1.0.1
+            → leased to [], 0 opinions, 1 attempts wanted
+        leased, paused + forged result:
+            withdraw w1: attempt-1.0.1 (UnknownLease)
+            → leased to [w1], 0 opinions, 0 attempts wanted
+        leased, paused + release:
+            → leased to [], 0 opinions, 1 attempts wanted
+        leased, paused + heartbeat:
+            → leased to [w1], 0 opinions, 0 attempts wanted
+        leased, paused + expiry:
+            → leased to [], 0 opinions, 1 attempts wanted
+        leased, paused + lost on reconnection:
+            → leased to [], 0 opinions, 1 attempts wanted
+        leased, paused + held on reconnection:
+            → leased to [w1], 0 opinions, 0 attempts wanted
+        leased, paused + another worker asks:
+            → leased to [w1], 0 opinions, 0 attempts wanted
+        leased, paused + pause:
+            reply
+            → leased to [w1], 0 opinions, 0 attempts wanted
+        leased, paused + resume:
+            persist resumed job-1
+            changed job-1
+            reply
+            → leased to [w1], 0 opinions, 0 attempts wanted
+        leased, paused + priority:
+            persist priority 5 of job-1
+            changed job-1
+            reply
+            → leased to [w1], 0 opinions, 0 attempts wanted
+        leased, paused + cancel:
+            persist ended: Cancelled
+            withdraw w1: attempt-1.0.1 (JobEnded)
+            changed job-1
+            reply
+            → job ended
+        waiting, paused + right result:
+            persist result attempt-1.0.1, settled by attempt-1.0.1
+            reduce job-1 stage-0
+            changed job-1
+            acknowledge w1: attempt-1.0.1
+            → settled
+        waiting, paused + other result:
+            persist result attempt-1.0.1, settled by attempt-1.0.1
+            reduce job-1 stage-0
+            changed job-1
+            acknowledge w1: attempt-1.0.1
+            → settled
+        waiting, paused + trap:
+            persist result attempt-1.0.1, settled by attempt-1.0.1, failed: unit-1.0 (items 0..1): item 0 trapped: it reached unreachable code (a panic or a failed assertion)
+            changed job-1
+            changed job-1
+            acknowledge w1: attempt-1.0.1
+            → job ended
+        waiting, paused + inconclusive:
+            persist inconclusive attempt-1.0.1
+            changed job-1
+            acknowledge w1: attempt-1.0.1
+            → leased to [], 0 opinions, 1 attempts wanted
+        waiting, paused + forged result:
+            withdraw w1: attempt-1.0.1 (UnknownLease)
+            → leased to [], 0 opinions, 1 attempts wanted
+        waiting, paused + release:
+            → leased to [], 0 opinions, 1 attempts wanted
+        waiting, paused + heartbeat:
+            → leased to [], 0 opinions, 1 attempts wanted
+        waiting, paused + expiry:
+            → leased to [], 0 opinions, 1 attempts wanted
+        waiting, paused + lost on reconnection:
+            → leased to [], 0 opinions, 1 attempts wanted
+        waiting, paused + held on reconnection:
+            → leased to [w1], 0 opinions, 0 attempts wanted
+        waiting, paused + another worker asks:
+            → leased to [], 0 opinions, 1 attempts wanted
+        waiting, paused + pause:
+            reply
+            → leased to [], 0 opinions, 1 attempts wanted
+        waiting, paused + resume:
+            persist resumed job-1
+            changed job-1
+            reply
+            → leased to [], 0 opinions, 1 attempts wanted
+        waiting, paused + priority:
+            persist priority 5 of job-1
+            changed job-1
+            reply
+            → leased to [], 0 opinions, 1 attempts wanted
+        waiting, paused + cancel:
             persist ended: Cancelled
             changed job-1
             reply

@@ -19,6 +19,9 @@ enum Step {
     Inconclusive { worker: u8, repeat: bool },
     Release { worker: u8 },
     Heartbeat { worker: u8 },
+    Pause { job: u64 },
+    Resume { job: u64 },
+    Prioritise { job: u64, priority: i32 },
     Reduced,
     Wait { seconds: u64 },
     Crash { committed: bool },
@@ -38,6 +41,10 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(worker, repeat)| Step::Inconclusive { worker, repeat }),
         1 => worker.clone().prop_map(|worker| Step::Release { worker }),
         1 => worker.prop_map(|worker| Step::Heartbeat { worker }),
+        1 => (1_u64..5).prop_map(|job| Step::Pause { job }),
+        1 => (1_u64..5).prop_map(|job| Step::Resume { job }),
+        1 => (1_u64..5, -2_i32..3)
+            .prop_map(|(job, priority)| Step::Prioritise { job, priority }),
         3 => Just(Step::Reduced),
         2 => (1_u64..90).prop_map(|seconds| Step::Wait { seconds }),
         1 => any::<bool>().prop_map(|committed| Step::Crash { committed }),
@@ -83,6 +90,9 @@ impl Lab {
                 let attempts = held.iter().map(|grant| grant.claims.attempt).collect();
                 self.feed(Event::Heartbeat { worker: super::worker(worker), attempts });
             }
+            Step::Pause { job } => self.pause(JobId(job)),
+            Step::Resume { job } => self.resume(JobId(job)),
+            Step::Prioritise { job, priority } => self.prioritise(JobId(job), priority),
             Step::Reduced => {
                 for (job, stage) in std::mem::take(&mut self.reductions) {
                     let (outputs, kept) = (Vec::new(), Vec::new());
@@ -121,6 +131,9 @@ impl Lab {
 
     /// Faults have stopped: honest workers finish every job.
     fn finish(&mut self) {
+        for job in self.core.running.clone() {
+            self.resume(job);
+        }
         for _ in 0..2000 {
             for worker in 11..16 {
                 self.connect(worker, 8);
@@ -172,6 +185,8 @@ proptest! {
         // What a restart would see is what the running core believes.
         for job in &recovered.jobs {
             let snapshot = lab.job(job.job);
+            prop_assert_eq!(snapshot.paused_at, job.paused_at);
+            prop_assert_eq!(snapshot.priority, job.priority.unwrap_or(job.spec.priority));
             for (seen, kept) in snapshot.stages.iter().zip(&job.stages) {
                 prop_assert_eq!(seen.items_settled, kept.items_settled);
                 prop_assert_eq!(seen.units_settled, kept.units_settled);

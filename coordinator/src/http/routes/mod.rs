@@ -1,6 +1,7 @@
 //! The routes, one handler each.
 
 mod invitations;
+mod orders;
 mod submitters;
 mod units;
 
@@ -59,6 +60,9 @@ pub(super) fn router<C: Control>(control: Arc<C>, blobs: Blobs, stop: Cancellati
         .route("/v1/jobs", get(jobs::<C>).post(submit::<C>))
         .route("/v1/jobs/{job}", get(job::<C>))
         .route("/v1/jobs/{job}/cancel", post(cancel::<C>))
+        .route("/v1/jobs/{job}/pause", post(orders::pause::<C>))
+        .route("/v1/jobs/{job}/resume", post(orders::resume::<C>))
+        .route("/v1/jobs/{job}/priority", post(orders::prioritise::<C>))
         .route("/v1/jobs/{job}/output", get(output::<C>))
         .route("/v1/jobs/{job}/output/{stage}/{*name}", get(output_file::<C>))
         .route("/v1/jobs/{job}/units", get(units::units::<C>))

@@ -3,11 +3,14 @@
 use anyhow::{Result, ensure};
 use end_to_end::{JobFolder, Request, Swarm};
 
-const ROUTES: [(&str, &str); 10] = [
+const ROUTES: [(&str, &str); 13] = [
     ("GET", "/v1/project"),
     ("GET", "/v1/jobs"),
     ("GET", "/v1/jobs/job-1"),
     ("POST", "/v1/jobs/job-1/cancel"),
+    ("POST", "/v1/jobs/job-1/pause"),
+    ("POST", "/v1/jobs/job-1/resume"),
+    ("POST", "/v1/jobs/job-1/priority"),
     ("GET", "/v1/jobs/job-1/output"),
     ("GET", "/v1/jobs/job-1/output/s/s.csv"),
     ("GET", "/v1/jobs/job-1/units"),

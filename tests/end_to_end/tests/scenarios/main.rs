@@ -12,6 +12,7 @@ mod folders;
 mod inputs;
 mod interrupts;
 mod lifecycle;
+mod orders;
 mod proxy;
 mod shapes;
 mod submission;

@@ -1,0 +1,32 @@
+//! What submitters say about jobs that run.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use gleaner_protocol::api::JobView;
+
+use super::{Api, parse_job};
+use crate::http::Control;
+use crate::http::answer::{Fault, json};
+
+pub(super) async fn pause<C: Control>(
+    State(api): State<Api<C>>,
+    Path(job): Path<String>,
+) -> Result<Json<JobView>, Fault> {
+    Ok(Json(api.control.pause(parse_job(&job)?).await?))
+}
+
+pub(super) async fn resume<C: Control>(
+    State(api): State<Api<C>>,
+    Path(job): Path<String>,
+) -> Result<Json<JobView>, Fault> {
+    Ok(Json(api.control.resume(parse_job(&job)?).await?))
+}
+
+pub(super) async fn prioritise<C: Control>(
+    State(api): State<Api<C>>,
+    Path(job): Path<String>,
+    body: Body,
+) -> Result<Json<JobView>, Fault> {
+    Ok(Json(api.control.prioritise(parse_job(&job)?, json(body).await?).await?))
+}
