@@ -16,7 +16,6 @@ const WHOLE: &str = r#"
 [job]
 name = "planets"
 seed = 164922
-priority = -3
 quorum = 2
 max_attempts = 7
 
@@ -79,7 +78,7 @@ fn check(text: &str, expected: Expect) {
 fn a_whole_manifest_becomes_a_job() {
     let job = job(WHOLE);
     assert_eq!((job.name.as_str(), job.seed), ("planets", 164_922));
-    assert_eq!((job.priority, job.quorum.get(), job.max_attempts.get()), (-3, 2, 7));
+    assert_eq!((job.quorum.get(), job.max_attempts.get()), (2, 7));
     let [search, report] = job.stages.as_slice() else { panic!("two stages") };
     assert_eq!(search.task.function, "search");
     assert_eq!(search.task.seed, 164_922);
@@ -129,6 +128,21 @@ fn what_is_not_said_has_its_default() {
         Reducer::Csv { file: "s.csv".parse().expect("a name"), columns: None }
     );
     assert_eq!(stage.splitter, Splitter::Range { field: "i".into(), start: 0, end: 3 });
+}
+
+#[test]
+fn a_priority_is_within_its_bounds() {
+    let with = |priority: &str| {
+        let text = stage("range = { field = \"i\", end = 3 }");
+        text.replacen("[[stage]]", &format!("priority = {priority}\n[[stage]]"), 1)
+    };
+    assert_eq!([job(&with("-1000")), job(&with("1000"))].map(|job| job.priority), [-1000, 1000]);
+    check(
+        &with("1001"),
+        expect![[r#"
+        line 3, column 12: `job.priority` is 1001; it must be -1000 to 1000
+        choose a value from -1000 to 1000"#]],
+    );
 }
 
 #[test]
@@ -483,10 +497,10 @@ fn unknown_and_missing_keys_are_refused() {
         did you mean `quorum`?"#]],
     );
     check(
-        "[job]\nname = \"a\"\npriority = 2\n",
+        "[job]\nname = \"a\"\ncolour = 2\n",
         expect![[r#"
-        line 3, column 1: `job.priority` is no key of a manifest
-        the keys here are `name`, `seed`, `quorum` and `max_attempts`"#]],
+        line 3, column 1: `job.colour` is no key of a manifest
+        the keys here are `name`, `seed`, `priority`, `quorum` and `max_attempts`"#]],
     );
     check(
         "[job]\nname = \"a\"\n",
