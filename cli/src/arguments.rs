@@ -6,8 +6,8 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
-    build, check, coordinator, logs, new, priority, project, results, run, submit, submitter,
-    units, use_project, worker,
+    build, check, coordinator, logs, new, priority, project, results, run, schema, submit,
+    submitter, units, use_project, worker,
 };
 use crate::operands::Job;
 
@@ -83,6 +83,9 @@ pub enum Command {
     /// List the jobs, newest first
     #[command(after_help = "Example:\n  gleaner jobs")]
     Jobs,
+    /// Print the schema of what programs read and write
+    #[command(after_help = "Example:\n  gleaner schema --api > gleaner-api.json")]
+    Schema(schema::Arguments),
     /// List the workers that are connected
     #[command(after_help = "Example:\n  gleaner workers")]
     Workers,

@@ -76,6 +76,7 @@ fn every_command_explains_itself_with_an_example() {
         &["submitter", "key"],
         &["submit"],
         &["jobs"],
+        &["schema"],
         &["workers"],
         &["status"],
         &["watch"],

@@ -15,6 +15,7 @@ pub mod project;
 pub mod results;
 mod resume;
 pub mod run;
+pub mod schema;
 mod status;
 pub mod submit;
 pub mod submitter;
@@ -128,6 +129,7 @@ pub async fn run(context: &Context, command: Command) -> Result<Exit> {
         Command::Use(arguments) => use_project::run(context, &arguments),
         Command::Submitter(command) => submitter::run(context, &command),
         Command::Submit(submit) => submit::run(context, submit).await,
+        Command::Schema(schema) => schema::run(context, schema),
         Command::Workers => workers::run(context).await,
         Command::Jobs => jobs::run(context).await,
         Command::Status(job) => status::run(context, job).await,

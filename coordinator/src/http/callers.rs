@@ -61,7 +61,7 @@ fn audience<'a>(path: &str, parameter: impl Fn(&str) -> Option<&'a str>) -> Audi
         (None, None) => None,
     };
     match (room, of_job) {
-        (Some("project" | "blobs" | "workers"), _) => Audience::Everybody,
+        (Some("openapi.json" | "project" | "blobs" | "workers"), _) => Audience::Everybody,
         (Some("jobs"), None) if path == "/v1/jobs" => Audience::Everybody,
         (Some("jobs" | "units"), Some(job)) => Audience::OwnerOf(job),
         // What is no id is told so by its handler, which finds nothing.

@@ -2,6 +2,7 @@
 //!
 //! | route | takes | gives |
 //! |---|---|---|
+//! | `GET /v1/openapi.json` | | [`OPENAPI`] |
 //! | `GET /v1/project` | | [`ProjectView`] |
 //! | `HEAD /v1/blobs/{hash}` | | 200 when held, 404 when not |
 //! | `PUT /v1/blobs/{hash}` | the bytes | 204; 400 when they have another hash |
@@ -48,6 +49,10 @@ pub use self::units::{
 use crate::{BlobHash, JobId, JobSpec, ProjectId, RelativeName, SubmissionId, WorkerId};
 
 pub use submitters::{AddSubmitterReply, AddSubmitterRequest, SubmitterView};
+
+/// The API as an OpenAPI 3.1 document. A route that is added is described there, in its one file; a
+/// test of the coordinator compares both, and one on a live coordinator checks every answer.
+pub const OPENAPI: &str = include_str!("openapi.json");
 
 /// A request to take a job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -11,6 +11,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A request whose every header is the caller's.
 pub struct Request {
     text: String,
+    body: Vec<u8>,
 }
 
 /// What came back.
@@ -27,7 +28,7 @@ pub struct Reply {
 impl Request {
     /// A request without any header.
     pub fn new(method: &str, path: &str) -> Self {
-        Self { text: format!("{method} {path} HTTP/1.1\r\n") }
+        Self { text: format!("{method} {path} HTTP/1.1\r\n"), body: Vec::new() }
     }
 
     /// Adds a header.
@@ -37,6 +38,12 @@ impl Request {
         self
     }
 
+    /// Gives it a body.
+    #[must_use]
+    pub fn body(self, body: &[u8]) -> Self {
+        Self { body: body.to_vec(), ..self }
+    }
+
     /// Sends it to `address` (host and port) and reads the reply to its end.
     ///
     /// # Errors
@@ -44,8 +51,10 @@ impl Request {
     pub fn send(&self, address: &str) -> Result<Reply> {
         let mut stream = TcpStream::connect(address).context("cannot connect")?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        let text = format!("{}Connection: close\r\nContent-Length: 0\r\n\r\n", self.text);
-        stream.write_all(text.as_bytes()).context("cannot send")?;
+        let length = self.body.len();
+        let head = format!("{}Connection: close\r\nContent-Length: {length}\r\n\r\n", self.text);
+        stream.write_all(head.as_bytes()).context("cannot send")?;
+        stream.write_all(&self.body).context("cannot send")?;
         let mut bytes = Vec::new();
         stream.read_to_end(&mut bytes).context("cannot read the reply")?;
         parse(&bytes).context("this is no reply of HTTP")

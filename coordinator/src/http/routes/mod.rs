@@ -16,7 +16,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, head, post};
 use axum::{Extension, Json, Router, middleware};
 use gleaner_coordinator_core::Owner;
-use gleaner_protocol::api::{JobView, OutputFile, ProjectView, SubmitReply, WorkerView};
+use gleaner_protocol::api::{JobView, OPENAPI, OutputFile, ProjectView, SubmitReply, WorkerView};
 use gleaner_protocol::limits::BLOB_BYTES_MAX;
 use gleaner_protocol::{BlobHash, JobId};
 use serde::Deserialize;
@@ -55,6 +55,7 @@ impl<C> Clone for Api<C> {
 pub(super) fn router<C: Control>(control: Arc<C>, blobs: Blobs, stop: CancellationToken) -> Router {
     let api = Api { control, blobs, stop };
     Router::new()
+        .route("/v1/openapi.json", get(openapi))
         .route("/v1/project", get(project::<C>))
         .route("/v1/blobs/{hash}", head(find_blob::<C>).put(put_blob::<C>))
         .route("/v1/jobs", get(jobs::<C>).post(submit::<C>))
@@ -78,6 +79,10 @@ pub(super) fn router<C: Control>(control: Arc<C>, blobs: Blobs, stop: Cancellati
         .layer(DefaultBodyLimit::disable())
         .layer(middleware::from_fn_with_state(api.clone(), keep_to_own::<C>))
         .with_state(api)
+}
+
+async fn openapi() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], OPENAPI)
 }
 
 async fn project<C: Control>(State(api): State<Api<C>>) -> Result<Json<ProjectView>, Fault> {
@@ -238,3 +243,6 @@ fn percent_encoded(byte: u8) -> String {
         _ => format!("%{byte:02X}"),
     }
 }
+
+#[cfg(test)]
+mod tests;
