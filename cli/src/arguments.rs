@@ -6,7 +6,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
-    build, check, coordinator, logs, new, priority, project, results, run, schema, submit,
+    build, check, coordinator, logs, manual, new, priority, project, results, run, schema, submit,
     submitter, units, use_project, worker,
 };
 use crate::operands::Job;
@@ -153,6 +153,9 @@ pub enum Command {
     /// Say what a module or a job offers, or why it is refused
     #[command(after_help = "Examples:\n  gleaner check pi.wasm\n  gleaner check job.toml")]
     Check(check::Arguments),
+    /// Write the manual's pages and completions for shells into a folder
+    #[command(hide = true, after_help = "Example:\n  gleaner manual share")]
+    Manual(manual::Arguments),
 }
 
 impl Arguments {
@@ -183,6 +186,7 @@ impl Command {
                 | Self::New(_)
                 | Self::Build(_)
                 | Self::Check(_)
+                | Self::Manual(_)
         )
     }
 

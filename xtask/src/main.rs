@@ -2,7 +2,7 @@
 //!
 //! Each chore installs what it misses and says so. All of them share one target folder and one
 //! profile, so that nothing is compiled twice; tasks alone, which are WebAssembly, have a folder
-//! of their own in it. Deliberately absent: anything that a published package would need.
+//! of their own in it.
 
 use std::process::ExitCode;
 
@@ -12,6 +12,7 @@ use clap::Parser;
 mod bench;
 mod checks;
 mod demo;
+mod dist;
 mod guest_toolchain;
 mod jobs;
 mod step;
@@ -40,6 +41,14 @@ enum Chore {
     },
     /// Compile the example tasks to WebAssembly.
     Jobs,
+    /// Build the archive that users get: one program for any Linux with glibc 2.28 or newer, its
+    /// manual, its licences and the example job. Installs a linker from PyPI into `target/dist`.
+    Dist {
+        /// Try it in a root of Debian 11 and on four machines in namespaces; needs root and
+        /// `debootstrap`.
+        #[arg(long)]
+        check: bool,
+    },
     /// Measure what the platform costs for a unit.
     Bench {
         /// How the program is built.
@@ -69,6 +78,10 @@ fn run(chore: Chore) -> Result<()> {
         Chore::Lint => checks::lint(&workspace),
         Chore::Soak { kills, cases } => checks::soak(&workspace, kills, cases),
         Chore::Jobs => jobs::build(&workspace),
+        Chore::Dist { check } => {
+            let trial = if check { dist::Trial::Run } else { dist::Trial::Skip };
+            dist::run(&workspace, trial)
+        }
         Chore::Bench { build, units } => bench::run(&workspace, build, units),
     }
 }

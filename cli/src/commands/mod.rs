@@ -7,6 +7,7 @@ pub mod coordinator;
 pub mod dry_run;
 mod jobs;
 pub mod logs;
+pub mod manual;
 pub mod new;
 mod pause;
 mod prepare;
@@ -144,6 +145,7 @@ pub async fn run(context: &Context, command: Command) -> Result<Exit> {
         Command::Run(run) => run::run(context, run).await,
         Command::New(new) => new::run(context, new),
         Command::Build(build) => build::run(context, build),
+        Command::Manual(manual) => manual::run(context, &manual),
         Command::Check(check) => check::run(context, check),
     }
 }

@@ -1,0 +1,74 @@
+//! Trying the archive: in a system of 2021, and on the machines of a lab.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use super::dist;
+use crate::step;
+use crate::workspace::Workspace;
+
+/// Debian 11, with glibc 2.31: the oldest whose packages are still where they were.
+const SYSTEM: &str = "bullseye";
+
+/// The example job with few enough resamplings for a trial.
+const RANGE: (&str, &str) = ("end = 2001", "end = 8");
+
+/// Unpacks the archive into an old system and runs the program there: its version, and the example
+/// job. Then the lab's path with it, on four machines.
+///
+/// # Errors
+/// When this is not root, or anything fails there.
+pub fn run(workspace: &Workspace, archive: &Path) -> Result<()> {
+    let root = old_system(workspace)?;
+    step::announce(&format!("trying the archive in Debian {SYSTEM}"));
+    let home = root.join("opt");
+    step::run(
+        Command::new("tar").arg("--extract").arg("--file").arg(archive).arg("-C").arg(&home),
+    )?;
+    let name = archive.file_name().context("an archive has a name")?.to_string_lossy();
+    let name = name.strip_suffix(".tar.gz").context("it ends in .tar.gz")?;
+    let unpacked = home.join(name);
+    shorten(&unpacked.join("jobs/planets/job.toml"))?;
+    let script = format!(
+        "cd /opt/{name} && ./gleaner --version && \
+         ./gleaner --data /tmp/gleaner run jobs/planets/job.toml -o /tmp/planets --force && \
+         ls /tmp/planets/report"
+    );
+    // The mounts go with the namespace.
+    let mounted = "mount -t proc proc \"$0/proc\" && mount --rbind /dev \"$0/dev\" && \
+                   exec chroot \"$0\" /bin/sh -c \"$1\"";
+    let mut trial = Command::new("unshare");
+    trial.args(["--mount", "--fork", "sh", "-c", mounted]).arg(&root).arg(script);
+    step::run(&mut trial)?;
+    step::announce("walking the lab's path with it");
+    let mut tests = workspace.cargo();
+    tests.args(["test", "--workspace", "--test", "lan", "--", "--nocapture"]);
+    step::run(tests.env("GLEANER_BIN", unpacked.join("gleaner")))?;
+    Ok(())
+}
+
+/// The folder of an old system, made by `debootstrap` when it is not there.
+fn old_system(workspace: &Workspace) -> Result<PathBuf> {
+    let root = dist(workspace).join(SYSTEM);
+    if root.join("opt").is_dir() && root.join("bin/sh").exists() {
+        return Ok(root);
+    }
+    if !step::is_installed("debootstrap") {
+        bail!("`debootstrap` is not installed; on Debian: apt-get install debootstrap");
+    }
+    step::announce(&format!("making a root of Debian {SYSTEM} in {}", root.display()));
+    step::run(Command::new("debootstrap").args(["--variant=minbase", SYSTEM]).arg(&root))?;
+    Ok(root)
+}
+
+fn shorten(manifest: &Path) -> Result<()> {
+    let text = fs::read_to_string(manifest).with_context(|| format!("cannot read {manifest:?}"))?;
+    if !text.contains(RANGE.0) {
+        bail!("{} has no `{}` any more", manifest.display(), RANGE.0);
+    }
+    fs::write(manifest, text.replacen(RANGE.0, RANGE.1, 1))
+        .with_context(|| format!("cannot write {manifest:?}"))
+}
