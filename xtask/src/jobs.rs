@@ -11,8 +11,11 @@ use crate::{guest_toolchain, step};
 
 /// The crates that hold tasks: the package, its module, and the folder that its manifest expects
 /// the module in.
-const TASKS: [(&str, &str, Option<&str>); 2] =
-    [("planets", "planets.wasm", Some("jobs/planets")), ("test-tasks", "test_tasks.wasm", None)];
+const TASKS: [(&str, &str, Option<&str>); 3] = [
+    ("mersenne", "mersenne.wasm", Some("jobs/mersenne")),
+    ("planets", "planets.wasm", Some("jobs/planets")),
+    ("test-tasks", "test_tasks.wasm", None),
+];
 
 /// Compiles what changed of the tasks, into `target/tasks` and beside their manifests.
 ///

@@ -12,6 +12,7 @@ mod folders;
 mod inputs;
 mod interrupts;
 mod lifecycle;
+mod mersenne;
 mod openapi;
 mod orders;
 mod proxy;
