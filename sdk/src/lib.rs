@@ -24,6 +24,9 @@ mod files;
 mod host;
 mod input;
 pub mod log;
+#[cfg(all(feature = "native", not(target_arch = "wasm32")))]
+#[doc(hidden)]
+pub mod native;
 
 pub use context::{Context, Rng};
 pub use error::Error;

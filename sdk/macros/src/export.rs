@@ -1,7 +1,7 @@
 //! What the attributes generate.
 
 use proc_macro2::TokenStream;
-use quote::{quote, quote_spanned};
+use quote::{format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{Error, ItemFn, Result};
@@ -38,9 +38,14 @@ fn try_expand(kind: Kind, attribute: TokenStream, item: &TokenStream) -> Result<
         error
     })?;
     let name = function.sig.ident.unraw().to_string();
-    let (export_name, call) = match kind {
-        Kind::Task => (format!("gleaner_1:task:{name}"), task_call(&function)?),
-        Kind::Merge => (format!("gleaner_1:merge:{name}"), merge_call(&function)?),
+    let call = match kind {
+        Kind::Task => task_call(&function, &quote! { ::gleaner_sdk::entry::run_task })?,
+        Kind::Merge => merge_call(&function, &quote! { ::gleaner_sdk::entry::run_merge })?,
+    };
+    let export_name = format!("gleaner_1:{}:{name}", kind.word());
+    let native = match cfg!(feature = "native") {
+        true => native(kind, &function, &name)?,
+        false => quote! {},
     };
     Ok(quote! {
         const _: () = {
@@ -52,10 +57,40 @@ fn try_expand(kind: Kind, attribute: TokenStream, item: &TokenStream) -> Result<
                 #call
             }
         };
+        #native
     })
 }
 
-fn task_call(function: &ItemFn) -> Result<TokenStream> {
+/// The test by which `gleaner test` runs the function natively. Its name is what is looked for.
+fn native(kind: Kind, function: &ItemFn, name: &str) -> Result<TokenStream> {
+    let call = match kind {
+        Kind::Task => task_call(function, &quote! { ::gleaner_sdk::native::serve_task })?,
+        Kind::Merge => merge_call(function, &quote! { ::gleaner_sdk::native::serve_merge })?,
+    };
+    let test = format_ident!("gleaner_native_{}_{name}", kind.word());
+    Ok(quote! {
+        #[cfg(all(test, not(target_arch = "wasm32")))]
+        #[::core::prelude::v1::test]
+        #[allow(non_snake_case, reason = "the function's name is the author's")]
+        fn #test() {
+            #[allow(unused_imports, reason = "used when the function gives no Result")]
+            use ::gleaner_sdk::entry::PlainOutput as _;
+            #call
+        }
+    })
+}
+
+impl Kind {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Task => "task",
+            Self::Merge => "merge",
+        }
+    }
+}
+
+/// Hands the task to `entry` as a closure over its input and the context.
+fn task_call(function: &ItemFn, entry: &TokenStream) -> Result<TokenStream> {
     let name = &function.sig.ident;
     let (input, arguments) = match task_arguments(function)? {
         TaskArguments::None => (None, quote! {}),
@@ -69,8 +104,7 @@ fn task_call(function: &ItemFn) -> Result<TokenStream> {
     };
     let returned = returned(function, quote! { #name(#arguments) });
     // The span of the input's type, so that a type that cannot be read is underlined.
-    let run =
-        quote_spanned! {input_type.span()=> ::gleaner_sdk::entry::run_task::<#input_type, _> };
+    let run = quote_spanned! {input_type.span()=> #entry::<#input_type, _> };
     Ok(quote! {
         #run(|#input_name, context: &::gleaner_sdk::Context| {
             let _ = context;
@@ -79,11 +113,12 @@ fn task_call(function: &ItemFn) -> Result<TokenStream> {
     })
 }
 
-fn merge_call(function: &ItemFn) -> Result<TokenStream> {
+/// Hands the merge to `entry` as a closure over its two values.
+fn merge_call(function: &ItemFn, entry: &TokenStream) -> Result<TokenStream> {
     let name = &function.sig.ident;
     let value = merge_argument(function)?;
     let returned = returned(function, quote! { #name(left, right) });
-    let run = quote_spanned! {value.span()=> ::gleaner_sdk::entry::run_merge::<#value, _> };
+    let run = quote_spanned! {value.span()=> #entry::<#value, _> };
     Ok(quote! { #run(|left, right| { #returned }) })
 }
 

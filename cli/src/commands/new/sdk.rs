@@ -25,6 +25,7 @@ const SOURCES: &[(&str, &str)] = sdk![
     "src/input.rs"
     "src/lib.rs"
     "src/log.rs"
+    "src/native.rs"
     "macros/src/export.rs"
     "macros/src/lib.rs"
     "macros/src/signature.rs"
