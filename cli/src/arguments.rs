@@ -7,7 +7,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
     build, check, coordinator, logs, manual, new, priority, project, results, run, schema, submit,
-    submitter, units, use_project, worker,
+    submitter, test, units, use_project, worker,
 };
 use crate::operands::Job;
 
@@ -153,6 +153,13 @@ pub enum Command {
     /// Say what a module or a job offers, or why it is refused
     #[command(after_help = "Examples:\n  gleaner check pi.wasm\n  gleaner check job.toml")]
     Check(check::Arguments),
+    /// Run a few items of a job again and again: the same bytes must come out
+    #[command(
+        after_help = "Each function runs in slots, twice and cut into other units, and natively, \
+                      where floats may differ by a tolerance.\n\nExamples:\n  gleaner test\n  \
+                      gleaner test job.toml --items 30 --after search=planets/search/search.csv"
+    )]
+    Test(test::Arguments),
     /// Write the manual's pages and completions for shells into a folder
     #[command(hide = true, after_help = "Example:\n  gleaner manual share")]
     Manual(manual::Arguments),
@@ -187,6 +194,7 @@ impl Command {
                 | Self::Build(_)
                 | Self::Check(_)
                 | Self::Manual(_)
+                | Self::Test(_)
         )
     }
 

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result};
 use gleaner_client::JobFile;
-use gleaner_toolchain::{TARGET, Toolchain};
+use gleaner_toolchain::{TARGET, Toolchain, cargo_in};
 use serde::Deserialize;
 
 use crate::failure::Hinted;
@@ -77,6 +77,19 @@ impl TaskCrate {
             copy(&module, place)?;
         }
         Ok(Built { module, places })
+    }
+
+    /// Compiles something of it for this machine and gives the program.
+    ///
+    /// # Errors
+    /// When it does not compile, or there is no Cargo.
+    pub fn compile_natively(&self, arguments: &[&str]) -> Result<PathBuf> {
+        let mut cargo = cargo_in(&self.folder, Path::new("cargo"));
+        cargo.args(arguments).arg("--manifest-path").arg(&self.manifest);
+        let made = self.artifacts(&mut cargo)?;
+        made.into_iter()
+            .next_back()
+            .with_context(|| format!("Cargo made no program of {}", self.folder.display()))
     }
 
     /// Where the job beside the crate looks for its modules; nowhere when there is none.

@@ -91,6 +91,7 @@ fn every_command_explains_itself_with_an_example() {
         &["new"],
         &["build"],
         &["check"],
+        &["test"],
     ];
     for &command in commands {
         let output = gleaner(folder.path(), &[command, &["--help"]].concat());

@@ -6,6 +6,8 @@
 //! earlier one, which is not there yet; reducing; and any promise that other machines, or other
 //! items, take as long.
 
+pub mod trial;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -18,6 +20,9 @@ use gleaner_sandbox::{
     SlotSpec, SlotUnit, SpawnError,
 };
 
+use tempfile::TempDir;
+
+use self::trial::Trials;
 use crate::blobs::{BlobError, Blobs};
 use crate::driver::{SubmissionError, check_submission};
 use crate::split::{SplitError, StageInput};
@@ -111,18 +116,7 @@ pub async fn rehearse(
     spec: &JobSpec,
     files: &[(BlobRef, PathBuf)],
 ) -> Result<Vec<StageRehearsal>, RehearsalError> {
-    let folder = tempfile::tempdir().map_err(RehearsalError::Folder)?;
-    let blobs = Blobs::open(&folder.path().join("blobs"))?;
-    for (blob, path) in files {
-        blobs.borrow(path, blob.hash).await?;
-    }
-    let items = check_submission(&mut spec.clone(), &blobs).await?;
-    let compiled = folder.path().join("compiled");
-    let config = SandboxConfig {
-        priority: Priority::Normal,
-        ..SandboxConfig::new(program.to_owned(), compiled)
-    };
-    let rehearsal = Rehearsal { sandbox: Sandbox::new(config)?, blobs };
+    let (rehearsal, items) = Rehearsal::open(program, spec, files).await?;
     let mut stages = Vec::with_capacity(spec.stages.len());
     for ((index, stage), items) in (0..).map(StageIndex).zip(&spec.stages).zip(items) {
         let sample = match stage.splitter {
@@ -134,15 +128,46 @@ pub async fn rehearse(
     Ok(stages)
 }
 
-struct Rehearsal {
+/// A job's files and a sandbox, for as long as this value lives.
+pub struct Rehearsal {
     sandbox: Sandbox,
     blobs: Blobs,
+    _folder: TempDir,
 }
 
 impl Rehearsal {
+    /// Checks `spec` as a coordinator would and gives each stage's items, where they are known;
+    /// for the rest see [`rehearse`].
+    ///
+    /// # Errors
+    /// [`RehearsalError`].
+    pub async fn open(
+        program: &Path,
+        spec: &JobSpec,
+        files: &[(BlobRef, PathBuf)],
+    ) -> Result<(Self, Vec<Option<u64>>), RehearsalError> {
+        let folder = tempfile::tempdir().map_err(RehearsalError::Folder)?;
+        let blobs = Blobs::open(&folder.path().join("blobs"))?;
+        for (blob, path) in files {
+            blobs.borrow(path, blob.hash).await?;
+        }
+        let items = check_submission(&mut spec.clone(), &blobs).await?;
+        let compiled = folder.path().join("compiled");
+        let config = SandboxConfig {
+            priority: Priority::Normal,
+            ..SandboxConfig::new(program.to_owned(), compiled)
+        };
+        Ok((Self { sandbox: Sandbox::new(config)?, blobs, _folder: folder }, items))
+    }
+
+    /// The functions of `spec`, which this was opened for, to be tried.
+    pub fn trials<'a>(&'a self, spec: &'a JobSpec) -> Trials<'a> {
+        Trials { rehearsal: self, spec }
+    }
+
     async fn sample(&self, index: StageIndex, stage: &StageSpec) -> Result<Sample, RehearsalError> {
         let input = StageInput::open(stage, None, &self.blobs).await?;
-        let slot = self.slot(stage).await?;
+        let slot = self.slot(stage, Entry::Task(stage.task.function.clone())).await?;
         let begun = Instant::now();
         let mut sample = Sample::default();
         for item in sampled_items(input.items()) {
@@ -163,7 +188,7 @@ impl Rehearsal {
         Ok(sample)
     }
 
-    async fn slot(&self, stage: &StageSpec) -> Result<Slot, RehearsalError> {
+    async fn slot(&self, stage: &StageSpec, entry: Entry) -> Result<Slot, RehearsalError> {
         let task = &stage.task;
         let path = |blob: BlobRef| {
             self.blobs.path(blob.hash).ok_or(BlobError::Missing { hash: blob.hash })
@@ -175,7 +200,7 @@ impl Rehearsal {
             .map_err(|source| RehearsalError::Compile { stage: stage.name.clone(), source })?;
         let spec = SlotSpec {
             module,
-            entry: Entry::Task(task.function.clone()),
+            entry,
             parameters: wire::encode(&task.parameters),
             files,
             limits: task.limits,

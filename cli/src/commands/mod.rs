@@ -20,6 +20,7 @@ pub mod schema;
 mod status;
 pub mod submit;
 pub mod submitter;
+pub mod test;
 pub mod units;
 pub mod use_project;
 mod watch;
@@ -147,5 +148,6 @@ pub async fn run(context: &Context, command: Command) -> Result<Exit> {
         Command::Build(build) => build::run(context, build),
         Command::Manual(manual) => manual::run(context, &manual),
         Command::Check(check) => check::run(context, check),
+        Command::Test(test) => test::run(context, test).await,
     }
 }

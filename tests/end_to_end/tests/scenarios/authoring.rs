@@ -2,7 +2,7 @@
 //! and without the internet.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 use end_to_end::{Gleaner, workspace_folder};
@@ -11,23 +11,25 @@ use tempfile::TempDir;
 
 /// A crate that `gleaner new` made.
 struct Author {
+    name: &'static str,
     gleaner: Gleaner,
     folder: TempDir,
 }
 
 impl Author {
-    fn new() -> Result<Self> {
-        let author = Self { gleaner: Gleaner::find()?, folder: tempfile::tempdir()? };
-        author.tell(&["new", "pi", "--path", author.path("pi")?.as_str()])?;
+    /// A crate of this name, one for each test: Cargo takes two of one name for the same.
+    fn new(name: &'static str) -> Result<Self> {
+        let author = Self { name, gleaner: Gleaner::find()?, folder: tempfile::tempdir()? };
+        author.tell(&["new", name, "--path", &author.path()?])?;
         Ok(author)
     }
 
-    fn path(&self, name: &str) -> Result<String> {
-        self.folder.path().join(name).to_str().map(str::to_owned).context("a path is text")
+    fn krate(&self) -> PathBuf {
+        self.folder.path().join(self.name)
     }
 
-    fn krate(&self) -> PathBuf {
-        self.folder.path().join("pi")
+    fn path(&self) -> Result<String> {
+        self.krate().to_str().map(str::to_owned).context("a path is text")
     }
 
     fn tell(&self, arguments: &[&str]) -> Result<String> {
@@ -37,7 +39,22 @@ impl Author {
     /// Compiles it to a module.
     fn build(&self) -> Result<String> {
         let target = target_folder()?;
-        self.tell(&["build", &self.path("pi")?, "--", "--offline", "--target-dir", &target])
+        self.tell(&["build", &self.path()?, "--", "--offline", "--target-dir", &target])
+    }
+
+    /// Tries its functions in slots and natively. What `gleaner` asks of Cargo is told by the
+    /// environment, as nothing else reaches it.
+    fn test(&self) -> Result<String> {
+        let output = self.test_command()?.output().context("cannot start gleaner")?;
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    fn test_command(&self) -> Result<Command> {
+        let mut command = self.gleaner.command(&self.folder.path().join("data"));
+        command.args(["test", &self.path()?]).stdin(Stdio::null());
+        command.env("CARGO_NET_OFFLINE", "true").env("CARGO_TARGET_DIR", target_folder()?);
+        Ok(command)
     }
 
     /// Runs a command of Cargo's in it, which must succeed.
@@ -63,13 +80,17 @@ fn target_folder() -> Result<String> {
 
 #[test]
 fn a_new_crate_is_tested_built_checked_and_run() -> Result<()> {
-    let author = Author::new()?;
+    let author = Author::new("pi")?;
     author.cargo(&["test"])?;
     let built = author.build()?;
     ensure!(built.contains("pi.wasm") && built.contains("tasks   throw"), "{built}");
     ensure!(author.krate().join("pi.wasm").is_file(), "the module is not where the job expects it");
-    let checked = author.tell(&["check", &author.path("pi")?])?;
+    let checked = author.tell(&["check", &author.path()?])?;
     ensure!(checked.contains("imports") && checked.contains("throw"), "{checked}");
+
+    let tried = author.test()?;
+    ensure!(tried.contains("12 of 100") && tried.contains("add (merge)"), "{tried}");
+    ensure!(tried.matches("the same bytes  the same").count() == 2, "{tried}");
 
     let output = author.gleaner.run(&author.krate().join("job.toml"))?;
     let hits: serde_json::Value = serde_json::from_slice(&output["throw/throw.json"])?;
@@ -83,17 +104,34 @@ fn a_new_crate_is_tested_built_checked_and_run() -> Result<()> {
 
 #[test]
 fn what_does_not_compile_is_said_in_cargos_words() -> Result<()> {
-    let author = Author::new()?;
+    let author = Author::new("waits")?;
     let source = author.krate().join("src/lib.rs");
     let text = std::fs::read_to_string(&source)?;
     std::fs::write(&source, text.replace("pub fn throw", "pub async fn throw"))?;
     let target = target_folder()?;
-    let folder = author.path("pi")?;
+    let folder = author.path()?;
     let arguments = ["build", folder.as_str(), "--", "--offline", "--target-dir", &target];
     let answer = author.gleaner.ask(author.folder.path(), &arguments)?;
     ensure!(answer.code == 1, "{answer:?}");
     for words in ["remove `async`", "src/lib.rs:", "does not compile", "hint: "] {
         ensure!(answer.stderr.contains(words), "{words}: {answer:?}");
     }
+    Ok(())
+}
+
+#[test]
+fn a_function_that_gives_something_else_natively_is_told_with_the_place() -> Result<()> {
+    let author = Author::new("differs")?;
+    let source = author.krate().join("src/lib.rs");
+    let text = std::fs::read_to_string(&source)?;
+    let elsewhere = "inside: inside + u64::from(cfg!(not(target_arch = \"wasm32\")))";
+    let text = text.replacen("Ok(Hits { inside,", &format!("Ok(Hits {{ {elsewhere},"), 1);
+    ensure!(text.contains(elsewhere), "the template has changed");
+    std::fs::write(&source, text)?;
+    let output = author.test_command()?.output()?;
+    ensure!(output.status.code() == Some(1), "{output:?}");
+    let (said, table) = (String::from_utf8(output.stderr)?, String::from_utf8(output.stdout)?);
+    ensure!(said.contains("stage `throw`: item 0 differs at `inside`: "), "{said}");
+    ensure!(table.contains("the same bytes  differs"), "{table}");
     Ok(())
 }
