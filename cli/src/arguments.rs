@@ -24,6 +24,9 @@ Exit codes:
 Example, on one machine without a server:
   gleaner run jobs/planets/job.toml -o planets";
 
+/// Where help shows the options that are no command's own.
+const EVERY_COMMAND: &str = "Options of every command";
+
 /// Turns idle computers into one large, trustworthy computer.
 #[derive(Debug, Parser)]
 #[command(name = "gleaner", version, after_help = EXIT_CODES, max_term_width = 100)]
@@ -36,7 +39,8 @@ pub struct Arguments {
         env = "GLEANER_DATA",
         hide_env_values = true,
         global = true,
-        hide_default_value = true
+        hide_default_value = true,
+        help_heading = EVERY_COMMAND
     )]
     pub data: Option<PathBuf>,
     /// Speak to this project, once; `local` is the coordinator of this machine [default: the one
@@ -44,11 +48,11 @@ pub struct Arguments {
     #[arg(long, value_name = "NAME", global = true, hide_default_value = true)]
     pub project: Option<String>,
     /// Print JSON, for programs
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = EVERY_COMMAND)]
     pub json: bool,
     /// Log more to stderr; twice for each attempt, three times for each message (RUST_LOG has the
     /// last word)
-    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    #[arg(short, long, action = clap::ArgAction::Count, global = true, help_heading = EVERY_COMMAND)]
     pub verbose: u8,
     #[command(subcommand)]
     pub command: Command,
