@@ -4,7 +4,6 @@ use std::fmt;
 use std::str::FromStr;
 
 use data_encoding::BASE32_NOPAD;
-use serde::{Deserialize, Serialize};
 
 use crate::limits::NAME_BYTES_MAX;
 use crate::{InvitationSecret, ProjectId, wire};
@@ -18,7 +17,7 @@ const ADDRESSES_MAX: usize = 16;
 ///
 /// The key is the root of trust: addresses are hints, and whoever answers there must show a
 /// project record signed by this key.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ticket {
     /// The project's key.
     pub project: ProjectId,
@@ -44,9 +43,35 @@ pub enum TicketError {
     Unknown,
 }
 
+/// A ticket as it is written: in order and without names, as every byte is one that people paste.
+type Body = (ProjectId, String, Vec<Group>, Option<InvitationSecret>);
+
+/// Addresses that end alike: what they begin with, and how they all end. A coordinator's addresses
+/// end in its key, which is longer than what comes before it.
+type Group = (String, Vec<String>);
+
+/// Addresses grouped by their peer, in their order.
+fn group(addresses: &[String]) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    for address in addresses {
+        let (start, end) = address.split_at(address.rfind("/p2p/").unwrap_or(address.len()));
+        match groups.last_mut() {
+            Some((common, starts)) if common == end => starts.push(start.to_owned()),
+            _ => groups.push((end.to_owned(), vec![start.to_owned()])),
+        }
+    }
+    groups
+}
+
+fn ungroup(groups: Vec<Group>) -> Vec<String> {
+    let whole = |(end, starts): Group| starts.into_iter().map(move |start| start + &end);
+    groups.into_iter().flat_map(whole).collect()
+}
+
 impl fmt::Display for Ticket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut bytes = wire::encode(self);
+        let Self { project, name, addresses, invitation } = self;
+        let mut bytes = wire::encode(&(project, name, group(addresses), invitation));
         let checksum = checksum(&bytes);
         bytes.extend(checksum);
         write!(f, "{PREFIX}{}", BASE32_NOPAD.encode(&bytes).to_ascii_lowercase())
@@ -70,7 +95,9 @@ impl FromStr for Ticket {
         if checksum(body) != *check {
             return Err(TicketError::Damaged);
         }
-        let ticket: Self = wire::decode(body).map_err(|_| TicketError::Unknown)?;
+        let body: Body = wire::decode(body).map_err(|_| TicketError::Unknown)?;
+        let (project, name, groups, invitation) = body;
+        let ticket = Self { project, name, addresses: ungroup(groups), invitation };
         if ticket.addresses.len() > ADDRESSES_MAX || ticket.name.len() > NAME_BYTES_MAX {
             return Err(TicketError::Unknown);
         }
@@ -104,6 +131,19 @@ mod tests {
         let text = ticket().to_string();
         assert!(text.starts_with("gleaner1"));
         assert_eq!(format!("  {text}\n").parse(), Ok(ticket()));
+    }
+
+    #[test]
+    fn a_key_is_written_once_however_many_addresses_it_has() {
+        let at = |start: &str, peer: char| format!("{start}/p2p/{}", peer.to_string().repeat(52));
+        let (udp, tcp) = ("/ip4/192.0.2.1/udp/4747/quic-v1", "/ip4/192.0.2.1/tcp/4747");
+        let addresses = vec![at(udp, 'a'), at(tcp, 'a'), at(udp, 'b'), "/ip4/192.0.2.7".into()];
+        let many = Ticket { addresses, ..ticket() };
+        assert_eq!(many.to_string().parse(), Ok(many.clone()));
+        let one = Ticket { addresses: vec![at(udp, 'a')], ..ticket() };
+        let two = Ticket { addresses: vec![at(udp, 'a'), at(tcp, 'a')], ..ticket() };
+        let more = two.to_string().len() - one.to_string().len();
+        assert!(more < 50, "{more} characters for one more address");
     }
 
     #[test]
