@@ -90,7 +90,7 @@ fn a_dry_run_refuses_what_a_coordinator_would() -> Result<()> {
     folder.add("words.txt", b"")?;
     let manifest = manifest(&folder)?;
     let answer = Gleaner::find()?.ask(folder.path(), &["run", "--dry-run", &manifest])?;
-    ensure!(answer.code == 1 && answer.stderr.contains("empty"), "{answer:?}");
+    ensure!(answer.code == 1 && answer.stderr.contains("no item to compute"), "{answer:?}");
     ensure!(answer.stderr.contains("hint: "), "{answer:?}");
     Ok(())
 }
