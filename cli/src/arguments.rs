@@ -98,7 +98,7 @@ pub enum Command {
     Status(Job),
     /// Follow a job until it ends
     #[command(
-        after_help = "On a terminal: a page that is kept up to date; q leaves it, and the job goes on.\n\
+        after_help = "On a terminal: a page that is kept up to date; p pauses the job, q leaves the page.\n\
                       Elsewhere: a line now and then. With --json: one line of JSON for each \
                       change.\n\nExample:\n  gleaner watch job-7"
     )]

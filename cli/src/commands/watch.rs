@@ -108,10 +108,24 @@ async fn show_page(client: &Client, job: JobId) -> Result<Option<JobView>> {
             Some(wish) = screen.wish() => match wish {
                 Wish::Leave => return Ok(None),
                 Wish::Interrupt => return Err(goes_on(job).into()),
+                Wish::Pause => pause_or_resume(client, &mut page).await,
                 Wish::Redraw => {}
             },
             _ = ticks.tick() => page.on_tick(Instant::now()),
         }
+    }
+}
+
+/// What the coordinator says to it is shown, whatever it is.
+async fn pause_or_resume(client: &Client, page: &mut Page) {
+    let (job, state) = (page.job().job, page.job().state);
+    let answer = match state {
+        JobState::Paused => client.resume(job).await,
+        _ => client.pause(job).await,
+    };
+    match answer {
+        Ok(view) => page.on_job(view, Instant::now()),
+        Err(error) => page.on_message(error.to_string()),
     }
 }
 

@@ -44,6 +44,8 @@ pub struct Page {
 pub enum Wish {
     /// To see no more; the job goes on.
     Leave,
+    /// To pause the job, or to let it go on when it is paused.
+    Pause,
     /// To end the command, by Ctrl-C.
     Interrupt,
     /// To see the page at the terminal's new size.
@@ -76,6 +78,11 @@ impl Page {
         self.settled.push_back((now, settled));
         self.job = job;
         self.on_tick(now);
+    }
+
+    /// The job as it was last heard of.
+    pub fn job(&self) -> &JobView {
+        &self.job
     }
 
     /// The workers that are connected now.
@@ -180,6 +187,7 @@ fn wish_of(key: KeyEvent) -> Option<Wish> {
         KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => {
             Some(Wish::Interrupt)
         }
+        KeyCode::Char('p') => Some(Wish::Pause),
         KeyCode::Char('q') | KeyCode::Esc => Some(Wish::Leave),
         _ => None,
     }

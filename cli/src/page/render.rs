@@ -39,7 +39,11 @@ pub fn draw(page: &Page, frame: &mut Frame<'_>) {
     draw_stages(page, frame, areas[1]);
     draw_workers(page, frame, areas[2]);
     draw_messages(page, frame, areas[3]);
-    let footer = Line::from("q leaves; the job goes on").dim();
+    let footer = match page.job.state {
+        JobState::Paused => "p lets it go on; q leaves it",
+        _ => "p pauses it; q leaves, and it goes on",
+    };
+    let footer = Line::from(footer).dim();
     frame.render_widget(Paragraph::new(footer), areas[4]);
 }
 

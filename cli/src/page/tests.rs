@@ -73,7 +73,7 @@ fn a_wide_terminal_shows_everything() {
         the coordinator is away; waiting for it to come back
 
 
-        q leaves; the job goes on"#]],
+        p pauses it; q leaves, and it goes on"#]],
     );
 }
 
@@ -96,7 +96,7 @@ fn a_narrow_terminal_shows_what_matters() {
         worker-aibaeaqca 2      0      50
 
 
-        q leaves; the job goes on"#]],
+        p pauses it; q leaves, and it goes on"#]],
     );
 }
 
@@ -134,7 +134,7 @@ fn a_failure_and_a_strangers_words_are_shown_as_text() {
          messages ──────────────────────────────────────────────────────────────
         item 3\n trapped
 
-        q leaves; the job goes on"#]],
+        p pauses it; q leaves, and it goes on"#]],
     );
 }
 
@@ -174,4 +174,5 @@ fn keys_are_wishes() {
     assert_eq!(key(KeyCode::Char('q'), KeyModifiers::NONE), Some(Wish::Leave));
     assert_eq!(key(KeyCode::Char('c'), KeyModifiers::CONTROL), Some(Wish::Interrupt));
     assert_eq!(key(KeyCode::Char('c'), KeyModifiers::NONE), None);
+    assert_eq!(key(KeyCode::Char('p'), KeyModifiers::NONE), Some(Wish::Pause));
 }
