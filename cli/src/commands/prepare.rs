@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::fs;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
 use gleaner_client::{JobFile, JobFileError, PreparedJob};
 use gleaner_protocol::Floats;
+use gleaner_protocol::limits::MODULE_BYTES_MAX;
 use gleaner_protocol::manifest::{FunctionKind, Setting};
 use gleaner_sandbox::{ModuleInfo, check_module, function_name};
 
@@ -63,7 +65,7 @@ pub fn check(source: &Source) -> Result<Checked> {
 /// # Errors
 /// When it cannot be read or run; the second names the function at fault where it has a name.
 pub fn check_module_file(path: &Path) -> Result<ModuleInfo> {
-    let wasm = fs::read(path).with_context(|| format!("cannot read the module {path:?}"))?;
+    let wasm = read(path).with_context(|| format!("cannot read the module {path:?}"))?;
     inspect(path, &wasm, Floats::Plain)
 }
 
@@ -76,7 +78,7 @@ fn check_modules(file: &JobFile) -> Result<Vec<(PathBuf, ModuleInfo)>> {
             Entry::Vacant(entry) => {
                 let path = file.locate(used.module);
                 // A module that cannot be read is told of, with its line, when the files are hashed.
-                let Ok(wasm) = fs::read(&path) else { continue };
+                let Ok(wasm) = read(&path) else { continue };
                 entry.insert(inspect(&path, &wasm, used.floats)?)
             }
         };
@@ -92,6 +94,14 @@ fn check_modules(file: &JobFile) -> Result<Vec<(PathBuf, ModuleInfo)>> {
     let located = modules.into_iter().map(|((path, _), info)| (file.locate(path), info));
     // One with plain and with strict floats is still one module.
     Ok(located.collect::<BTreeMap<_, _>>().into_iter().collect())
+}
+
+/// A module's bytes; of a file that is too long, one more than a module may have, for the check to
+/// refuse.
+fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut wasm = Vec::new();
+    File::open(path)?.take(MODULE_BYTES_MAX + 1).read_to_end(&mut wasm)?;
+    Ok(wasm)
 }
 
 fn inspect(path: &Path, wasm: &[u8], floats: Floats) -> Result<ModuleInfo> {

@@ -78,14 +78,25 @@ pub struct ModuleInfo {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum ModuleError {
     /// The module is longer than the limit.
-    #[error("the module has {bytes} bytes; the limit is {max}")]
+    #[error("the module has {bytes} bytes or more; the limit is {max}")]
     TooLarge {
         /// Its length.
         bytes: u64,
         /// The limit.
         max: u64,
     },
-    /// It is no WebAssembly, or uses a part of it that tasks cannot.
+    /// It does not begin as WebAssembly does.
+    #[error("it is no WebAssembly module: it begins with \"{start}\" instead of \"\\0asm\"")]
+    NotWebAssembly {
+        /// Its first bytes, those that are no letters escaped.
+        start: String,
+    },
+    /// It is a component, of the newer kind of WebAssembly.
+    #[error(
+        "it is a WebAssembly component; a task is a core module, built for wasm32-unknown-unknown"
+    )]
+    Component,
+    /// It breaks off, breaks a rule of WebAssembly, or uses a part of it that tasks cannot.
     #[error("not valid WebAssembly for a task, at byte {offset}: {reason}")]
     Invalid {
         /// Where.
@@ -260,6 +271,7 @@ fn check(wasm: &[u8]) -> Result<ModuleInfo, ModuleError> {
     if bytes > MODULE_BYTES_MAX {
         return Err(ModuleError::TooLarge { bytes, max: MODULE_BYTES_MAX });
     }
+    check_start(wasm)?;
     let mut validator = Validator::new_with_features(FEATURES);
     let mut checker = Checker::default();
     checker.info.bytes = bytes;
@@ -271,6 +283,21 @@ fn check(wasm: &[u8]) -> Result<ModuleInfo, ModuleError> {
         }
     }
     checker.finish()
+}
+
+/// Tells what is something else in words of its own.
+fn check_start(wasm: &[u8]) -> Result<(), ModuleError> {
+    const MAGIC: &[u8] = b"\0asm";
+    const SHOWN_BYTES: usize = 8;
+    if !wasm.starts_with(MAGIC) {
+        let start = wasm[..wasm.len().min(SHOWN_BYTES)].escape_ascii().to_string();
+        return Err(ModuleError::NotWebAssembly { start });
+    }
+    match wasm.get(MAGIC.len()..) {
+        // A layer of 1 after a version of two bytes.
+        Some([_, _, 1, 0, ..]) => Err(ModuleError::Component),
+        _ => Ok(()),
+    }
 }
 
 /// What has been seen of a module so far.

@@ -94,6 +94,20 @@ fn imports_outside_the_interface_are_named() {
 #[test]
 fn shapes_that_tasks_cannot_have_are_refused() {
     let task = r#"(func (export "gleaner_1:task:run") (result i32) (i32.const 0))"#;
+    check(b"", "it is no WebAssembly module: it begins with \"\" instead of \"\\0asm\"");
+    check(
+        b"#!/bin/sh\necho",
+        "it is no WebAssembly module: it begins with \"#!/bin/s\" instead of \"\\0asm\"",
+    );
+    check(
+        b"\x7fELF\x02\x01\x01",
+        "it is no WebAssembly module: it begins with \"\\x7fELF\\x02\\x01\\x01\" instead of \
+         \"\\0asm\"",
+    );
+    check(
+        b"\0asm\x0d\0\x01\0",
+        "it is a WebAssembly component; a task is a core module, built for wasm32-unknown-unknown",
+    );
     check(b"\0asm", "not valid WebAssembly for a task, at byte 4: unexpected end-of-file");
     check_text(&format!("(module {task})"), "it does not export its memory as `memory`");
     check_text(
@@ -156,6 +170,22 @@ fn compile_bombs_are_refused_by_their_shape() {
     ));
     let long = module(&format!("(func {})", "nop ".repeat(FUNCTION_BYTES_MAX as usize)));
     assert!(matches!(check_module(&long), Err(ModuleError::FunctionTooLarge { .. })));
+}
+
+/// Every start of a whole module breaks off somewhere, and says so without a panic.
+#[test]
+fn a_module_that_breaks_off_is_invalid_wherever_it_does() {
+    let whole = module(r#"(import "gleaner_1" "seed" (func (result i64)))"#);
+    check_module(&whole).expect("a task");
+    for length in 8..whole.len() {
+        let error = check_module(&whole[..length]).expect_err("a part");
+        let words = error.to_string();
+        // The code comes last; what ends between two sections lacks at least that.
+        assert!(
+            ["not valid", "exports no task", "export its memory"].iter().any(|w| words.contains(w)),
+            "{length}: {words}"
+        );
+    }
 }
 
 #[test]

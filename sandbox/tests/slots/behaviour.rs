@@ -268,7 +268,13 @@ async fn limits() {
             Outcome::LogExceeded { item, limit_bytes: 50 },
         ),
         (forever("(drop (call $seed))"), Outcome::HostCallsExceeded { item, limit: 5000 }),
+        (
+            forever("(drop (memory.grow (i32.const 1)))"),
+            Outcome::MemoryExceeded { item, limit_bytes: 32 << 20 },
+        ),
         (forever(""), Outcome::CpuExceeded { limit_ms: 20 }),
+        // It asks to be called again, and again.
+        (task("(return (i32.const 1))"), Outcome::CpuExceeded { limit_ms: 20 }),
         (task("(drop (call $deep (i64.const 0)))"), Outcome::StackOverflow { item }),
     ];
     for (wasm, expected) in cases {

@@ -197,20 +197,35 @@ async fn stopping_gives_leases_back() {
     assert_eq!((attempts, reason), (vec![attempt(0), attempt(1)], ReleaseReason::Stopping));
 }
 
+/// A coordinator that checks nothing, or means harm: the worker looks for itself.
 async fn a_refused_module_is_an_answer() {
+    let nested = format!("(func {} {})", "loop ".repeat(2000), "end ".repeat(2000));
+    let bomb = wat::parse_str(format!("(module {nested})")).unwrap();
     let mut coordinator = Coordinator::start().await;
     let worker = start(config(coordinator.joined())).await.unwrap();
     let mut stream = coordinator.accept().await;
-    let no_module = coordinator.put_blob(b"not a module");
-    stream.tell_task(0, coordinator.task_of(no_module, "echo")).await;
-    stream.tell_task(1, coordinator.task("no_such_function")).await;
-    let lease = |unit, stage| {
-        coordinator.lease(worker.id(), unit, stage, Payload::Inline(vec![item(unit)]))
-    };
-    let leases = vec![lease(0, 0), lease(1, 1)];
-    stream.say(ToWorker::Leases { leases }).await;
-    for result in stream.results(2).await {
-        assert!(matches!(result.outcome, Outcome::Refused { .. }), "{result:?}");
+    let mut cases = vec![(
+        coordinator.task("no_such_function"),
+        "the module has no task function `no_such_function`",
+    )];
+    for (module, words) in [
+        (b"not a module".as_slice(), "it is no WebAssembly module"),
+        (b"\0asm\x01\0\0\0\x01", "unexpected end"),
+        (&bomb, "nests loops deeper than 64"),
+    ] {
+        let module = coordinator.put_blob(module);
+        cases.push((coordinator.task_of(module, "echo"), words));
+    }
+    for (number, (task, words)) in (0..).zip(cases) {
+        stream.tell_task(number, task).await;
+        let unit = u64::from(number);
+        let input = Payload::Inline(vec![item(unit)]);
+        let leases = vec![coordinator.lease(worker.id(), unit, number, input)];
+        stream.say(ToWorker::Leases { leases }).await;
+        let result = stream.results(1).await.remove(0);
+        let Outcome::Refused { reason } = &result.outcome else { panic!("{result:?}") };
+        assert!(reason.contains(words), "{reason}, not {words}");
+        stream.acknowledge(vec![attempt(unit)]).await;
     }
     worker.stop().await;
 }
