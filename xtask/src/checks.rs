@@ -22,16 +22,35 @@ pub fn test(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
+/// What a soak does much of.
+pub struct Counts {
+    /// Runs of each example job in which workers are killed.
+    pub runs: u32,
+    /// Kills of a coordinator.
+    pub restarts: u32,
+    /// What the moments of kills are drawn from.
+    pub seed: Option<u64>,
+    /// Cases of each property test.
+    pub cases: u32,
+}
+
 /// The tests with long counts: how often end-to-end tests kill processes, and how many cases
 /// property tests try.
 ///
 /// # Errors
 /// The first step that fails.
-pub fn soak(workspace: &Workspace, kills: u32, cases: u32) -> Result<()> {
-    let counts = [("GLEANER_KILLS", kills.to_string()), ("PROPTEST_CASES", cases.to_string())];
-    let (built, ran) = build_and_run(workspace, &counts)?;
+pub fn soak(workspace: &Workspace, counts: &Counts) -> Result<()> {
+    let Counts { runs, restarts, seed, cases } = counts;
+    let mut variables = vec![
+        ("GLEANER_RUNS", runs.to_string()),
+        ("GLEANER_RESTARTS", restarts.to_string()),
+        ("PROPTEST_CASES", cases.to_string()),
+    ];
+    variables.extend(seed.map(|seed| ("GLEANER_SEED", seed.to_string())));
+    let (built, ran) = build_and_run(workspace, &variables)?;
     eprintln!(
-        "\nall tests passed with {kills} kills and {cases} cases; built in {}, ran in {}",
+        "\nall tests passed with {runs} runs of each example job, {restarts} restarts and {cases} \
+         cases; built in {}, ran in {}",
         seconds(built),
         seconds(ran)
     );

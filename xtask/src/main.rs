@@ -32,9 +32,15 @@ enum Chore {
     Lint,
     /// Run the tests with the long counts of what `test` does a few of.
     Soak {
-        /// How often a worker and the coordinator are killed in the middle of a job.
+        /// How often each example job is run while its workers are killed.
+        #[arg(long, default_value_t = 50)]
+        runs: u32,
+        /// How often the coordinator is killed in the middle of a job.
         #[arg(long, default_value_t = 100)]
-        kills: u32,
+        restarts: u32,
+        /// What the moments of kills are drawn from; the time if not given. A failure prints it.
+        #[arg(long)]
+        seed: Option<u64>,
         /// How many cases each property test tries.
         #[arg(long, default_value_t = 20_000)]
         cases: u32,
@@ -76,7 +82,9 @@ fn run(chore: Chore) -> Result<()> {
         Chore::Demo => demo::run(&workspace),
         Chore::Test => checks::test(&workspace),
         Chore::Lint => checks::lint(&workspace),
-        Chore::Soak { kills, cases } => checks::soak(&workspace, kills, cases),
+        Chore::Soak { runs, restarts, seed, cases } => {
+            checks::soak(&workspace, &checks::Counts { runs, restarts, seed, cases })
+        }
         Chore::Jobs => jobs::build(&workspace),
         Chore::Dist { check } => {
             let trial = if check { dist::Trial::Run } else { dist::Trial::Skip };

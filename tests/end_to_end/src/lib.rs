@@ -16,6 +16,6 @@ mod wait;
 pub use gleaner::{Answer, Gleaner, workspace_folder};
 pub use http::{Reply, Request};
 pub use job::{JobFolder, task_module};
-pub use process::Process;
+pub use process::{ChildProcess, Process};
 pub use swarm::{Output, Swarm, read_output};
 pub use wait::wait_until;

@@ -11,6 +11,9 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use crate::wait_until;
 
+/// How long the slots of a killed process may take to end: the machine may be busy.
+const ORPHAN_LIMIT: Duration = Duration::from_secs(10);
+
 /// A running process that does not outlive this value.
 pub struct Process {
     name: String,
@@ -66,17 +69,36 @@ impl Process {
         self.child.try_wait().context("cannot ask after a child process")
     }
 
-    /// Kills it as a crash would: SIGKILL to the process alone, its children left to notice.
+    /// Kills it as a crash would: SIGKILL to the process alone. Its children, which are its slots,
+    /// must notice and end.
     ///
     /// # Errors
-    /// When it had ended before.
+    /// When it had ended before, or a child outlives it.
     pub fn kill(mut self) -> Result<()> {
         if let Some(status) = self.ended()? {
             bail!("{} had ended before it was killed: {status}", self.name);
         }
+        let children = self.children();
         kill_process(self.pid(), Signal::KILL).context("cannot kill a child process")?;
         self.child.wait().context("cannot wait for a killed process")?;
-        Ok(())
+        let what = format!("the end of all slots of {}", self.name);
+        wait_until(&what, ORPHAN_LIMIT, || {
+            Ok((!children.iter().any(ChildProcess::is_running)).then_some(()))
+        })
+    }
+
+    /// The processes that it has started and that run, where the system tells.
+    pub fn children(&self) -> Vec<ChildProcess> {
+        let Ok(threads) = fs::read_dir(format!("/proc/{}/task", self.id())) else {
+            return Vec::new();
+        };
+        let lists = threads.flatten().map(|thread| thread.path().join("children"));
+        let lists = lists.filter_map(|list| fs::read_to_string(list).ok());
+        let ids: Vec<u32> = lists
+            .flat_map(|list| list.split_whitespace().map(str::parse).collect::<Vec<_>>())
+            .flatten()
+            .collect();
+        ids.into_iter().filter_map(ChildProcess::find).collect()
     }
 
     /// Interrupts it, as Ctrl-C does: SIGINT.
@@ -108,8 +130,17 @@ impl Process {
 
     /// The most memory it has held, in bytes, where the system tells.
     pub fn memory_bytes_peak(&self) -> Option<u64> {
+        self.memory("VmHWM:")
+    }
+
+    /// The memory it holds, in bytes, where the system tells.
+    pub fn memory_bytes(&self) -> Option<u64> {
+        self.memory("VmRSS:")
+    }
+
+    fn memory(&self, key: &str) -> Option<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.id())).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix(key))?;
         let kibibytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
         Some(kibibytes * 1024)
     }
@@ -117,6 +148,36 @@ impl Process {
     fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }
+}
+
+/// A process that a [`Process`] has started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChildProcess {
+    id: u32,
+    /// When it was started, in the system's ticks: its number may become another's.
+    started: u64,
+}
+
+impl ChildProcess {
+    fn find(id: u32) -> Option<Self> {
+        let (state, started) = state_and_start(id)?;
+        (state != ENDED).then_some(Self { id, started })
+    }
+
+    /// Whether it runs: not gone, and not waiting only for somebody to read how it ended.
+    pub fn is_running(&self) -> bool {
+        Self::find(self.id).as_ref() == Some(self)
+    }
+}
+
+/// The state of a process that has ended and that nobody has asked after.
+const ENDED: char = 'Z';
+
+/// A process's state and start from `/proc/ID/stat`, after the name, which may hold anything.
+fn state_and_start(id: u32) -> Option<(char, u64)> {
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    Some((fields.first()?.chars().next()?, fields.get(19)?.parse().ok()?))
 }
 
 impl Drop for Process {

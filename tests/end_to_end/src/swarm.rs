@@ -25,6 +25,8 @@ pub struct Swarm {
     workers: Vec<Worker>,
     /// The port chosen at the first start: workers know it from their tickets.
     port: u16,
+    /// What workers log, where it is not what users see.
+    worker_log: Option<&'static str>,
     gleaner: Gleaner,
     /// Last, so that it is removed when nothing runs in it any more.
     folder: TempDir,
@@ -48,6 +50,7 @@ impl Swarm {
             coordinator: None,
             workers: Vec::new(),
             port: 0,
+            worker_log: None,
             gleaner: gleaner.clone(),
             folder,
         };
@@ -68,6 +71,26 @@ impl Swarm {
             swarm.join_worker(slots)?;
         }
         Ok(swarm)
+    }
+
+    /// Has workers that are started from here on log each attempt that is acknowledged to them.
+    pub fn log_acknowledged(&mut self) {
+        self.worker_log = Some("warn,gleaner=info,gleaner_worker::driver::incoming=debug");
+    }
+
+    /// The attempts that workers have logged as acknowledged, each as often as they have.
+    pub fn acknowledged(&self) -> Vec<String> {
+        let logs = (0..self.workers.len()).filter_map(|n| fs::read_to_string(self.log_of(n)).ok());
+        let mut attempts = Vec::new();
+        for log in logs {
+            let lines = log.lines().filter(|line| line.contains("acknowledged"));
+            let attempt = |line: &str| {
+                let word = line.split_whitespace().find_map(|word| word.strip_prefix("attempt="));
+                word.map(str::to_owned)
+            };
+            attempts.extend(lines.filter_map(attempt));
+        }
+        attempts
     }
 
     /// Starts the coordinator, on the port it had before, and waits until it answers.
@@ -347,14 +370,19 @@ impl Swarm {
     /// Starts a worker by `command`, one of those of `gleaner worker` that work.
     fn launch_worker(&mut self, number: usize, command: &[&str]) -> Result<()> {
         let name = format!("worker-{number}");
-        let log = self.folder.path().join(format!("{name}.log"));
+        let log = self.log_of(number);
         let worker = &mut self.workers[number];
         assert!(worker.process.is_none(), "the worker runs already");
         let slots = worker.slots.to_string();
         let mut process = self.gleaner.command(&worker.data);
         process.arg("worker").args(command).args(["--slots", &slots, "--loopback"]);
+        process.envs(self.worker_log.map(|filter| ("RUST_LOG", filter)));
         worker.process = Some(Process::start(&name, &mut process, &log)?);
         Ok(())
+    }
+
+    fn log_of(&self, worker: usize) -> PathBuf {
+        self.folder.path().join(format!("worker-{worker}.log"))
     }
 
     fn swarm_port(&self) -> Result<u16> {

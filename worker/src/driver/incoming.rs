@@ -98,6 +98,9 @@ impl Driver {
             ToWorker::Task { job, stage, task } => self.on_task(project, job, stage, task),
             ToWorker::Leases { leases } => self.on_leases(project, leases),
             ToWorker::Acknowledge { attempts } => {
+                for attempt in &attempts {
+                    debug!(%attempt, "acknowledged");
+                }
                 self.tell(Event::Acknowledged { project, attempts });
                 Ok(())
             }

@@ -12,6 +12,7 @@ mod folders;
 mod hostile_modules;
 mod inputs;
 mod interrupts;
+mod kills;
 mod lifecycle;
 mod mersenne;
 mod openapi;

@@ -1,0 +1,111 @@
+//! Kills at random moments, as many as `cargo xtask soak` asks for and a few otherwise.
+//!
+//! Whatever is killed: the same bytes come out; every result that a worker was told is safe is in
+//! the store, once; units are settled once and tile their stage; the sums kept beside them agree;
+//! no slot outlives whoever started it (which each kill checks itself). Which process is killed,
+//! and when, is drawn from a seed, which a failure prints with the command that draws the same.
+
+mod books;
+mod draw;
+
+use std::path::Path;
+use std::thread;
+
+use anyhow::{Context, Result, ensure};
+use end_to_end::{Gleaner, JobFolder, Output, Swarm};
+
+use self::draw::{Draw, with_seeds};
+
+/// The example jobs, each small enough for a second or two of two slots.
+const EXAMPLES: [(&str, fn() -> Result<JobFolder>); 1] =
+    [("planets", || JobFolder::planets(31, "1"))];
+
+/// The longest that is waited before a kill: kills fall into starts, computing and the end of jobs.
+const PAUSE_MS_MAX: u64 = 400;
+
+/// How often workers are killed in the middle of one job.
+const KILLS_MAX: u64 = 4;
+
+/// A count that `cargo xtask soak` sets high.
+fn count(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|count| count.parse().ok()).unwrap_or(default)
+}
+
+/// Lets whatever runs run for a while. A moment to kill at is no condition to wait for.
+fn pause(draw: &mut Draw) {
+    thread::sleep(std::time::Duration::from_millis(draw.below(PAUSE_MS_MAX)));
+}
+
+#[test]
+fn workers_killed_at_random_moments_change_no_byte() -> Result<()> {
+    let gleaner = Gleaner::find()?;
+    for (name, example) in EXAMPLES {
+        let folder = example()?;
+        let expected = gleaner.run(&folder.manifest())?;
+        let mut swarm = Swarm::start(&gleaner)?;
+        swarm.log_acknowledged();
+        for slots in [1, 1] {
+            swarm.join_worker(slots)?;
+        }
+        with_seeds("workers_killed", count("GLEANER_RUNS", 1), |draw| {
+            kill_workers(&mut swarm, &folder.manifest(), &expected, draw)
+        })
+        .with_context(|| format!("the job {name}"))?;
+        swarm.stop()?;
+    }
+    Ok(())
+}
+
+fn kill_workers(
+    swarm: &mut Swarm,
+    manifest: &Path,
+    expected: &Output,
+    draw: &mut Draw,
+) -> Result<()> {
+    let job = swarm.submit(manifest)?;
+    for _ in 0..=draw.below(KILLS_MAX) {
+        pause(draw);
+        let victim = draw.below(2) as usize;
+        swarm.kill_worker(victim)?;
+        pause(draw);
+        swarm.restart_worker(victim)?;
+    }
+    finish(swarm, &job, expected)
+}
+
+#[test]
+fn a_coordinator_killed_at_random_moments_loses_and_repeats_nothing() -> Result<()> {
+    // Merges too: their slot is the coordinator's.
+    let folder = JobFolder::of_test_tasks(
+        "",
+        "[[stage]]\nname = \"s\"\nmodule = \"tasks.wasm\"\nfunction = \"trace\"\n\
+         range = { field = \"number\", end = 600 }\nunit_items = 2\n\
+         reduce = \"merge\"\nmerge = \"join\"",
+    )?;
+    let gleaner = Gleaner::find()?;
+    let expected = gleaner.run(&folder.manifest())?;
+    let mut swarm = Swarm::start(&gleaner)?;
+    swarm.log_acknowledged();
+    for slots in [1, 1] {
+        swarm.join_worker(slots)?;
+    }
+    with_seeds("a_coordinator_killed", count("GLEANER_RESTARTS", 2), |draw| {
+        let job = swarm.submit(&folder.manifest())?;
+        pause(draw);
+        swarm.kill_coordinator()?;
+        swarm.start_coordinator()?;
+        books::check_acknowledged(&swarm)?;
+        finish(&swarm, &job, &expected)
+    })?;
+    swarm.stop()
+}
+
+/// The job ends as if nothing had been killed.
+fn finish(swarm: &Swarm, job: &str, expected: &Output) -> Result<()> {
+    let end = swarm.wait_for_end(job)?;
+    ensure!(end["state"] == "done", "{job} ended as {end}");
+    ensure!(swarm.output(job)? == *expected, "the output of {job} differs");
+    ensure!(!swarm.acknowledged().is_empty(), "no worker has logged what it was told is safe");
+    books::check_acknowledged(swarm)?;
+    books::check_settled(swarm, job)
+}
