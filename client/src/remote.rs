@@ -39,8 +39,8 @@ pub enum RemoteError {
     /// The stream broke at its greeting. A retry may help.
     #[error("its coordinator took nothing: {0}")]
     NotTaken(#[from] SendError),
-    /// The coordinator closed the stream without a word, or said nothing. A retry may help.
-    #[error("its coordinator said nothing within {} s", GREETING_MAX.as_secs())]
+    /// The coordinator closed the stream without a word, or said nothing in time. A retry may help.
+    #[error("its coordinator did not say who it is")]
     Silent,
     /// The coordinator does not serve this user. A retry does not help.
     #[error("{refusal}")]
