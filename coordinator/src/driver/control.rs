@@ -316,7 +316,7 @@ impl DriverControl {
         let name = self.submitters.name(owner).unwrap_or_default();
         let (error, hint) = match over {
             OverQuota::Jobs { running, max } => (
-                format!("{name} has {running} jobs running, and its quota is {max}"),
+                format!("{name} has used up its quota of running jobs: {running} of {max}"),
                 "wait for one to end (`gleaner jobs`), cancel one, or ask the coordinator's \
                  operator for more",
             ),
@@ -396,7 +396,7 @@ fn not_added(error: AddSubmitterError) -> ControlError {
              submitter remove {name}`"
         ),
         AddSubmitterError::KeyListed { name } => {
-            format!("change its terms under that name: `gleaner coordinator submitter add {name}`")
+            format!("`gleaner coordinator submitter add {name} KEY` changes what it may use")
         }
         AddSubmitterError::Store(error) => return store_failed(error),
     };

@@ -20,4 +20,5 @@ mod orders;
 mod proxy;
 mod shapes;
 mod submission;
+mod submitters;
 mod units;

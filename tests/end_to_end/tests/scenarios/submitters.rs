@@ -1,0 +1,236 @@
+//! Submitters from elsewhere: a data folder of their own, a key, and a ticket.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use end_to_end::{Answer, Gleaner, JobFolder, Output, Process, Swarm, read_output, wait_until};
+use serde_json::Value;
+use tempfile::TempDir;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// One who submits from elsewhere: all that it has of the project is a line of text.
+struct Submitter {
+    gleaner: Gleaner,
+    data: TempDir,
+    key: String,
+}
+
+impl Submitter {
+    /// One with a new key that nobody knows.
+    fn stranger(swarm: &Swarm) -> Result<Self> {
+        let data = tempfile::tempdir()?;
+        let gleaner = swarm.gleaner().clone();
+        let key = gleaner.tell(data.path(), &["submitter", "key"])?.trim().to_owned();
+        Ok(Self { gleaner, data, key })
+    }
+
+    /// One whom the operator has put on the list, and who uses the project.
+    fn added(swarm: &Swarm, name: &str, terms: &[&str]) -> Result<Self> {
+        let submitter = Self::stranger(swarm)?;
+        let ticket = submitter.be_added(swarm, name, terms)?;
+        submitter.tell(&["use", &ticket])?;
+        Ok(submitter)
+    }
+
+    /// Has the operator put it on the list, and gives the ticket.
+    fn be_added(&self, swarm: &Swarm, name: &str, terms: &[&str]) -> Result<String> {
+        let add = ["coordinator", "submitter", "add", name, &self.key];
+        Ok(swarm.tell(&[&add[..], terms].concat())?.trim().to_owned())
+    }
+
+    fn ask(&self, arguments: &[&str]) -> Result<Answer> {
+        self.gleaner.ask(self.data.path(), arguments)
+    }
+
+    fn tell(&self, arguments: &[&str]) -> Result<String> {
+        self.gleaner.tell(self.data.path(), arguments)
+    }
+
+    fn tell_json(&self, arguments: &[&str]) -> Result<Value> {
+        self.gleaner.tell_json(self.data.path(), arguments)
+    }
+
+    fn submit(&self, manifest: &Path) -> Result<String> {
+        let reply = self.tell_json(&["submit", text(manifest)?])?;
+        reply["job"].as_str().map(str::to_owned).with_context(|| format!("no job in {reply}"))
+    }
+
+    fn results(&self, job: &str) -> Result<Output> {
+        let folder = tempfile::tempdir()?;
+        self.tell(&["results", job, "-o", text(folder.path())?])?;
+        read_output(folder.path())
+    }
+
+    /// Begins to follow a job, and waits until its first view is there.
+    fn watch(&self, job: &str) -> Result<Process> {
+        let mut command = self.gleaner.command(self.data.path());
+        let log = self.data.path().join("watch.log");
+        let watch = Process::start("watch", command.args(["watch", job, "--json"]), &log)?;
+        wait_until("the first view of the job", LIMIT, || {
+            Ok(watch.log().contains("\"state\"").then_some(()))
+        })?;
+        Ok(watch)
+    }
+}
+
+fn text(path: &Path) -> Result<&str> {
+    path.to_str().context("test folders have names of text")
+}
+
+/// A job that waits as long as there is no worker.
+fn squares() -> Result<JobFolder> {
+    let stage = r#"
+        [[stage]]
+        name = "s"
+        module = "tasks.wasm"
+        function = "square"
+        range = { field = "number", end = 40 }
+        unit_items = 4
+        reduce = "csv""#;
+    JobFolder::of_test_tasks("", stage)
+}
+
+#[track_caller]
+fn check_refused(answer: &Answer, words: &[&str]) {
+    assert_eq!(answer.code, 1, "{answer:?}");
+    for words in words {
+        assert!(answer.stderr.contains(words), "{words:?} is not in {}", answer.stderr);
+    }
+}
+
+#[test]
+fn an_added_submitter_gets_the_same_bytes_and_a_stranger_nothing() -> Result<()> {
+    let swarm = Swarm::with_workers(&[2])?;
+    let folder = JobFolder::planets(7, "1")?;
+    let stranger = Submitter::stranger(&swarm)?;
+    let ada = Submitter::added(&swarm, "ada", &[])?;
+    let ticket = ada.be_added(&swarm, "ada", &["--weight", "2"])?;
+    stranger.tell(&["use", &ticket])?;
+    let refused = stranger.ask(&["submit", text(&folder.manifest())?])?;
+    check_refused(&refused, &["not on the coordinator's list of submitters", &stranger.key]);
+
+    let job = ada.submit(&folder.manifest())?;
+    let watched = ada.tell_json(&["submit", text(&folder.manifest())?, "--fresh", "--wait"])?;
+    ensure!(watched["state"] == "done", "it ended as {watched}");
+    ada.tell(&["watch", &job])?;
+    let operators = swarm.compute(&folder.manifest())?;
+    ensure!(ada.results(&job)? == operators, "the output differs");
+    let second = watched["job"].as_str().context("a job has an id")?;
+    ensure!(ada.results(second)? == operators, "the second output differs");
+    swarm.stop()
+}
+
+#[test]
+fn anothers_job_looks_like_none_and_the_operator_sees_all() -> Result<()> {
+    let swarm = Swarm::with_workers(&[])?;
+    let folder = squares()?;
+    let (ada, bob) = (Submitter::added(&swarm, "ada", &[])?, Submitter::added(&swarm, "bob", &[])?);
+    let (adas, operators) = (ada.submit(&folder.manifest())?, swarm.submit(&folder.manifest())?);
+    for command in ["status", "watch", "results", "cancel", "units"] {
+        for (submitter, job) in [(&bob, &adas), (&ada, &operators)] {
+            check_refused(&submitter.ask(&[command, job])?, &[&format!("there is no {job}")]);
+        }
+    }
+    ensure!(bob.tell_json(&["jobs"])? == Value::Array(Vec::new()), "bob has no job");
+    let mine = ada.tell_json(&["jobs"])?;
+    ensure!(mine[0]["job"] == *adas && mine[1].is_null(), "ada has one: {mine}");
+    ensure!(mine[0]["submitter"] == "ada", "it is hers: {mine}");
+    let all = swarm.tell(&["jobs"])?;
+    ensure!(all.contains("ada") && all.contains("operator"), "the operator sees all: {all}");
+    // The same name for a submission is two submissions of two submitters.
+    let manifest = folder.manifest();
+    let named = ["submit", text(&manifest)?, "--submission", "nightly"];
+    let jobs = [ada.tell_json(&named)?, bob.tell_json(&named)?, bob.tell_json(&named)?];
+    ensure!(jobs[0] != jobs[1] && jobs[1] == jobs[2], "{jobs:?}");
+    swarm.tell(&["cancel", &adas])?;
+    ensure!(ada.tell_json(&["status", &adas])?["state"] == "cancelled", "the operator may cancel");
+    swarm.stop()
+}
+
+#[test]
+fn quotas_are_told_with_what_is_used_and_what_to_do() -> Result<()> {
+    let swarm = Swarm::with_workers(&[])?;
+    let folder = squares()?;
+    let manifest = folder.manifest();
+    let ada = Submitter::added(&swarm, "ada", &["--jobs", "1"])?;
+    let first = ada.submit(&manifest)?;
+    let refused = ada.ask(&["submit", text(&manifest)?])?;
+    check_refused(&refused, &["ada has used up its quota of running jobs: 1 of 1", "cancel one"]);
+    ada.tell(&["cancel", &first])?;
+    ada.submit(&manifest)?;
+
+    ada.be_added(&swarm, "ada", &["--storage", "10kB"])?;
+    let large = squares()?;
+    large.add("large.txt", &vec![b'x'; 20_000])?;
+    let stage = "[job]\nname = \"trial\"\n[[stage]]\nname = \"s\"\nmodule = \"tasks.wasm\"\n\
+                 function = \"square\"\nlines = { field = \"number\", file = \"large.txt\" }\n\
+                 reduce = \"csv\"\n";
+    large.add("job.toml", stage.as_bytes())?;
+    let refused = ada.ask(&["submit", text(&large.manifest())?])?;
+    check_refused(&refused, &["20000 bytes has no room", "its quota is 10000", "operator"]);
+    let listed = swarm.tell(&["coordinator", "submitter", "list", "--json"])?;
+    let listed: Value = serde_json::from_str(&listed)?;
+    ensure!(listed[0]["jobs_running"] == 1, "{listed}");
+    ensure!(listed[0]["storage_bytes"].as_u64() > Some(10_000), "{listed}");
+    swarm.stop()
+}
+
+#[test]
+fn one_who_is_removed_is_cut_off_and_its_jobs_stay() -> Result<()> {
+    let swarm = Swarm::with_workers(&[])?;
+    let ada = Submitter::added(&swarm, "ada", &[])?;
+    let job = ada.submit(&squares()?.manifest())?;
+    let mut watch = ada.watch(&job)?;
+    swarm.tell(&["coordinator", "submitter", "remove", "ada"])?;
+    let status = wait_until("the end of watching", LIMIT, || watch.ended())?;
+    ensure!(status.code() == Some(1), "{status}: {}", watch.log());
+    let words = "not on the coordinator's list of submitters";
+    ensure!(watch.log().contains(words), "{}", watch.log());
+    check_refused(&ada.ask(&["jobs"])?, &[words]);
+    ensure!(swarm.status(&job)?["submitter"] == "ada", "the job stays hers");
+    ada.be_added(&swarm, "ada", &[])?;
+    ensure!(ada.tell_json(&["jobs"])?[0]["job"] == *job, "she comes in again");
+    swarm.stop()
+}
+
+#[test]
+fn what_is_the_operators_is_no_submitters() -> Result<()> {
+    let swarm = Swarm::with_workers(&[])?;
+    let ada = Submitter::added(&swarm, "ada", &[])?;
+    // Commands of an operator speak to this machine, whatever project is in use.
+    let answer = ada.ask(&["coordinator", "submitter", "list"])?;
+    assert_eq!(answer.code, 5, "{answer:?}");
+    assert!(answer.stderr.contains("there is no coordinator in"), "{answer:?}");
+    let answer = ada.ask(&["jobs", "--project", "local"])?;
+    assert_eq!(answer.code, 5, "{answer:?}");
+    swarm
+        .tell(&["coordinator", "submitter", "add", "operator", &ada.key])
+        .expect_err("the name would be taken for the operator");
+    swarm.stop()
+}
+
+#[test]
+fn a_coordinator_that_restarts_is_found_again_in_the_middle() -> Result<()> {
+    let mut swarm = Swarm::with_workers(&[1])?;
+    let folder = JobFolder::planets(99, "1")?;
+    let expected = swarm.gleaner().run(&folder.manifest())?;
+    let ada = Submitter::added(&swarm, "ada", &["--jobs", "1"])?;
+    let named = ["submit", text(&folder.manifest())?, "--submission", "once"].map(str::to_owned);
+    let submit = || ada.tell_json(&named.each_ref().map(String::as_str));
+    let job = submit()?["job"].as_str().context("a job has an id")?.to_owned();
+    swarm.wait_for_items(&job, 1)?;
+    let mut watch = ada.watch(&job)?;
+    ensure!(swarm.status(&job)?["state"] == "running", "the job was over too soon for this test");
+    swarm.kill_coordinator()?;
+    let away = ada.ask(&["jobs"])?;
+    ensure!(away.code == 5, "a coordinator that is away has its own code: {away:?}");
+    swarm.start_coordinator()?;
+    let again = submit()?;
+    ensure!(again["job"] == *job, "a repeat after the restart is the same job: {again}");
+    let status = wait_until("the end of watching", Duration::from_secs(180), || watch.ended())?;
+    ensure!(status.success(), "{status}: {}", watch.log());
+    ensure!(ada.results(&job)? == expected, "the output differs");
+    swarm.stop()
+}
