@@ -88,7 +88,8 @@ pub enum Command {
     #[command(after_help = "Example:\n  gleaner jobs")]
     Jobs,
     /// Print the schema of what programs read and write
-    #[command(after_help = "Example:\n  gleaner schema --api > gleaner-api.json")]
+    #[command(after_help = "Examples:\n  gleaner schema > job.schema.json\n  \
+                              gleaner schema --api > gleaner-api.json")]
     Schema(schema::Arguments),
     /// List the workers that are connected
     #[command(after_help = "Example:\n  gleaner workers")]

@@ -3,6 +3,7 @@
 use anyhow::Result;
 use clap::Args;
 use gleaner_protocol::api::OPENAPI;
+use gleaner_protocol::manifest::SCHEMA;
 use serde_json::Value;
 
 use super::Context;
@@ -12,13 +13,15 @@ use crate::failure::Exit;
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// That of the control API: an OpenAPI 3.1 document, as `GET /v1/openapi.json` gives it
-    #[arg(long, required = true)]
+    /// [default: that of the manifest, a JSON Schema]
+    #[arg(long)]
     pub api: bool,
 }
 
-/// Prints a schema, for programs that make or check what it describes.
-pub fn run(context: &Context, _arguments: Arguments) -> Result<Exit> {
-    let document: Value = serde_json::from_str(OPENAPI).expect("a test reads it");
-    context.printer.result(&document, || OPENAPI.lines().map(str::to_owned).collect())?;
+/// Prints a schema, for editors and programs that make or check what it describes.
+pub fn run(context: &Context, arguments: Arguments) -> Result<Exit> {
+    let text = if arguments.api { OPENAPI } else { SCHEMA };
+    let document: Value = serde_json::from_str(text).expect("a test reads it");
+    context.printer.result(&document, || text.lines().map(str::to_owned).collect())?;
     Ok(Exit::Done)
 }

@@ -50,6 +50,7 @@ mod error;
 mod nearest;
 mod quantity;
 mod reducer;
+mod schema;
 mod section;
 mod setting;
 mod splitter;
@@ -67,6 +68,7 @@ use toml::de::DeTable;
 
 pub use self::error::{ManifestError, ManifestProblem, QuantityKind};
 pub use self::quantity::{parse_duration, parse_size};
+pub use self::schema::SCHEMA;
 use self::section::{Entry, Section};
 use self::setting::Source;
 pub use self::setting::{ParseSettingError, Position, Setting};
