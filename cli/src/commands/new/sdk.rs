@@ -140,6 +140,9 @@ mod tests {
             features = ["full"]
             version = "3"
 
+            [features]
+            native = []
+
             [lib]
             proc-macro = true
 
