@@ -11,9 +11,10 @@ use crate::{guest_toolchain, step};
 
 /// The crates that hold tasks: the package, its module, and the folder that its manifest expects
 /// the module in.
-const TASKS: [(&str, &str, Option<&str>); 3] = [
+const TASKS: [(&str, &str, Option<&str>); 4] = [
     ("mersenne", "mersenne.wasm", Some("jobs/mersenne")),
     ("planets", "planets.wasm", Some("jobs/planets")),
+    ("wordcount", "wordcount.wasm", Some("jobs/wordcount")),
     ("test-tasks", "test_tasks.wasm", None),
 ];
 

@@ -232,14 +232,14 @@ impl Read for Watched {
 }
 
 /// The frames of a zstd file, one after another.
-struct Frames {
-    source: BufReader<Watched>,
+struct Frames<R> {
+    source: R,
     frame: FrameDecoder,
     has_frame: bool,
 }
 
-impl Frames {
-    fn new(source: BufReader<Watched>) -> Self {
+impl<R: BufRead> Frames<R> {
+    fn new(source: R) -> Self {
         let mut frame = FrameDecoder::new();
         frame.set_max_window_size(ZSTD_WINDOW_BYTES_MAX);
         Self { source, frame, has_frame: false }
@@ -273,7 +273,7 @@ impl Frames {
     }
 }
 
-impl Read for Frames {
+impl<R: BufRead> Read for Frames<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
             if !self.has_frame {
@@ -297,4 +297,51 @@ impl Read for Frames {
 fn skip(source: &mut impl Read, length: u64) -> io::Result<()> {
     let skipped = io::copy(&mut source.take(length), &mut io::sink())?;
     if skipped == length { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use ruzstd::encoding::{CompressionLevel, compress_to_vec};
+
+    use super::*;
+
+    fn frames(bytes: &[u8]) -> io::Result<Vec<u8>> {
+        let mut plain = Vec::new();
+        Frames::new(bytes).read_to_end(&mut plain).map(|_| plain)
+    }
+
+    #[test]
+    fn the_first_bytes_tell_how_a_file_is_compressed() {
+        let check = |head: &[u8], expected| assert_eq!(Compression::of(head), expected, "{head:?}");
+        check(&[0x1f, 0x8b, 8, 0], Some(Compression::Gzip));
+        check(&[0x28, 0xb5, 0x2f, 0xfd], Some(Compression::Zstd));
+        check(&[0x5a, 0x2a, 0x4d, 0x18], Some(Compression::Zstd));
+        check(&[0x1f, 0x8b], None);
+        check(b"id,n", None);
+        check(b"", None);
+    }
+
+    proptest! {
+        #[test]
+        fn frames_give_what_went_in(texts in proptest::collection::vec("[ab\n]{0,300}", 0..4)) {
+            let frame = |text: &String| compress_to_vec(text.as_bytes(), CompressionLevel::Fastest);
+            let file: Vec<u8> = texts.iter().flat_map(frame).collect();
+            prop_assert_eq!(frames(&file).expect("sound frames"), texts.concat().into_bytes());
+        }
+
+        #[test]
+        fn damaged_frames_are_refused_or_read_but_never_a_panic(
+            text in "[abc\n]{0,500}",
+            damages in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let mut file = compress_to_vec(text.as_bytes(), CompressionLevel::Fastest);
+            for (place, byte) in damages {
+                let place = place.index(file.len());
+                file[place] ^= byte;
+            }
+            let _ = frames(&file[..cut.index(file.len() + 1)]);
+        }
+    }
 }

@@ -303,8 +303,8 @@ fn splitters_that_say_too_little_or_too_much_are_refused() {
     check(
         &stage("each_file = { field = \"image\", glob = [] }"),
         expect![[r#"
-        line 7, column 13: `stage.s.each_file` is a table; it must be a table whose `glob` has a pattern
-        write a table whose `glob` has a pattern"#]],
+        line 7, column 39: `stage.s.each_file.glob` has 0 patterns; it must have 1 to 256
+        give it 1 or more patterns"#]],
     );
     check(
         &stage("each_file = { field = \"image\", glob = \"\" }"),

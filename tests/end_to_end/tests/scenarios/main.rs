@@ -22,3 +22,4 @@ mod shapes;
 mod submission;
 mod submitters;
 mod units;
+mod wordcount;
