@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use gleaner_protocol::{AttemptId, ProjectId, UnitResult, wire};
 use gleaner_worker_core::AttemptKey;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 /// The version of the tables.
 const SCHEMA: u32 = 1;
@@ -195,9 +195,14 @@ impl Writer {
         let written = write(&mut self.database, &self.unwritten);
         let place = match &written {
             Ok(()) => Place::Disk,
+            // Said once: it is tried again and again.
+            Err(error) if !mended => {
+                warn!(%error, "results not written to disk; kept in memory until it takes them");
+                Place::Memory
+            }
             Err(error) => {
                 let results = self.unwritten.len();
-                warn!(%error, results, "results not written to disk; kept in memory");
+                debug!(%error, results, "results still not written to disk");
                 Place::Memory
             }
         };

@@ -205,6 +205,7 @@ impl Server {
         };
         let bytes = Arc::new(Payload::encode_items(&items));
         drop(items);
+        let mut tries = 0_u32;
         loop {
             let (blobs, bytes) = (self.context.blobs.clone(), Arc::clone(&bytes));
             let written = tokio::task::spawn_blocking(move || blobs.insert(&bytes)).await;
@@ -215,7 +216,11 @@ impl Server {
                     return (Outcome::Completed { outputs }, Some(offered));
                 }
                 Err(error) => {
-                    warn!(attempt = %key.attempt, %error, "outputs not written; kept in memory");
+                    // Said once: it is tried again and again.
+                    if tries == 0 {
+                        warn!(attempt = %key.attempt, %error, "outputs not written; kept in memory");
+                    }
+                    tries += 1;
                     tokio::time::sleep(WRITE_RETRY_AFTER).await;
                 }
             }

@@ -30,6 +30,9 @@ use crate::store::{AddSubmitterError, Store, StoreError, StoredSubmitter, UnitCh
 /// Names that a submitter cannot have, as they would be taken for the operator.
 const NAMES_RESERVED: [&str; 2] = ["operator", "local"];
 
+/// How long an answer may take while the disk is full: many depend on nothing that waits.
+const FULL_PATIENCE: Duration = Duration::from_secs(1);
+
 pub(crate) struct DriverControl {
     pub(crate) project: Project,
     pub(crate) clock: Clock,
@@ -60,6 +63,10 @@ impl Control for DriverControl {
         request: SubmitRequest,
     ) -> Result<SubmitReply, ControlError> {
         let SubmitRequest { submission, job: mut spec } = request;
+        // A job that cannot be made durable now is better not taken at all.
+        if let Some(full) = self.store.full() {
+            return Err(disk_full(&full));
+        }
         let items =
             submission::check_submission(&mut spec, &self.blobs).await.map_err(|error| {
                 let told = error.to_api();
@@ -291,8 +298,19 @@ fn of_owner(submission: SubmissionId, owner: Owner) -> SubmissionId {
 }
 
 impl DriverControl {
+    /// The engine's answer. While the disk is full an answer may wait with what it depends on:
+    /// whoever asks is told that rather than to wait.
     async fn ask(&self, ask: Ask) -> Result<Reply, ControlError> {
-        self.engine.ask(ask).await.ok_or(ControlError::Stopping)
+        let full = async {
+            let full = self.store.until_full().await;
+            tokio::time::sleep(FULL_PATIENCE).await;
+            full
+        };
+        tokio::select! {
+            biased;
+            reply = self.engine.ask(ask) => reply.ok_or(ControlError::Stopping),
+            full = full => Err(disk_full(&full)),
+        }
     }
 
     fn view(&self, snapshot: JobSnapshot) -> JobView {
@@ -401,6 +419,11 @@ fn not_added(error: AddSubmitterError) -> ControlError {
         AddSubmitterError::Store(error) => return store_failed(error),
     };
     ControlError::Refused(ApiError { error: words, hint: Some(hint) })
+}
+
+fn disk_full(full: &StoreError) -> ControlError {
+    let hint = "make room on the coordinator's disk; it goes on by itself, and nothing is lost";
+    ControlError::Failed(ApiError { error: full.to_string(), hint: Some(hint.to_owned()) })
 }
 
 fn store_failed(error: StoreError) -> ControlError {

@@ -20,8 +20,8 @@ pub enum StoreError {
         /// Its process as it wrote itself down.
         holder: String,
     },
-    /// The disk is full. A repeat helps once there is room.
-    #[error("the disk that holds {path:?} is full; make room and start the coordinator again")]
+    /// The disk is full. A repeat helps once there is room; records that wait need none.
+    #[error("the disk that holds {path:?} is full")]
     DiskFull {
         /// The store's file.
         path: PathBuf,

@@ -2,8 +2,8 @@
 //!
 //! Invariants: one process on a folder at a time; one thread writes; a commit is reported once it
 //! is synced to disk (WAL, `synchronous=FULL`) and never before; commits become durable in their
-//! order; once one fails, nothing is written until the store is opened again, since what the
-//! failed one left is not known. Each opening has an epoch of its own, durable before anything
+//! order; a full disk is waited out; once a commit fails otherwise, nothing is written until the
+//! store is opened again, since what the failed one left is not known. Each opening has an epoch of its own, durable before anything
 //! else is.
 //!
 //! Deliberately absent: what records mean (that is the core's), and bytes of blobs.
@@ -116,6 +116,17 @@ impl Store {
     /// [`StoreError::Failed`] when nothing is written any more.
     pub async fn commit(&self, sequence: Sequence, records: Vec<Record>) -> Result<(), StoreError> {
         self.inner.writer.send(Write::Records { sequence, records }).await
+    }
+
+    /// Why nothing is written now, if the disk is full: records wait for room, anything else is
+    /// refused.
+    pub fn full(&self) -> Option<StoreError> {
+        self.inner.writer.full()
+    }
+
+    /// Waits until the disk is full; for ever when that does not happen.
+    pub async fn until_full(&self) -> StoreError {
+        self.inner.writer.until_full().await
     }
 
     /// The sum of all records that are durable.

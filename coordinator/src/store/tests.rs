@@ -340,8 +340,10 @@ async fn a_full_disk_is_told_and_loses_nothing_that_was_durable() {
     let log = String::new();
     let record = Record::ResultAccepted { opinion: opinion(5, 1), outcome: large, log };
     store.commit(Sequence(1000), vec![record]).await.expect("queued");
-    let error = commits.next().await.expect_err("no room");
+    let error = store.until_full().await;
     assert!(matches!(error, StoreError::DiskFull { .. }), "{error}");
+    let refused = store.invite(InvitationSecret([7; 16]), at(0), terms(100, None)).await;
+    assert!(matches!(refused, Err(StoreError::DiskFull { .. })), "{refused:?}");
     drop((store, commits));
     let (store, _commits) = Store::open(folder.path()).expect("opens again");
     let expected = Recovered { jobs: vec![half_done_recovered()], submitters: Vec::new() };

@@ -1,9 +1,16 @@
 //! The one thread that writes: everything queued goes into one transaction (group commit), so that
 //! a sync to disk is shared by all who wait for it.
+//!
+//! A full disk is waited out: a transaction that found no room left nothing behind, so its records
+//! are tried again until there is some. The core is ahead of the store meanwhile, as it is during
+//! any commit, and what depends on the records waits with them. How many wait is bounded by the
+//! leases that are out, as new ones wait for their records too. Statements are not tried again:
+//! whoever asked for one is told.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use gleaner_coordinator_core::{Record, Sequence};
 use rusqlite::{Connection, TransactionBehavior};
@@ -16,6 +23,9 @@ use super::records::Batch;
 /// speed, so that who waits is told soon.
 const QUEUE_MAX: usize = 1024;
 
+/// How long to wait before records that found no room are tried again.
+const ROOM_RETRY_AFTER: Duration = Duration::from_secs(1);
+
 /// One thing to write.
 pub(super) enum Write {
     /// Records of the core, all or none.
@@ -25,8 +35,8 @@ pub(super) enum Write {
         /// The records.
         records: Vec<Record>,
     },
-    /// Anything else.
-    Statement(Statement),
+    /// Anything else; none once it has been tried.
+    Statement(Option<Statement>),
 }
 
 /// Writes something, and gives what to do once it is durable. Dropped when it is not.
@@ -38,6 +48,8 @@ type Deferred = Box<dyn FnOnce() + Send>;
 pub(super) struct Progress {
     /// Every commit up to this one is durable.
     pub(super) durable: Sequence,
+    /// Why nothing is written now, while the disk is full.
+    pub(super) full: Option<StoreError>,
     /// Why nothing is written any more.
     pub(super) failure: Option<StoreError>,
 }
@@ -47,6 +59,7 @@ pub(super) struct Progress {
 pub(super) struct Writer {
     path: Arc<Path>,
     queue: Option<mpsc::Sender<Write>>,
+    progress: watch::Receiver<Progress>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -62,7 +75,8 @@ impl Writer {
             .name("store".to_owned())
             .spawn(move || state.run())
             .map_err(|error| StoreError::of_io(&path, error))?;
-        Ok((Self { path, queue: Some(queue), thread: Some(thread) }, receiver))
+        let progress = receiver.clone();
+        Ok((Self { path, queue: Some(queue), progress, thread: Some(thread) }, receiver))
     }
 
     pub(super) async fn send(&self, write: Write) -> Result<(), StoreError> {
@@ -81,12 +95,29 @@ impl Writer {
             // Whoever asked may have given up waiting.
             Ok(Box::new(move || drop(sender.send(value))))
         };
-        self.send(Write::Statement(Box::new(deferred))).await?;
+        self.send(Write::Statement(Some(Box::new(deferred)))).await?;
         answer.await.map_err(|_| self.failed())
     }
 
+    /// Why the disk takes nothing now, if it is full.
+    pub(super) fn full(&self) -> Option<StoreError> {
+        self.progress.borrow().full.clone()
+    }
+
+    /// Waits until the disk is full; for ever when that does not happen.
+    pub(super) async fn until_full(&self) -> StoreError {
+        let mut progress = self.progress.clone();
+        let full = progress.wait_for(|progress| progress.full.is_some()).await;
+        let full = full.ok().and_then(|progress| progress.full.clone());
+        match full {
+            Some(full) => full,
+            // The writer has ended: whoever waits for a write is told by that one.
+            None => std::future::pending().await,
+        }
+    }
+
     fn failed(&self) -> StoreError {
-        StoreError::Failed { path: self.path.to_path_buf() }
+        self.full().unwrap_or_else(|| StoreError::Failed { path: self.path.to_path_buf() })
     }
 }
 
@@ -112,14 +143,59 @@ impl State {
     fn run(mut self) {
         let mut batch = Vec::with_capacity(QUEUE_MAX);
         while self.writes.blocking_recv_many(&mut batch, QUEUE_MAX) > 0 {
-            match commit(&mut self.connection, batch.drain(..)) {
-                Ok(committed) => self.report(committed),
-                Err(error) => return self.fail(StoreError::of_sqlite(&self.path, error)),
+            if let Err(error) = self.write(&mut batch) {
+                return self.fail(error);
             }
         }
     }
 
+    /// Commits the batch, once there is room for it.
+    fn write(&mut self, batch: &mut Vec<Write>) -> Result<(), StoreError> {
+        loop {
+            let committed = match batch.is_empty() {
+                false => commit(&mut self.connection, batch),
+                // Nothing waits: there is room once something else would fit.
+                true => probe(&self.connection).map(|()| Committed::default()),
+            };
+            let error = match committed {
+                Ok(committed) => {
+                    batch.clear();
+                    self.report(committed);
+                    return Ok(());
+                }
+                Err(error) => StoreError::of_sqlite(&self.path, error),
+            };
+            if !matches!(error, StoreError::DiskFull { .. }) {
+                return Err(error);
+            }
+            self.wait_for_room(batch, error)?;
+        }
+    }
+
+    /// Keeps the records and adds those that come meanwhile; whoever wants something else is told.
+    fn wait_for_room(
+        &mut self,
+        batch: &mut Vec<Write>,
+        full: StoreError,
+    ) -> Result<(), StoreError> {
+        if self.progress.borrow().full.is_none() {
+            tracing::error!(error = %full, "what is to be written waits until there is room");
+            self.progress.send_modify(|progress| progress.full = Some(full.clone()));
+        }
+        std::thread::sleep(ROOM_RETRY_AFTER);
+        while let Ok(write) = self.writes.try_recv() {
+            batch.push(write);
+        }
+        batch.retain(|write| matches!(write, Write::Records { .. }));
+        // Everyone has gone: what is not durable was told to nobody.
+        if self.writes.is_closed() { Err(full) } else { Ok(()) }
+    }
+
     fn report(&self, committed: Committed) {
+        if self.progress.borrow().full.is_some() {
+            tracing::info!(store = ?self.path, "there is room again");
+            self.progress.send_modify(|progress| progress.full = None);
+        }
         if let Some(durable) = committed.sequence {
             self.progress.send_modify(|progress| progress.durable = durable);
         }
@@ -132,26 +208,36 @@ impl State {
     }
 }
 
+#[derive(Default)]
 struct Committed {
     sequence: Option<Sequence>,
     deferred: Vec<Deferred>,
 }
 
-fn commit(
-    connection: &mut Connection,
-    writes: impl Iterator<Item = Write>,
-) -> rusqlite::Result<Committed> {
+/// Writes something of no meaning, and takes it back.
+fn probe(connection: &Connection) -> rusqlite::Result<()> {
+    const PROBE: &str =
+        "INSERT OR REPLACE INTO meta (name, value) VALUES ('room', zeroblob(32768))";
+    connection.execute(PROBE, [])?;
+    connection.execute("DELETE FROM meta WHERE name = 'room'", []).map(drop)
+}
+
+fn commit(connection: &mut Connection, writes: &mut [Write]) -> rusqlite::Result<Committed> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut batch = Batch::new(&transaction);
     let mut committed = Committed { sequence: None, deferred: Vec::new() };
     for write in writes {
         match write {
             Write::Records { sequence, records } => {
-                debug_assert!(committed.sequence < Some(sequence), "commits come in order");
+                debug_assert!(committed.sequence < Some(*sequence), "commits come in order");
                 records.iter().try_for_each(|record| batch.write(record))?;
-                committed.sequence = Some(sequence);
+                committed.sequence = Some(*sequence);
             }
-            Write::Statement(statement) => committed.deferred.push(statement(&transaction)?),
+            Write::Statement(statement) => {
+                if let Some(statement) = statement.take() {
+                    committed.deferred.push(statement(&transaction)?);
+                }
+            }
         }
     }
     batch.finish()?;

@@ -9,6 +9,7 @@ mod dry_run;
 mod equivalence;
 mod failures;
 mod folders;
+mod full_disk;
 mod hostile_modules;
 mod inputs;
 mod interrupts;

@@ -1,0 +1,163 @@
+//! A disk that is full: said, waited out, and nothing lost. A small file system in memory is the
+//! disk, which only root may mount: elsewhere this test says so and passes.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use end_to_end::{Gleaner, JobFolder, Output, Process, read_output, wait_until};
+use serde_json::Value;
+use tempfile::TempDir;
+
+const LIMIT: Duration = Duration::from_secs(180);
+const ITEMS: u64 = 12;
+
+#[test]
+fn a_coordinator_without_room_says_so_waits_and_goes_on() -> Result<()> {
+    let Some(disk) = SmallDisk::mount("8m")? else { return Ok(()) };
+    let folder = JobFolder::planets(ITEMS - 1, "1")?;
+    let lab = Lab::start(disk.path())?;
+    let _worker = lab.join(&lab.folder.path().join("worker"))?;
+    lab.submit(&folder)?;
+    lab.wait_for_items(1)?;
+    disk.fill()?;
+    lab.wait_for_log("waits until there is room")?;
+    let manifest = folder.manifest();
+    let refused = lab.ask(&["submit", manifest.to_str().context("a path is text")?])?;
+    ensure!(refused.code == 1, "it is taken: {refused:?}");
+    ensure!(refused.stderr.contains("is full"), "the reason is missing: {refused:?}");
+    ensure!(refused.stderr.contains("hint: "), "it does not say what to do: {refused:?}");
+    disk.make_room()?;
+    lab.wait_for_log("there is room again")?;
+    ensure!(lab.output()? == lab.gleaner.run(&folder.manifest())?, "the output differs");
+    lab.coordinator.stop(LIMIT)
+}
+
+/// A coordinator with its data where a test wants it.
+struct Lab {
+    gleaner: Gleaner,
+    coordinator: Process,
+    data: PathBuf,
+    folder: TempDir,
+}
+
+impl Lab {
+    fn start(data: &Path) -> Result<Self> {
+        let gleaner = Gleaner::find()?;
+        let folder = tempfile::tempdir().context("cannot make a folder")?;
+        gleaner.tell(data, &["coordinator", "init"])?;
+        let mut start = gleaner.command(data);
+        start.args(["coordinator", "start", "--loopback", "--port", "0", "--api-port", "0"]);
+        let log = folder.path().join("coordinator.log");
+        let coordinator = Process::start("coordinator", &mut start, &log)?;
+        let lab = Self { gleaner, coordinator, data: data.to_owned(), folder };
+        lab.wait_for_log("next: ")?;
+        Ok(lab)
+    }
+
+    /// A worker that has its data in `data` and has joined.
+    fn join(&self, data: &Path) -> Result<Process> {
+        let ticket = self.gleaner.tell(&self.data, &["coordinator", "invite", "--ticket-only"])?;
+        let mut join = self.gleaner.command(data);
+        join.args(["worker", "join", "--yes", "--loopback", "--slots", "1", ticket.trim()]);
+        let worker = Process::start("worker", &mut join, &self.folder.path().join("worker.log"))?;
+        wait_until("the worker's welcome", LIMIT, || {
+            Ok(worker.log().contains("welcome").then_some(()))
+        })
+        .with_context(|| worker.log())?;
+        Ok(worker)
+    }
+
+    fn ask(&self, arguments: &[&str]) -> Result<end_to_end::Answer> {
+        self.gleaner.ask(&self.data, arguments)
+    }
+
+    fn submit(&self, folder: &JobFolder) -> Result<()> {
+        let manifest = folder.manifest();
+        let manifest = manifest.to_str().context("a path is text")?;
+        self.gleaner.tell(&self.data, &["submit", manifest]).map(drop)
+    }
+
+    fn status(&self) -> Result<Value> {
+        self.gleaner.tell_json(&self.data, &["status", "job-1"])
+    }
+
+    fn wait_for_items(&self, items: u64) -> Result<()> {
+        wait_until("settled items", LIMIT, || {
+            let settled = self.status()?["stages"][0]["items_settled"].as_u64();
+            Ok((settled >= Some(items)).then_some(()))
+        })
+    }
+
+    fn wait_for_log(&self, words: &str) -> Result<()> {
+        wait_until(words, LIMIT, || Ok(self.coordinator.log().contains(words).then_some(())))
+            .with_context(|| self.coordinator.log())
+    }
+
+    /// What comes out once the job has ended.
+    fn output(&self) -> Result<Output> {
+        let end = wait_until("the end of the job", LIMIT, || {
+            let status = self.status()?;
+            Ok((status["state"] != "running").then_some(status))
+        })
+        .with_context(|| self.coordinator.log())?;
+        ensure!(end["state"] == "done", "it ended as {end}");
+        let folder = self.folder.path().join("output");
+        let path = folder.to_str().context("a path is text")?;
+        self.gleaner.tell(&self.data, &["results", "job-1", "-o", path])?;
+        read_output(&folder)
+    }
+}
+
+/// A file system in memory, of a size that is soon full; unmounted when dropped.
+struct SmallDisk {
+    folder: TempDir,
+}
+
+impl SmallDisk {
+    /// None, with the reason printed, where it cannot be mounted.
+    fn mount(size: &str) -> Result<Option<Self>> {
+        let folder = tempfile::tempdir().context("cannot make a folder")?;
+        let options = format!("size={size}");
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(folder.path());
+        match mount.output() {
+            Ok(output) if output.status.success() => Ok(Some(Self { folder })),
+            Ok(output) => {
+                let words = String::from_utf8_lossy(&output.stderr);
+                eprintln!("skipped: no small disk can be mounted: {}", words.trim());
+                Ok(None)
+            }
+            Err(error) => bail!("cannot run `mount`: {error}"),
+        }
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn filler(&self) -> PathBuf {
+        self.path().join("filler")
+    }
+
+    /// Writes until nothing more fits.
+    fn fill(&self) -> Result<()> {
+        let mut file = File::create(self.filler()).context("cannot make the filler")?;
+        while file.write_all(&[1; 4096]).is_ok() {}
+        Ok(())
+    }
+
+    fn make_room(&self) -> Result<()> {
+        fs::remove_file(self.filler()).context("cannot remove the filler")
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // Lazily: a process that a failed test left may still be ending.
+        let _ = Command::new("umount").arg("--lazy").arg(self.path()).status();
+    }
+}
