@@ -155,6 +155,42 @@ fn a_project_is_left_and_joined_again_without_a_new_invitation() -> Result<()> {
     swarm.stop()
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_machine_that_cannot_lock_tasks_in_is_told_before_it_joins() -> Result<()> {
+    let swarm = Swarm::with_workers(&[])?;
+    let ticket = swarm.invite()?;
+    // Landlock stacks at most 16 layers on a thread and the processes it starts: with all of them
+    // taken, a slot can put up none of its own.
+    let answer = std::thread::scope(|scope| {
+        let without_walls = scope.spawn(|| {
+            use_up_landlock()?;
+            join(&swarm, &ticket)
+        });
+        without_walls.join().expect("a thread that starts a command does not panic")
+    })?;
+    ensure!(answer.code == 1, "it joins: {answer:?}");
+    for words in ["cannot lock tasks in", "landlock", "hint: "] {
+        ensure!(answer.stderr.contains(words), "no {words:?} in {answer:?}");
+    }
+    ensure!(invitations(&swarm)?[0]["members"] == Value::Array(Vec::new()), "it is a member");
+    swarm.stop()
+}
+
+/// Takes every layer of landlock that the calling thread may have; they forbid nothing that a
+/// worker does.
+#[cfg(target_os = "linux")]
+fn use_up_landlock() -> Result<()> {
+    use landlock::{AccessFs, Ruleset, RulesetAttr};
+
+    const LAYERS_MAX: u32 = 16;
+    for _ in 0..LAYERS_MAX {
+        let layer = Ruleset::default().handle_access(AccessFs::MakeBlock)?.create()?;
+        layer.restrict_self()?;
+    }
+    Ok(())
+}
+
 /// Joins with `ticket` as a stranger, and does not start.
 fn join(swarm: &Swarm, ticket: &str) -> Result<Answer> {
     let data = tempfile::tempdir()?;
