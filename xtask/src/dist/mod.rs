@@ -146,8 +146,9 @@ fn pack(folder: &Path) -> Result<PathBuf> {
     let archive = format!("{name}.tar.gz");
     step::announce(&format!("packing {archive}"));
     let mut tar = Command::new("tar");
-    tar.current_dir(parent).env("GZIP", "-n");
-    tar.args(["--create", "--gzip", "--file", &archive, "--sort=name", "--mtime=@0"]);
+    tar.current_dir(parent);
+    tar.args(["--create", "--use-compress-program=gzip -n", "--file", &archive]);
+    tar.args(["--sort=name", "--mtime=@0"]);
     tar.args(["--owner=0", "--group=0", "--numeric-owner", "--mode=u+rw,go=rX", &name]);
     step::run(&mut tar)?;
     let sum = step::output(Command::new("sha256sum").current_dir(parent).arg(&archive));
