@@ -189,7 +189,8 @@ fn call_invitations(api: &mut Api<'_>) -> Result<()> {
     let Some(number) = invited["invitation"].as_str() else { bail!("no invitation: {invited}") };
     let revoke = |number: &str| format!("/v1/invitations/{number}/revoke");
     api.json("revoke", &revoke(number), &json!({"members": "keep"}))?;
-    api.call("revoke", &revoke("invitation-99"), b"{}", 404)?;
+    api.call("revoke", &revoke("invitation-99"), b"{}", 400)?;
+    api.call("revoke", &revoke("nonsense"), b"{}", 404)?;
     Ok(())
 }
 
