@@ -55,14 +55,20 @@ enum Chore {
         #[arg(long)]
         check: bool,
     },
-    /// Measure what the platform costs for a unit.
+    /// Measure what the platform costs, each figure beside its limit or peer.
     Bench {
         /// How the program is built.
         #[arg(long, value_enum, default_value = "release")]
         build: bench::Build,
-        /// How many units.
-        #[arg(long, default_value_t = 50_000)]
-        units: u64,
+        /// How many units a job of units that do nothing has [default: 50000, quick 10000]
+        #[arg(long)]
+        units: Option<u64>,
+        /// Fewer and shorter rounds, for a first look
+        #[arg(long)]
+        quick: bool,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -90,6 +96,10 @@ fn run(chore: Chore) -> Result<()> {
             let trial = if check { dist::Trial::Run } else { dist::Trial::Skip };
             dist::run(&workspace, trial)
         }
-        Chore::Bench { build, units } => bench::run(&workspace, build, units),
+        Chore::Bench { build, units, quick, json } => {
+            let length = if quick { bench::Length::Quick } else { bench::Length::Full };
+            let form = if json { bench::Form::Json } else { bench::Form::Table };
+            bench::run(&workspace, &bench::Options { build, length, form, units })
+        }
     }
 }

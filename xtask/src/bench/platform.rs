@@ -1,0 +1,59 @@
+//! One project, from nothing to the end of a job of units that do nothing.
+
+use std::thread;
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use end_to_end::{Gleaner, JobFolder, Swarm};
+
+/// What one project took.
+pub struct Trial {
+    pub first_output_seconds: f64,
+    pub coordinator_mebibytes: f64,
+    pub worker_mebibytes: f64,
+    pub units_per_second: f64,
+    /// CPU time of slots, by their own account.
+    pub slot_us_per_unit: f64,
+}
+
+impl Trial {
+    pub fn run(gleaner: &Gleaner, units: u64) -> Result<Self> {
+        let slots = thread::available_parallelism().map_or(1, usize::from);
+        let slots = u32::try_from(slots).context("too many cores")?;
+        let (one, many) = (noops(1)?, noops(units)?);
+        let start = Instant::now();
+        let mut swarm = Swarm::start(gleaner)?;
+        swarm.join_worker(slots)?;
+        let mebibytes = |bytes: Option<u64>| {
+            bytes.map(|bytes| bytes as f64 / f64::from(1 << 20)).context("no memory is told")
+        };
+        let coordinator_mebibytes = mebibytes(swarm.coordinator().memory_bytes())?;
+        let worker_mebibytes = mebibytes(swarm.worker(0).memory_bytes())?;
+        swarm.compute(&one.manifest())?;
+        let first_output_seconds = start.elapsed().as_secs_f64();
+
+        let start = Instant::now();
+        let job = swarm.submit(&many.manifest())?;
+        let end = swarm.wait_for_end(&job)?;
+        let seconds = start.elapsed().as_secs_f64();
+        ensure!(end["state"] == "done", "the job ended as {end}");
+        let cpu = end["stages"][0]["cpu_seconds"].as_f64().context("no CPU time is told")?;
+        swarm.stop()?;
+        Ok(Self {
+            first_output_seconds,
+            coordinator_mebibytes,
+            worker_mebibytes,
+            units_per_second: units as f64 / seconds,
+            slot_us_per_unit: 1e6 * cpu / units as f64,
+        })
+    }
+}
+
+/// A job of `units` units that do nothing, one item each.
+fn noops(units: u64) -> Result<JobFolder> {
+    let stage = format!(
+        "[[stage]]\nname = \"s\"\nmodule = \"tasks.wasm\"\nfunction = \"noop\"\nreduce = \"lines\"\n\
+         range = {{ field = \"number\", end = {units} }}\nunit_items = 1"
+    );
+    JobFolder::of_test_tasks("", &stage)
+}
