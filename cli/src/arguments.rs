@@ -19,6 +19,7 @@ Exit codes:
   3  the job failed
   4  the job was cancelled
   5  the coordinator cannot be reached
+  6  the job is done, but some of its items failed
   130  interrupted, as by Ctrl-C
 
 Example, on one machine without a server:

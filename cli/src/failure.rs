@@ -20,6 +20,8 @@ pub enum Exit {
     JobCancelled = 4,
     /// The coordinator cannot be reached.
     Unreachable = 5,
+    /// The job is done, but some of its items failed.
+    ItemsFailed = 6,
     /// The command was interrupted, as by Ctrl-C: 128 and the signal's number, as shells have it.
     Interrupted = 130,
 }

@@ -36,8 +36,8 @@ mod tests {
     use std::num::NonZeroU32;
 
     use gleaner_protocol::{
-        BlobRef, Floats, JobSpec, Limits, Reducer, Splitter, StageSpec, StageTask, UnitSize,
-        ValueMap,
+        BlobRef, Floats, JobSpec, Limits, OnFailure, Reducer, Splitter, StageSpec, StageTask,
+        UnitSize, ValueMap,
     };
 
     /// A small job that passes every check.
@@ -52,6 +52,7 @@ mod tests {
                 limits: Limits::default(),
                 seed: 7,
                 floats: Floats::Plain,
+                on_failure: OnFailure::Stop,
             },
             splitter: Splitter::Range { field: "n".to_owned(), start: 0, end: 10 },
             unit_size: UnitSize::Auto,

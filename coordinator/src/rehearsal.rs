@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use gleaner_protocol::{
-    BlobRef, ItemRange, JobSpec, Outcome, Payload, Splitter, StageIndex, StageSpec, item_seed, wire,
+    BlobRef, ItemRange, JobSpec, OnFailure, Outcome, Payload, Splitter, StageIndex, StageSpec,
+    item_seed, wire,
 };
 use gleaner_sandbox::{
     CompileError, Entry, Priority, Sandbox, SandboxConfig, SandboxError, Slot, SlotAnswer,
@@ -204,6 +205,7 @@ impl Rehearsal {
             parameters: wire::encode(&task.parameters),
             files,
             limits: task.limits,
+            on_failure: OnFailure::Stop,
         };
         let spawned = self.sandbox.spawn(spec).await;
         spawned.map_err(|source| RehearsalError::Spawn { stage: stage.name.clone(), source })
@@ -213,7 +215,7 @@ impl Rehearsal {
 impl Sample {
     fn add(&mut self, answer: SlotAnswer) {
         match answer.outcome {
-            Outcome::Completed { outputs: Payload::Inline(outputs) } => {
+            Outcome::Completed { outputs: Payload::Inline(outputs), .. } => {
                 self.items += 1;
                 self.cpu += answer.cpu;
                 self.output_bytes += outputs.iter().map(|output| output.len() as u64).sum::<u64>();

@@ -12,7 +12,7 @@ use crate::limits::{
     ATTEMPTS_MAX, ITEMS_PER_UNIT_MAX, NAME_BYTES_MAX, PRIORITY_MAX, QUORUM_MAX, STAGE_FILES_MAX,
     STAGES_MAX,
 };
-use crate::{Bins, BlobHash, BlobRef, Reducer, ValueMap, wire};
+use crate::{Bins, BlobHash, BlobRef, OnFailure, Reducer, ValueMap, wire};
 
 pub use self::sequence::{Number, Sequence, SequenceError};
 pub use self::splitter::{Axis, AxisValues, Pairing, PieceEnd, RecordFormat, Splitter};
@@ -90,6 +90,9 @@ pub struct StageTask {
     /// it keeps the hash of its input.
     #[serde(default, skip_serializing_if = "Floats::is_default")]
     pub floats: Floats,
+    /// What becomes of a unit when one of its items gives no output.
+    #[serde(default, skip_serializing_if = "OnFailure::is_stop")]
+    pub on_failure: OnFailure,
 }
 
 /// What becomes of the bits of NaNs, the one thing that WebAssembly leaves to the processor.
@@ -345,7 +348,9 @@ impl StageSpec {
     /// answers, as far as both have items. `earlier` is the output that it takes, when it comes
     /// after another stage.
     pub fn answers_key(&self, earlier: Option<BlobHash>) -> BlobHash {
-        let asked = (ANSWERS_DOMAIN, &self.task, self.splitter.without_end(), earlier);
+        // What becomes of a job when an item fails changes no answer.
+        let task = StageTask { on_failure: OnFailure::Stop, ..self.task.clone() };
+        let asked = (ANSWERS_DOMAIN, &task, self.splitter.without_end(), earlier);
         BlobHash::of(&wire::encode(&asked))
     }
 

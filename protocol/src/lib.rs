@@ -5,6 +5,7 @@
 //! absent: any input or output, any clock, any randomness.
 
 pub mod api;
+mod failure;
 mod hash;
 mod id;
 mod job;
@@ -24,6 +25,7 @@ mod timestamp;
 mod value;
 pub mod wire;
 
+pub use failure::{FailedItems, FailureKind, ItemFailure, OnFailure};
 pub use hash::{BlobHash, BlobRef, ParseHashError};
 pub use id::{
     AttemptId, Epoch, InvitationId, ItemRange, JobId, ParseIdError, StageIndex, SubmissionId,

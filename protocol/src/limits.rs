@@ -62,6 +62,14 @@ pub const UNIT_LOG_BYTES_MAX: usize = 64 * 1024;
 /// The message of a failed task that is kept, in bytes.
 pub const FAILURE_MESSAGE_BYTES_MAX: usize = 4 * 1024;
 
+/// The message of an item that failed while its unit went on, in bytes; what comes after is cut off.
+/// A unit may have as many as it has items.
+pub const ITEM_FAILURE_MESSAGE_BYTES_MAX: usize = 256;
+
+/// The failures of the items of one unit, in bytes of MessagePack with the names of the fields.
+pub const UNIT_FAILURES_BYTES_MAX: usize =
+    ITEMS_PER_UNIT_MAX as usize * (ITEM_FAILURE_MESSAGE_BYTES_MAX + 128);
+
 /// The most stages in a job.
 pub const STAGES_MAX: usize = 64;
 

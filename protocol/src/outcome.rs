@@ -3,16 +3,19 @@
 use serde::{Deserialize, Serialize};
 
 use crate::id::serde_by_reader;
-use crate::{BlobHash, Payload};
+use crate::{BlobHash, ItemFailure, Payload};
 
 /// How an attempt ended, as the worker saw it. Released and expired attempts send none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// Every item gave its output.
+    /// Every item gave its output, or failed in a job that goes on then.
     Completed {
-        /// One entry for each item, in order.
+        /// One entry for each item, in order; empty for one that failed.
         outputs: Payload,
+        /// The items that failed, in order.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        failures: Vec<ItemFailure>,
     },
     /// The task gave up on an item and said why.
     Failed {
@@ -161,9 +164,17 @@ impl Outcome {
     pub fn answer(&self) -> AnswerHash {
         let mut hasher = blake3::Hasher::new_derive_key("gleaner 2026 answer v1");
         match self {
-            Self::Completed { outputs } => {
+            Self::Completed { outputs, failures } if failures.is_empty() => {
                 hasher.update(b"completed");
                 hasher.update(&outputs.hash().0);
+            }
+            Self::Completed { outputs, failures } => {
+                hasher.update(b"completed but for");
+                hasher.update(&outputs.hash().0);
+                for ItemFailure { item, kind, .. } in failures {
+                    hasher.update(&item.to_le_bytes());
+                    hasher.update(&crate::wire::encode(kind));
+                }
             }
             // A failure's words may hold an address or a depth; which item and which kind may not.
             Self::Trapped { item, kind, .. } => {
@@ -183,7 +194,10 @@ impl Outcome {
 impl std::fmt::Display for Outcome {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Completed { .. } => write!(f, "completed"),
+            Self::Completed { failures, .. } if failures.is_empty() => write!(f, "completed"),
+            Self::Completed { failures, .. } => {
+                write!(f, "completed, but for {} of its items", failures.len())
+            }
             Self::Failed { item, message } => write!(f, "item {item} failed: {message}"),
             Self::Trapped { item, kind, message } if message.is_empty() => {
                 write!(f, "item {item} trapped: {kind}")
@@ -227,5 +241,45 @@ impl std::fmt::Display for TrapKind {
             Self::HostCall => "it called the host against the interface",
             Self::Other => "it broke a rule of WebAssembly",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::FailureKind;
+
+    fn completed(failures: &[(u64, FailureKind, &str)]) -> Outcome {
+        let failure = |(item, kind, message): &(u64, FailureKind, &str)| ItemFailure {
+            item: *item,
+            kind: *kind,
+            message: (*message).to_owned(),
+        };
+        let outputs = Payload::Inline(vec![vec![1].into(), Vec::new().into()]);
+        Outcome::Completed { outputs, failures: failures.iter().map(failure).collect() }
+    }
+
+    #[test]
+    fn failed_items_and_how_they_failed_are_part_of_an_answer_but_not_their_words() {
+        let failed = completed(&[(1, FailureKind::Failed, "no star")]).answer();
+        assert_eq!(failed, completed(&[(1, FailureKind::Failed, "no planet")]).answer());
+        let trapped = FailureKind::Trapped(TrapKind::Arithmetic);
+        let others = [
+            completed(&[]),
+            completed(&[(0, FailureKind::Failed, "no star")]),
+            completed(&[(1, trapped, "no star")]),
+            completed(&[(0, FailureKind::Failed, ""), (1, FailureKind::Failed, "no star")]),
+        ];
+        for other in others {
+            assert_ne!(other.answer(), failed, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_completion_without_failures_is_written_as_before_there_were_any() {
+        let completed = completed(&[]);
+        let bytes = crate::wire::encode(&completed);
+        assert!(!bytes.windows(8).any(|word| word == b"failures"));
+        assert_eq!(crate::wire::decode::<Outcome>(&bytes).expect("an outcome"), completed);
     }
 }

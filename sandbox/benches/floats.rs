@@ -104,6 +104,7 @@ async fn slot(sandbox: &Sandbox, wasm: &[u8], path: &std::path::Path, floats: Fl
         parameters: vec![],
         files: vec![],
         limits: Limits::default(),
+        on_failure: gleaner_protocol::OnFailure::Stop,
     };
     sandbox.spawn(spec).await.expect("a slot")
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use gleaner_protocol::{BlobRef, Floats, Limits};
+use gleaner_protocol::{BlobRef, Floats, Limits, OnFailure};
 use gleaner_sandbox::{Entry, Sandbox, SandboxConfig, Slot, SlotSpec, SlotUnit};
 use serde_bytes::ByteBuf;
 
@@ -55,6 +55,7 @@ async fn slot() -> Slot {
         parameters: vec![],
         files: vec![],
         limits: Limits::default(),
+        on_failure: OnFailure::Stop,
     };
     sandbox.spawn(spec).await.expect("a slot")
 }

@@ -195,11 +195,11 @@ impl Server {
 
     /// Moves outputs that are too large for a message into a blob.
     async fn put_away(&self, key: AttemptKey, outcome: Outcome) -> (Outcome, Option<Offered>) {
-        let items = match outcome {
-            Outcome::Completed { outputs: Payload::Inline(items) }
+        let (items, failures) = match outcome {
+            Outcome::Completed { outputs: Payload::Inline(items), failures }
                 if !Payload::fits_inline(&items) =>
             {
-                items
+                (items, failures)
             }
             outcome => return (outcome, None),
         };
@@ -213,7 +213,7 @@ impl Server {
                 Ok(pinned) => {
                     let outputs = Payload::Blob(pinned.blob());
                     let offered = self.context.blobs.offer(pinned, key.project);
-                    return (Outcome::Completed { outputs }, Some(offered));
+                    return (Outcome::Completed { outputs, failures }, Some(offered));
                 }
                 Err(error) => {
                     // Said once: it is tried again and again.

@@ -59,6 +59,7 @@ impl Prepared {
             parameters: wire::encode(&task.parameters),
             files: self.files.iter().map(file).collect(),
             limits: task.limits,
+            on_failure: task.on_failure,
         }
     }
 

@@ -55,7 +55,16 @@ pub(crate) async fn try_out(sandbox: &Sandbox, folder: &Path) -> Result<(), Wall
     })?;
     let entry = Entry::Task("run".to_owned());
     let (parameters, files, limits) = (vec![0x80], Vec::new(), Limits::default());
-    let slot = sandbox.spawn(SlotSpec { module, entry, parameters, files, limits }).await;
+    let slot = sandbox
+        .spawn(SlotSpec {
+            module,
+            entry,
+            parameters,
+            files,
+            limits,
+            on_failure: gleaner_protocol::OnFailure::Stop,
+        })
+        .await;
     let slot = slot.map_err(|error| match error {
         SpawnError::Wall(error) => WallsError::Wall(error),
         error => WallsError::Slot(error),

@@ -18,7 +18,7 @@ use gleaner_worker::Worker;
 
 use super::prepare::{Source, prepare};
 use super::results::{Overwrite, fetch, listing};
-use super::watch::{conclude, follow};
+use super::watch::{conclude, exit, follow};
 use super::{Context, dry_run};
 use crate::failure::{Exit, Hinted, Interrupted};
 use crate::printer::Form;
@@ -169,7 +169,7 @@ async fn compute(
         conclude(&context.printer, &view)?;
     }
     context.printer.result(&fetched, || listing(&fetched))?;
-    Ok(Exit::Done)
+    Ok(exit(&view))
 }
 
 /// Computing for hours and then not being allowed to write would lose it all.

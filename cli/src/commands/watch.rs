@@ -150,8 +150,10 @@ pub fn conclude(printer: &Printer, job: &JobView) -> Result<Exit> {
     Ok(exit(job))
 }
 
-fn exit(job: &JobView) -> Exit {
+/// The exit code that says how `job` ended.
+pub fn exit(job: &JobView) -> Exit {
     match job.state {
+        JobState::Done if job.items_failed() > 0 => Exit::ItemsFailed,
         JobState::Done => Exit::Done,
         JobState::Cancelled => Exit::JobCancelled,
         JobState::Failed | JobState::Running | JobState::Paused => Exit::JobFailed,

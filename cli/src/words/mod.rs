@@ -85,7 +85,8 @@ pub fn ending(job: &JobView) -> String {
         JobState::Done => {
             let took = job.ended_at.as_deref().and_then(|end| elapsed(&job.submitted_at, end));
             let took = took.map(|took| format!(" in {}", span(took))).unwrap_or_default();
-            format!("{} is done: {settled} items{kept}{took}, {cpu:.1} s of CPU", job.job)
+            let failed = failed(job.items_failed());
+            format!("{} is done: {settled} items{failed}{kept}{took}, {cpu:.1} s of CPU", job.job)
         }
         JobState::Failed => {
             let reason = job.failure.as_deref().unwrap_or("the coordinator does not say why");
@@ -103,7 +104,9 @@ pub fn stage(stage: &StageView) -> String {
         StageState::Blocked => "waits for an earlier stage".into(),
         StageState::Open => format!("{} items, {}", items(stage), attempts(stage)),
         StageState::Reducing => format!("{} items settled, output is put together", items(stage)),
-        StageState::Done => format!("done, {} items", stage.items_settled),
+        StageState::Done => {
+            format!("done, {} items{}", stage.items_settled, failed(stage.items_failed))
+        }
     }
 }
 
@@ -214,16 +217,26 @@ pub fn percent(fraction: f64) -> String {
 pub fn job_items(job: &JobView) -> String {
     let settled: u64 = job.stages.iter().map(|stage| stage.items_settled).sum();
     let known = job.stages.iter().map(|stage| stage.items).sum::<Option<u64>>();
+    let failed = failed(job.items_failed());
     match known {
-        Some(items) => format!("{settled} of {items}"),
-        None => format!("{settled} of ?"),
+        Some(items) => format!("{settled} of {items}{failed}"),
+        None => format!("{settled} of ?{failed}"),
     }
 }
 
 fn items(stage: &StageView) -> String {
+    let failed = failed(stage.items_failed);
     match stage.items {
-        Some(items) => format!("{} of {items}", stage.items_settled),
-        None => format!("{} of ?", stage.items_settled),
+        Some(items) => format!("{} of {items}{failed}", stage.items_settled),
+        None => format!("{} of ?{failed}", stage.items_settled),
+    }
+}
+
+/// What is added to a count of items when some of them failed.
+fn failed(items: u64) -> String {
+    match items {
+        0 => String::new(),
+        items => format!(" ({items} failed)"),
     }
 }
 
@@ -261,6 +274,7 @@ mod tests {
             items: Some(2001),
             items_settled: 1200,
             items_kept: 0,
+            items_failed: 0,
             units_settled: 150,
             attempts_leased: 2,
             attempts_inconclusive: 1,
@@ -272,6 +286,7 @@ mod tests {
             items: None,
             items_settled: 0,
             items_kept: 0,
+            items_failed: 0,
             units_settled: 0,
             attempts_leased: 0,
             attempts_inconclusive: 0,
@@ -358,6 +373,20 @@ mod tests {
         check(&[ending(&view(JobState::Failed))], expect!["job-7 failed: item 3 trapped"]);
         check(&[ending(&view(JobState::Cancelled))], expect!["job-7 was cancelled"]);
         check(&[ending(&view(JobState::Running))], expect!["job-7 is running: 1200 of ?"]);
+    }
+
+    #[test]
+    fn items_that_failed_are_told_of_everywhere() {
+        let mut job = view(JobState::Done);
+        job.stages[0].items_failed = 3;
+        check(
+            &[ending(&job)],
+            expect!["job-7 is done: 1200 items (3 failed) in 1 min 5 s, 12.3 s of CPU"],
+        );
+        let progress = progress(&job.stages[0], 0, Duration::ZERO);
+        check(&[progress], expect!["search: 1200 of 2001 (3 failed) items, 2 running, 1 retried"]);
+        assert!(super::job(&job, now()).join("").contains("1200 of 2001 (3 failed)"));
+        assert!(jobs(&[job], now())[1].contains("1200 of ? (3 failed)"));
     }
 
     #[test]

@@ -66,6 +66,7 @@ fn state(state: UnitState) -> &'static str {
         UnitState::Accepted => "accepted",
         UnitState::Settled => "settled",
         UnitState::Failed => "failed",
+        UnitState::Replaced => "replaced",
         UnitState::Dropped => "dropped",
         UnitState::Kept => "kept",
     }

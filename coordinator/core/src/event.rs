@@ -319,6 +319,8 @@ pub struct StageSnapshot {
     pub items_settled: u64,
     /// Items whose answers were taken over from earlier jobs.
     pub items_kept: u64,
+    /// Items that gave no output.
+    pub items_failed: u64,
     /// Settled units.
     pub units_settled: u64,
     /// Attempts leased now.

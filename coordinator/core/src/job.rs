@@ -4,8 +4,9 @@
 //! Running ──every stage done────────────────────────► Done
 //!    │ ▲   (pause: nothing more is handed out; what runs may finish and counts)
 //!    │ └─resume─ Paused
-//!    ├──a unit settles as a failure, finds no answer,
-//!    │  or an output cannot be put together──────────► Failed
+//!    ├──a unit settles as a failure or finds no answer
+//!    │  and the job does not go on then, or an output
+//!    │  cannot be put together───────────────────────► Failed
 //!    └──its submitter ends it────────────────────────► Cancelled
 //! ```
 

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use gleaner_protocol::{
-    AnswerHash, AttemptId, BlobHash, BlobRef, ItemRange, JobId, JobSpec, Outcome, OutcomeClass,
-    RelativeName, StageIndex, SubmissionId, SubmitterId, SubmitterTerms, Timestamp, UnitId,
-    WorkerId,
+    AnswerHash, AttemptId, BlobHash, BlobRef, FailedItems, ItemRange, JobId, JobSpec, Outcome,
+    OutcomeClass, RelativeName, StageIndex, SubmissionId, SubmitterId, SubmitterTerms, Timestamp,
+    UnitId, WorkerId,
 };
 
 use crate::Owner;
@@ -86,6 +86,34 @@ pub enum Record {
         items: ItemRange,
         /// One of the agreeing attempts, whose outputs the reducer reads.
         attempt: AttemptId,
+    },
+    /// An item in a unit of its own, cut when its first unit found no answer, is settled; or no
+    /// answer was found for an item alone, and it has failed.
+    ItemSettled {
+        /// The unit's stage.
+        stage: StageIndex,
+        /// The item.
+        item: u64,
+        /// The unit.
+        unit: UnitId,
+        /// The number of one of the agreeing attempts; `None` when there is no answer.
+        attempt: Option<u32>,
+    },
+    /// A unit that found no answer gives way to a unit for each of its items, cut in the same batch.
+    UnitReplaced {
+        /// The unit's stage.
+        stage: StageIndex,
+        /// The unit.
+        unit: UnitId,
+    },
+    /// Items of a unit gave no output.
+    ItemsFailed {
+        /// The unit's stage.
+        stage: StageIndex,
+        /// The unit.
+        unit: UnitId,
+        /// Which items, in order, and why.
+        failed: Vec<FailedItems>,
     },
     /// A stage's output is there.
     StageDone {
@@ -275,7 +303,8 @@ pub struct RecoveredStage {
     pub kept: Vec<KeptRun>,
     /// From [`Record::BlockCut`], in the order of their units.
     pub blocks: Vec<Block>,
-    /// Numbers of the settled units, from [`Record::UnitSettled`], ascending.
+    /// Numbers of the units that are closed, from [`Record::UnitSettled`],
+    /// [`Record::ItemSettled`] and [`Record::UnitReplaced`], ascending.
     pub settled: Vec<u64>,
     /// Opinions on units not settled.
     pub opinions: Vec<Opinion>,
@@ -287,6 +316,8 @@ pub struct RecoveredStage {
     pub outputs: Option<Vec<StageOutput>>,
     /// Items of settled units, and of answers taken over.
     pub items_settled: u64,
+    /// Those of them that gave no output, from [`Record::ItemsFailed`].
+    pub items_failed: u64,
     /// How many units are settled.
     pub units_settled: u64,
     /// How many attempts of all its units ended without an answer.

@@ -3,17 +3,23 @@
 //! A result is **accepted** when it is recorded, and its unit is **settled** when the quorum's
 //! opinions agree: both in one batch of records where the quorum is one. The last settled unit of
 //! a stage sends the stage to its reducer; the last stage's output ends the job. A unit that
-//! settles as a failure fails its job: the same failure would come back from every machine.
+//! settles as a failure fails its job: the same failure would come back from every machine. Where
+//! the job goes on when an item fails, units settle as completed but for such items, and a unit
+//! that finds no answer is cut into its items once more.
+
+use std::time::Duration;
 
 use gleaner_protocol::{
-    AttemptId, ItemRange, JobId, OutcomeClass, StageIndex, Timestamp, UnitId, UnitResult,
-    WithdrawReason, WorkerId,
+    AttemptId, FailedItems, FailureKind, ItemFailure, ItemRange, JobId, OnFailure, Outcome,
+    OutcomeClass, StageIndex, Timestamp, UnitId, UnitResult, WithdrawReason, WorkerId,
 };
 
 use crate::core::Core;
-use crate::stage::LastUnit;
+use crate::stage::{CutKind, LastUnit, Stage};
 use crate::unit::Agreement;
-use crate::{Action, FailureCause, JobEnd, KeptRun, Opinion, Record, StageOutput, StageState};
+use crate::{
+    Action, Block, FailureCause, JobEnd, KeptRun, Opinion, Record, StageOutput, StageState,
+};
 
 impl Core {
     pub(crate) fn on_result(&mut self, now: Timestamp, worker: WorkerId, result: UnitResult) {
@@ -54,6 +60,7 @@ impl Core {
         self.end_lease(opinion.worker, opinion.attempt, stage);
         let UnitResult { outcome, log, .. } = result;
         let words = outcome.to_string();
+        let failed = failed_items(&outcome, items);
         self.gate.record(Record::ResultAccepted { opinion, outcome, log });
         let id = opinion.unit();
         let job = self.jobs.get_mut(&id.job).expect("a wanted result is of a known job");
@@ -65,6 +72,7 @@ impl Core {
         books.refresh(id.number, quorum);
         match agreement {
             Agreement::Settled(class) => {
+                self.note_failed(stage, id, failed);
                 self.settle(stage, items, opinion);
                 if class == OutcomeClass::Failure {
                     let reason = format!("{id} (items {items}): {words}");
@@ -74,11 +82,10 @@ impl Core {
             }
             Agreement::Open if opinions >= opinions_max(quorum) => {
                 let reason = format!(
-                    "{id} (items {items}): {opinions} workers gave answers, no {quorum} of them \
-                     the same; the task may depend on something other than its input"
+                    "{opinions} workers gave answers, no {quorum} of them the same; the task may \
+                     depend on something other than its input"
                 );
-                let cause = FailureCause::NoAgreement { unit: id.number };
-                self.end_job(now, id.job, JobEnd::Failed { reason, cause });
+                self.on_no_answer(now, stage, id, FailureKind::Disputed, &reason);
             }
             Agreement::Open => {}
         }
@@ -89,15 +96,91 @@ impl Core {
     fn settle(&mut self, stage: StageIndex, items: ItemRange, opinion: Opinion) {
         let id = opinion.unit();
         let attempt = opinion.attempt;
-        self.gate.record(Record::UnitSettled { stage, items, attempt });
+        let record = match self.stage_of_unit(id, stage).cut_of(id.number) {
+            CutKind::First => Record::UnitSettled { stage, items, attempt },
+            CutKind::Alone => {
+                let (item, attempt) = (items.start, Some(attempt.number));
+                Record::ItemSettled { stage, item, unit: id, attempt }
+            }
+        };
+        self.gate.record(record);
+        self.close_unit(stage, id, Some(opinion.cpu), opinion.class);
+    }
+
+    /// Takes a settled unit out of the books, and its stage to the reducer with the last one that
+    /// is no failure of the job.
+    fn close_unit(
+        &mut self,
+        stage: StageIndex,
+        id: UnitId,
+        cpu: Option<Duration>,
+        class: OutcomeClass,
+    ) {
         self.withdraw_unit(id, stage, WithdrawReason::Settled);
-        let job = self.jobs.get_mut(&id.job).expect("a settling unit is of a known job");
-        let books = job.stage_mut(stage).expect("a settling unit is of a known stage");
-        let last = books.settle(id.number, opinion.cpu);
+        let books = self.stage_of_unit(id, stage);
+        let last = books.settle(id.number, cpu);
         let items = books.items_settled();
-        if last == LastUnit::Yes && opinion.class == OutcomeClass::Completed {
+        if last == LastUnit::Yes && class != OutcomeClass::Failure {
             self.gate.speak(Action::Reduce { job: id.job, stage, items });
         }
+    }
+
+    /// A unit has had all the attempts it may. Its job fails; or, where the job goes on, its items
+    /// are tried once more, each in a unit of its own, and an item alone has failed.
+    fn on_no_answer(
+        &mut self,
+        now: Timestamp,
+        stage: StageIndex,
+        id: UnitId,
+        kind: FailureKind,
+        reason: &str,
+    ) {
+        let books = self.stage_of_unit(id, stage);
+        let items = books.items_of(id.number).expect("a unit in flight is of a block");
+        match books.on_failure() {
+            OnFailure::Continue if items.len() > 1 => self.replace_unit(stage, id, items),
+            OnFailure::Continue => {
+                self.note_failed(stage, id, vec![FailedItems::new(items, kind, reason)]);
+                let item = items.start;
+                self.gate.record(Record::ItemSettled { stage, item, unit: id, attempt: None });
+                self.close_unit(stage, id, None, OutcomeClass::Inconclusive);
+            }
+            OnFailure::Stop => {
+                self.note_failed(stage, id, vec![FailedItems::new(items, kind, reason)]);
+                let reason = format!("{id} (items {items}): {reason}");
+                let cause = match kind {
+                    FailureKind::Disputed => FailureCause::NoAgreement { unit: id.number },
+                    _ => FailureCause::NoAnswer { unit: id.number },
+                };
+                self.end_job(now, id.job, JobEnd::Failed { reason, cause });
+            }
+        }
+    }
+
+    fn replace_unit(&mut self, stage: StageIndex, id: UnitId, items: ItemRange) {
+        self.withdraw_unit(id, stage, WithdrawReason::Settled);
+        let job = self.jobs.get_mut(&id.job).expect("a unit in flight is of a known job");
+        let units = u32::try_from(items.len()).expect("a unit has at most 4,096 items");
+        let block = Block { stage, first_unit: job.next_unit, units, items, unit_items: 1 };
+        job.next_unit = block.end_unit();
+        self.gate.record(Record::UnitReplaced { stage, unit: id });
+        self.gate.record(Record::BlockCut { job: id.job, block });
+        self.stage_of_unit(id, stage).replace(id.number, block);
+    }
+
+    fn note_failed(&mut self, stage: StageIndex, unit: UnitId, failed: Vec<FailedItems>) {
+        if failed.is_empty() {
+            return;
+        }
+        let items = failed.iter().map(|failed| failed.items.len()).sum();
+        self.stage_of_unit(unit, stage).note_failed(items);
+        self.gate.record(Record::ItemsFailed { stage, unit, failed });
+    }
+
+    /// The books of the stage of a unit in flight.
+    fn stage_of_unit(&mut self, unit: UnitId, stage: StageIndex) -> &mut Stage {
+        let job = self.jobs.get_mut(&unit.job).expect("a unit in flight is of a known job");
+        job.stage_mut(stage).expect("a unit in flight is of a known stage")
     }
 
     fn on_inconclusive(
@@ -121,9 +204,8 @@ impl Core {
         let attempts = unit.on_inconclusive(attempt.number, worker);
         if attempts >= max_attempts as usize {
             let reason =
-                format!("{id}: {attempts} attempts ended without an answer, the last one: {words}");
-            let cause = FailureCause::NoAnswer { unit: id.number };
-            self.end_job(now, id.job, JobEnd::Failed { reason, cause });
+                format!("{attempts} attempts ended without an answer, the last one: {words}");
+            self.on_no_answer(now, stage, id, FailureKind::Unanswered, &reason);
         }
         self.touch(id.job);
     }
@@ -266,6 +348,17 @@ impl Core {
             self.end_lease(lease.worker, attempt, stage);
             self.withdraw(lease.worker, vec![attempt], reason);
         }
+    }
+}
+
+/// The items that give no output if this outcome of a unit with these items settles it.
+fn failed_items(outcome: &Outcome, items: ItemRange) -> Vec<FailedItems> {
+    match outcome {
+        Outcome::Completed { failures, .. } => failures.iter().map(FailedItems::from).collect(),
+        Outcome::Refused { reason } => {
+            vec![FailedItems::new(items, FailureKind::Refused, reason)]
+        }
+        outcome => ItemFailure::of(outcome).iter().map(FailedItems::from).collect(),
     }
 }
 

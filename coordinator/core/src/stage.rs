@@ -4,13 +4,15 @@
 //! Blocked ──items known──► Open ──last unit settled──► Reducing ──output durable──► Done
 //! ```
 //! Waiting units cost nothing: they are the items after the last block cut. Units in flight have
-//! an entry; a settled one is a bit of its block.
+//! an entry; a settled one is a bit of its block. Where the job goes on when an item fails, a unit
+//! of several items that finds no answer is replaced: its bit is set, and a block of units of one
+//! item each has its items, so that what fails does not depend on how units were cut.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use gleaner_protocol::limits::ITEMS_PER_UNIT_MAX;
-use gleaner_protocol::{BlobHash, ItemRange, StageIndex, StageSpec, UnitSize, WorkerId};
+use gleaner_protocol::{BlobHash, ItemRange, OnFailure, StageIndex, StageSpec, UnitSize, WorkerId};
 
 use crate::unit::Unit;
 use crate::{Block, KeptRun, RecoveredStage, StageOutput, StageSnapshot, StageState};
@@ -31,16 +33,22 @@ pub(crate) struct Stage {
     unit_size: UnitSize,
     unit_items_max: u64,
     memory_bytes: u64,
+    on_failure: OnFailure,
     state: StageState,
     items: Option<u64>,
     next_item: u64,
     /// Answers taken over, in the order of their items; they lie between blocks.
     kept: Vec<KeptRun>,
     blocks: Vec<CutBlock>,
+    /// The place among the blocks of the newest one with items never cut before.
+    newest: Option<usize>,
     units: BTreeMap<u64, Unit>,
     wanting: BTreeSet<u64>,
     cost: ItemCost,
     items_settled: u64,
+    items_failed: u64,
+    /// Items of units that were replaced, whose bits are set without their items being settled.
+    items_replaced: u64,
     units_settled: u64,
     attempts_leased: u64,
     attempts_inconclusive: u64,
@@ -51,9 +59,20 @@ pub(crate) struct Stage {
 #[derive(Debug)]
 struct CutBlock {
     block: Block,
+    /// Which cut it is.
+    cut: CutKind,
     /// The next unit never handed out.
     next_unit: u64,
     settled: Bits,
+}
+
+/// Which cut of its items a unit is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CutKind {
+    /// The first one; such units are in the order of their items.
+    First,
+    /// The second one, into units of one item.
+    Alone,
 }
 
 /// One bit for each unit of a block.
@@ -99,15 +118,19 @@ impl Stage {
             unit_size: spec.unit_size,
             unit_items_max: spec.unit_items_max.map_or(ITEMS_PER_UNIT_MAX, |max| max.get().into()),
             memory_bytes: spec.task.limits.memory_bytes,
+            on_failure: spec.task.on_failure,
             state: StageState::Blocked,
             items: None,
             next_item: 0,
             kept: Vec::new(),
             blocks: Vec::new(),
+            newest: None,
             units: BTreeMap::new(),
             wanting: BTreeSet::new(),
             cost: ItemCost::default(),
             items_settled: 0,
+            items_failed: 0,
+            items_replaced: 0,
             units_settled: 0,
             attempts_leased: 0,
             attempts_inconclusive: 0,
@@ -121,6 +144,7 @@ impl Stage {
     pub(crate) fn recover(&mut self, recovered: RecoveredStage, quorum: u32) {
         self.items = recovered.items;
         self.items_settled = recovered.items_settled;
+        self.items_failed = recovered.items_failed;
         self.units_settled = recovered.units_settled;
         self.attempts_inconclusive = recovered.attempts_inconclusive;
         self.cpu = recovered.cpu;
@@ -136,8 +160,13 @@ impl Stage {
             return;
         }
         for block in recovered.blocks {
+            // Items that an earlier block has, too, were cut once more.
+            let cut = match block.items.start >= self.next_item {
+                true => CutKind::First,
+                false => CutKind::Alone,
+            };
             self.next_item = self.next_item.max(block.items.end);
-            self.blocks.push(CutBlock::handed_out(block));
+            self.blocks.push(CutBlock::handed_out(block, cut));
         }
         self.skip_kept();
         for unit in recovered.settled {
@@ -145,6 +174,9 @@ impl Stage {
                 block.mark_settled(unit);
             }
         }
+        let closed: u64 = self.blocks.iter().map(CutBlock::settled_items).sum();
+        let known = closed + self.items_kept();
+        self.items_replaced = known.saturating_sub(self.items_settled);
         let open: Vec<u64> = self.blocks.iter().flat_map(CutBlock::unsettled).collect();
         self.units.extend(open.into_iter().map(|unit| (unit, Unit::recovered(quorum))));
         self.recover_attempts(&recovered.attempts, &recovered.opinions, quorum);
@@ -217,7 +249,7 @@ impl Stage {
     }
 
     fn offer_fresh(&self, advice: CutAdvice) -> Option<Offer> {
-        match self.blocks.last() {
+        match self.newest.map(|newest| &self.blocks[newest]) {
             Some(cut) if cut.next_unit < cut.block.end_unit() => Some(Offer::Unit(cut.next_unit)),
             _ => self.propose_cut(advice),
         }
@@ -264,7 +296,22 @@ impl Stage {
         assert_eq!(block.items.start, self.next_item, "blocks follow one another");
         self.next_item = block.items.end;
         self.skip_kept();
-        self.blocks.push(CutBlock::fresh(block));
+        self.newest = Some(self.blocks.len());
+        self.blocks.push(CutBlock::fresh(block, CutKind::First));
+    }
+
+    /// Closes a unit of several items that found no answer, and enters a block of units with one of
+    /// them each, which all want attempts.
+    pub(crate) fn replace(&mut self, number: u64, block: Block) {
+        let unit = self.units.remove(&number).expect("only a unit in flight is replaced");
+        self.wanting.remove(&number);
+        self.attempts_leased -= unit.leases().len() as u64;
+        self.block_mut(number).expect("a unit in flight is of a block").mark_settled(number);
+        self.items_replaced += block.items.len();
+        self.blocks.push(CutBlock::handed_out(block, CutKind::Alone));
+        let alone = block.first_unit..block.end_unit();
+        self.units.extend(alone.clone().map(|unit| (unit, Unit::default())));
+        self.wanting.extend(alone);
     }
 
     /// The first answers taken over at or behind the next item to be cut.
@@ -286,7 +333,8 @@ impl Stage {
 
     /// The unit in flight with this number; a unit never handed out becomes one in flight.
     pub(crate) fn take(&mut self, number: u64) -> &mut Unit {
-        if let Some(cut) = self.blocks.last_mut()
+        if let Some(newest) = self.newest
+            && let cut = &mut self.blocks[newest]
             && cut.next_unit == number
             && cut.block.contains(number)
         {
@@ -305,23 +353,26 @@ impl Stage {
     }
 
     /// Closes a unit: its opinions are dropped, a bit is kept. Whether the stage's last item is
-    /// settled with it.
-    pub(crate) fn settle(&mut self, number: u64, cpu: Duration) -> LastUnit {
+    /// settled with it. `cpu` is what its answer took, if there is one.
+    pub(crate) fn settle(&mut self, number: u64, cpu: Option<Duration>) -> LastUnit {
         let unit = self.units.remove(&number).expect("only a unit in flight settles");
         self.wanting.remove(&number);
         self.attempts_leased -= unit.leases().len() as u64;
         let block = self.block_mut(number).expect("a unit in flight is of a block");
         block.mark_settled(number);
         let items = block.block.items_of(number).len();
-        self.cpu += cpu;
         self.items_settled += items;
         self.units_settled += 1;
-        self.cost.learn(cpu, items);
+        if let Some(cpu) = cpu {
+            self.cpu += cpu;
+            self.cost.learn(cpu, items);
+        }
         if self.items != Some(self.items_settled) {
             return LastUnit::No;
         }
         self.state = StageState::Reducing;
         self.blocks = Vec::new();
+        self.newest = None;
         LastUnit::Yes
     }
 
@@ -336,6 +387,7 @@ impl Stage {
         self.units.clear();
         self.wanting.clear();
         self.blocks.clear();
+        self.newest = None;
         self.attempts_leased = 0;
     }
 
@@ -360,6 +412,19 @@ impl Stage {
     pub(crate) fn leased(&self, from: u64) -> impl Iterator<Item = (u64, &Unit)> {
         let units = self.units.range(from..).map(|(number, unit)| (*number, unit));
         units.filter(|(_, unit)| !unit.leases().is_empty())
+    }
+
+    /// Which cut a unit in flight is of.
+    pub(crate) fn cut_of(&self, number: u64) -> CutKind {
+        self.block(number).expect("a unit in flight is of a block").cut
+    }
+
+    pub(crate) fn note_failed(&mut self, items: u64) {
+        self.items_failed += items;
+    }
+
+    pub(crate) fn on_failure(&self) -> OnFailure {
+        self.on_failure
     }
 
     pub(crate) fn note_leased(&mut self) {
@@ -411,6 +476,7 @@ impl Stage {
             items: self.items,
             items_settled: self.items_settled,
             items_kept: self.items_kept(),
+            items_failed: self.items_failed,
             units_settled: self.units_settled,
             attempts_leased: self.attempts_leased,
             attempts_inconclusive: self.attempts_inconclusive,
@@ -442,9 +508,12 @@ impl Stage {
             assert!(unit.attempts_wanted(quorum) > 0, "unit {number} wants nothing");
         }
         if self.state == StageState::Open && !self.blocks.is_empty() {
-            let settled: u64 = self.blocks.iter().map(CutBlock::settled_items).sum();
-            let known = settled + self.items_kept();
+            let closed: u64 = self.blocks.iter().map(CutBlock::settled_items).sum();
+            let known = closed + self.items_kept() - self.items_replaced;
             assert_eq!(known, self.items_settled, "{}: settled items miscounted", self.index);
+        }
+        if self.on_failure == OnFailure::Continue {
+            assert!(self.items_failed <= self.items_settled, "{}: failures miscounted", self.index);
         }
     }
 }
@@ -457,13 +526,13 @@ pub(crate) enum LastUnit {
 }
 
 impl CutBlock {
-    fn fresh(block: Block) -> Self {
+    fn fresh(block: Block, cut: CutKind) -> Self {
         let words = (block.units as usize).div_ceil(64);
-        Self { block, next_unit: block.first_unit, settled: Bits(vec![0; words]) }
+        Self { block, cut, next_unit: block.first_unit, settled: Bits(vec![0; words]) }
     }
 
-    fn handed_out(block: Block) -> Self {
-        Self { next_unit: block.end_unit(), ..Self::fresh(block) }
+    fn handed_out(block: Block, cut: CutKind) -> Self {
+        Self { next_unit: block.end_unit(), ..Self::fresh(block, cut) }
     }
 
     fn mark_settled(&mut self, unit: u64) {

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use gleaner_coordinator_core::Event;
 use gleaner_protocol::limits::{
-    FAILURE_MESSAGE_BYTES_MAX, RESULTS_PER_MESSAGE_MAX, UNIT_LOG_BYTES_MAX,
+    FAILURE_MESSAGE_BYTES_MAX, ITEM_FAILURE_MESSAGE_BYTES_MAX, RESULTS_PER_MESSAGE_MAX,
+    UNIT_LOG_BYTES_MAX,
 };
 use gleaner_protocol::{
-    AttemptId, Outcome, Payload, ToWorker, UnitResult, WithdrawReason, WorkerId,
+    AttemptId, ItemFailure, ItemRange, OnFailure, Outcome, Payload, ToWorker, UnitResult,
+    WithdrawReason, WorkerId,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -56,6 +58,7 @@ impl Results {
         }
         for result in results {
             check(&result)?;
+            self.check_tolerance(&result)?;
             self.take_one(result).await;
         }
         Ok(())
@@ -73,7 +76,7 @@ impl Results {
             return;
         }
         match &result.outcome {
-            Outcome::Completed { outputs: Payload::Blob(blob) } => {
+            Outcome::Completed { outputs: Payload::Blob(blob), .. } => {
                 let blob = *blob;
                 self.make_room().await;
                 if self.fetching.insert(attempt) {
@@ -88,6 +91,21 @@ impl Results {
                 let event = Event::ResultReturned { worker, result };
                 self.reception.engine.send(Input::Event(event)).await;
             }
+        }
+    }
+
+    /// Only where the job goes on may items of a completed unit have failed.
+    fn check_tolerance(&self, result: &UnitResult) -> Result<(), ResultViolation> {
+        let Outcome::Completed { failures, .. } = &result.outcome else { return Ok(()) };
+        if failures.is_empty() {
+            return Ok(());
+        }
+        let claims = &result.claims;
+        let spec = self.reception.inputs.spec(claims.attempt.unit.job);
+        let stage = spec.as_ref().and_then(|spec| spec.stages.get(claims.stage.0 as usize));
+        match stage.is_some_and(|stage| stage.task.on_failure == OnFailure::Stop) {
+            true => Err(ResultViolation("a result leaves items out, but its job stops at one")),
+            false => Ok(()),
         }
     }
 
@@ -118,8 +136,11 @@ fn check(result: &UnitResult) -> Result<(), ResultViolation> {
         return Err(ResultViolation("a result's log is too long"));
     }
     let items = result.claims.items;
+    if let Outcome::Completed { failures, .. } = &result.outcome {
+        check_failures(failures, items)?;
+    }
     let item = match &result.outcome {
-        Outcome::Completed { outputs: Payload::Inline(outputs) } => {
+        Outcome::Completed { outputs: Payload::Inline(outputs), .. } => {
             if outputs.len() as u64 != items.len() {
                 return Err(ResultViolation("a result has not one output for each item"));
             }
@@ -141,7 +162,7 @@ fn check(result: &UnitResult) -> Result<(), ResultViolation> {
         | Outcome::LogExceeded { item, .. }
         | Outcome::HostCallsExceeded { item, .. }
         | Outcome::StackOverflow { item } => Some(*item),
-        Outcome::Completed { outputs: Payload::Blob(_) }
+        Outcome::Completed { outputs: Payload::Blob(_), .. }
         | Outcome::CpuExceeded { .. }
         | Outcome::WallExceeded { .. }
         | Outcome::HostMemory => None,
@@ -152,6 +173,20 @@ fn check(result: &UnitResult) -> Result<(), ResultViolation> {
         }
         _ => Ok(()),
     }
+}
+
+fn check_failures(failures: &[ItemFailure], items: ItemRange) -> Result<(), ResultViolation> {
+    let is_of_unit = |failure: &ItemFailure| (items.start..items.end).contains(&failure.item);
+    if !failures.iter().all(is_of_unit) {
+        return Err(ResultViolation("a result speaks of an item that is not its unit's"));
+    }
+    if !failures.is_sorted_by(|one, next| one.item < next.item) {
+        return Err(ResultViolation("a result's failed items are not in order"));
+    }
+    if failures.iter().any(|failure| failure.message.len() > ITEM_FAILURE_MESSAGE_BYTES_MAX) {
+        return Err(ResultViolation("a result's words are too long"));
+    }
+    Ok(())
 }
 
 fn check_words(words: &str) -> Result<(), ResultViolation> {
@@ -166,7 +201,7 @@ mod tests {
     use std::time::Duration;
 
     use gleaner_protocol::{
-        BlobHash, Epoch, ItemRange, JobId, LeaseClaims, LeaseKey, StageIndex, UnitId,
+        BlobHash, Epoch, FailureKind, JobId, LeaseClaims, LeaseKey, StageIndex, UnitId,
     };
 
     use super::*;
@@ -187,13 +222,23 @@ mod tests {
 
     fn completed(outputs: &[usize]) -> Outcome {
         let outputs = outputs.iter().map(|bytes| vec![0; *bytes].into()).collect();
-        Outcome::Completed { outputs: Payload::Inline(outputs) }
+        Outcome::Completed { outputs: Payload::Inline(outputs), failures: Vec::new() }
+    }
+
+    fn but_for(items: &[u64], words: usize) -> Outcome {
+        let Outcome::Completed { outputs, .. } = completed(&[1, 0]) else { unreachable!("it is") };
+        let message = "x".repeat(words);
+        let failure = |item: &u64| {
+            let (item, kind) = (*item, FailureKind::Failed);
+            ItemFailure { item, kind, message: message.clone() }
+        };
+        Outcome::Completed { outputs, failures: items.iter().map(failure).collect() }
     }
 
     #[test]
     fn what_an_honest_worker_sends_passes() {
         let failed = Outcome::Failed { item: 5, message: "no such star".into() };
-        for outcome in [completed(&[1, 2]), failed, Outcome::HostMemory] {
+        for outcome in [completed(&[1, 2]), failed, Outcome::HostMemory, but_for(&[4, 5], 256)] {
             assert_eq!(violation(outcome), None);
         }
     }
@@ -208,6 +253,10 @@ mod tests {
             Outcome::StackOverflow { item: 3 },
             Outcome::Failed { item: 4, message: long.clone() },
             Outcome::SlotCrashed { status: long },
+            but_for(&[6], 1),
+            but_for(&[5, 4], 1),
+            but_for(&[4, 4], 1),
+            but_for(&[4], 257),
         ];
         for outcome in outcomes {
             assert!(violation(outcome.clone()).is_some(), "{outcome:.60}");

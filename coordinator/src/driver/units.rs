@@ -7,7 +7,7 @@ use gleaner_protocol::api::{AttemptState, AttemptView, UnitState, UnitView, Unit
 use gleaner_protocol::{AttemptId, ItemRange, OutcomeClass, StageIndex, UnitId};
 
 use super::views::rfc3339;
-use crate::store::{StoredAttempt, StoredUnit, StoredUnits, UnitEntry};
+use crate::store::{StoredAttempt, StoredUnit, StoredUnits, Unanswered, UnitEntry};
 
 /// What runs of a job, as the core tells it.
 pub(crate) struct Running {
@@ -54,7 +54,7 @@ pub(crate) fn page(running: &Running, stored: StoredUnits) -> UnitsPage {
 }
 
 fn told(running: &Running, unit: StoredUnit, held: &[LeaseSnapshot]) -> UnitView {
-    let StoredUnit { number, stage, items, attempts: stored, settled_by } = unit;
+    let StoredUnit { number, stage, items, attempts: stored, settled_by, unanswered } = unit;
     let id = UnitId { job: running.job.job, number };
     let settled = settled_by.and_then(|by| stored.iter().find(|attempt| attempt.number == by));
     let returned = |lease: &&LeaseSnapshot| {
@@ -70,6 +70,8 @@ fn told(running: &Running, unit: StoredUnit, held: &[LeaseSnapshot]) -> UnitView
     let state = match settled {
         Some(settled) if settled.class == OutcomeClass::Failure => UnitState::Failed,
         Some(_) => UnitState::Settled,
+        None if unanswered == Some(Unanswered::GivenUp) => UnitState::Failed,
+        None if unanswered == Some(Unanswered::Replaced) => UnitState::Replaced,
         None if failed_of(&running.job, number) => UnitState::Failed,
         None if running.job.end.is_some() => UnitState::Dropped,
         None if is_leased => UnitState::Leased,
@@ -211,6 +213,7 @@ mod tests {
             state: StageState::Open,
             items: Some(100),
             items_kept: 0,
+            items_failed: 0,
             items_settled: 0,
             units_settled: 0,
             attempts_leased: 0,
@@ -253,7 +256,14 @@ mod tests {
 
     fn told(number: u64, attempts: Vec<StoredAttempt>, settled_by: Option<u32>) -> UnitEntry {
         let items = ItemRange { start: number * 2, end: number * 2 + 2 };
-        UnitEntry::Told(StoredUnit { number, stage: StageIndex(0), items, attempts, settled_by })
+        UnitEntry::Told(StoredUnit {
+            number,
+            stage: StageIndex(0),
+            items,
+            attempts,
+            settled_by,
+            unanswered: None,
+        })
     }
 
     /// Each view in a line: first unit, how many, items, state, attempts.

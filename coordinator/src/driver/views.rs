@@ -112,6 +112,7 @@ fn stage(snapshot: StageSnapshot) -> api::StageView {
         items: snapshot.items,
         items_settled: snapshot.items_settled,
         items_kept: snapshot.items_kept,
+        items_failed: snapshot.items_failed,
         units_settled: snapshot.units_settled,
         attempts_leased: snapshot.attempts_leased,
         attempts_inconclusive: snapshot.attempts_inconclusive,

@@ -36,7 +36,7 @@ pub enum ReduceError {
     #[error("the merged value: {0}")]
     Merged(OutputFault),
     /// There is nothing to merge.
-    #[error("there is no output to merge; a merge needs one item at least")]
+    #[error("there is no output to merge; a merge needs one item that gives one at least")]
     Empty,
     /// An item has no settled result, though its stage is settled: the store is damaged.
     #[error("item {item} has no settled result; the store is damaged")]

@@ -10,7 +10,8 @@
 //!                      ·
 //! ```
 //! The tree depends on the number of items alone: a binary counter whose digits are values, so at
-//! most one value for each power of two is held.
+//! most one value for each power of two is held. An item that gave no output has its place in it:
+//! its neighbour's value goes up unmerged.
 
 use gleaner_protocol::{BlobHash, ItemRange, Outcome};
 use gleaner_sandbox::{CompileError, SpawnError};
@@ -75,7 +76,8 @@ pub(super) struct MergeTree<M> {
 struct Digit {
     level: u32,
     items: ItemRange,
-    value: ByteBuf,
+    /// None when none of its items gave an output.
+    value: Option<ByteBuf>,
 }
 
 impl<M: Merger> MergeTree<M> {
@@ -85,8 +87,17 @@ impl<M: Merger> MergeTree<M> {
 
     /// Takes the next item's output.
     pub(super) async fn push(&mut self, item: u64, output: ByteBuf) -> Result<(), ReduceError> {
+        self.push_value(item, Some(output)).await
+    }
+
+    /// Takes the next item as one without output.
+    pub(super) async fn leave_out(&mut self, item: u64) -> Result<(), ReduceError> {
+        self.push_value(item, None).await
+    }
+
+    async fn push_value(&mut self, item: u64, value: Option<ByteBuf>) -> Result<(), ReduceError> {
         let items = ItemRange { start: item, end: item + 1 };
-        let mut digit = Digit { level: 0, items, value: output };
+        let mut digit = Digit { level: 0, items, value };
         while let Some(left) = self.digits.pop_if(|left| left.level == digit.level) {
             digit = self.merge(left, digit).await?;
         }
@@ -94,19 +105,25 @@ impl<M: Merger> MergeTree<M> {
         Ok(())
     }
 
-    /// The value of all items; `None` when there was none.
+    /// The value of all items; `None` when none gave an output.
     pub(super) async fn finish(mut self) -> Result<Option<ByteBuf>, ReduceError> {
         let Some(mut last) = self.digits.pop() else { return Ok(None) };
         while let Some(left) = self.digits.pop() {
             last = self.merge(left, last).await?;
         }
-        Ok(Some(last.value))
+        Ok(last.value)
     }
 
     async fn merge(&mut self, left: Digit, right: Digit) -> Result<Digit, ReduceError> {
-        let value = self.merger.merge(left.value, right.value).await.map_err(|source| {
-            ReduceError::Merge { left: left.items, right: right.items, source }
-        })?;
+        let value = match (left.value, right.value) {
+            (Some(one), Some(other)) => {
+                let merged = self.merger.merge(one, other).await.map_err(|source| {
+                    ReduceError::Merge { left: left.items, right: right.items, source }
+                })?;
+                Some(merged)
+            }
+            (value, None) | (None, value) => value,
+        };
         let items = ItemRange { start: left.items.start, end: right.items.end };
         Ok(Digit { level: left.level + 1, items, value })
     }

@@ -87,15 +87,26 @@ async fn push_unit<M: Merger>(
     blobs: &Blobs,
 ) -> Result<(), ReduceError> {
     let SettledUnit { unit, items, outcome } = unit;
-    let Outcome::Completed { outputs } = outcome else {
-        return Err(ReduceError::Damaged { unit, source: None });
-    };
     let damaged = |source| ReduceError::Damaged { unit, source };
+    let (outputs, failures) = match outcome {
+        Some(Outcome::Completed { outputs, failures }) => (outputs, failures),
+        Some(_) => return Err(damaged(None)),
+        None => {
+            for item in items.start..items.end {
+                reduction.leave_out(item).await?;
+            }
+            return Ok(());
+        }
+    };
+    let mut failures = failures.into_iter().map(|failure| failure.item).peekable();
     let mut outputs = UnitOutputs::open(outputs, blobs).await?;
     for item in items.start..items.end {
         let output = outputs.next().await.map_err(|source| damaged(Some(source)))?;
         let output = output.ok_or_else(|| damaged(None))?;
-        reduction.push(item, fields.of(item).await?, output).await?;
+        match failures.next_if_eq(&item) {
+            Some(_) => reduction.leave_out(item).await?,
+            None => reduction.push(item, fields.of(item).await?, output).await?,
+        }
     }
     match outputs.next().await {
         Ok(None) => Ok(()),
@@ -182,6 +193,18 @@ impl<M: Merger> Reduction<M> {
             Fold::Summary { summary, .. } => summary.push(item, &cells, &output).map_err(fault),
             Fold::Files(files) => files.push(item, &output).await,
             Fold::Merge { tree, .. } => tree.push(item, output).await,
+        }
+    }
+
+    /// Takes item `item`, the one after the last, as one that gave no output.
+    ///
+    /// # Errors
+    /// [`ReduceError`]; the reduction is of no use after that.
+    pub async fn leave_out(&mut self, item: u64) -> Result<(), ReduceError> {
+        match &mut self.fold {
+            // The tree keeps its shape.
+            Fold::Merge { tree, .. } => tree.leave_out(item).await,
+            Fold::Text { .. } | Fold::Summary { .. } | Fold::Files(_) => Ok(()),
         }
     }
 

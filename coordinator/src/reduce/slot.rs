@@ -1,6 +1,6 @@
 //! Merges in a slot: the stage's module, run behind the same walls as on a worker.
 
-use gleaner_protocol::{Outcome, Payload, Reducer, StageSpec, StageTask, wire};
+use gleaner_protocol::{OnFailure, Outcome, Payload, Reducer, StageSpec, StageTask, wire};
 use gleaner_sandbox::{Entry, Sandbox, Slot, SlotSpec, SlotUnit};
 use serde_bytes::ByteBuf;
 
@@ -46,6 +46,7 @@ impl SlotMerger {
             parameters: wire::encode(parameters),
             files: Vec::new(),
             limits: *limits,
+            on_failure: OnFailure::Stop,
         };
         Ok(self.sandbox.spawn(slot).await?)
     }
@@ -55,7 +56,9 @@ impl Merger for SlotMerger {
     async fn merge(&mut self, left: ByteBuf, right: ByteBuf) -> Result<ByteBuf, MergeError> {
         let unit = SlotUnit { first_item: 0, items: vec![left, right], seeds: Vec::new() };
         match self.slot().await?.run(unit).await.outcome {
-            Outcome::Completed { outputs: Payload::Inline(mut outputs) } if outputs.len() == 1 => {
+            Outcome::Completed { outputs: Payload::Inline(mut outputs), .. }
+                if outputs.len() == 1 =>
+            {
                 Ok(outputs.remove(0))
             }
             outcome => Err(MergeError::NoValue(outcome)),

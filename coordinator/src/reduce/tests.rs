@@ -3,8 +3,8 @@ use std::collections::BTreeMap;
 use expect_test::{Expect, expect};
 use gleaner_coordinator_core::{Block, Opinion, Owner, Record, Sequence};
 use gleaner_protocol::{
-    AttemptId, ItemRange, JobId, JobSpec, Payload, StageIndex, SubmissionId, Timestamp, TopOrder,
-    TrapKind, UnitId, WorkerId, wire,
+    AttemptId, FailureKind, ItemFailure, ItemRange, JobId, JobSpec, Payload, StageIndex,
+    SubmissionId, Timestamp, TopOrder, TrapKind, UnitId, WorkerId, wire,
 };
 use serde::Serialize;
 use serde_bytes::Bytes;
@@ -401,10 +401,59 @@ async fn a_merge_is_a_balanced_tree_in_the_order_of_items() {
         merge(),
         &[],
         expect![[r#"
-        error: there is no output to merge; a merge needs one item at least
+        error: there is no output to merge; a merge needs one item that gives one at least
     "#]],
     )
     .await;
+}
+
+/// What a merge makes of items, those that are empty without output.
+async fn merged_but_for(items: &[&str]) -> String {
+    let Folder { folder: _folder, blobs } = folder();
+    let merge = stage_of(&Reducer::Merge { file: name(), function: "combine".into() });
+    let mut reduction = Reduction::start(&merge, &blobs, Bracketing).await.expect("starts");
+    for (item, value) in (0..).zip(items) {
+        match *value {
+            "" => reduction.leave_out(item).await.expect("left out"),
+            value => reduction.push(item, &[], encode(value)).await.expect("merged"),
+        }
+    }
+    match reduction.finish().await {
+        Ok(outputs) => {
+            let bytes = blobs.read(outputs[0].blob.hash).await.expect("held");
+            String::from_utf8(bytes.to_vec()).expect("text").trim_end().to_owned()
+        }
+        Err(error) => error.to_string(),
+    }
+}
+
+#[tokio::test]
+async fn a_merge_keeps_its_shape_where_items_gave_no_output() {
+    assert_eq!(merged_but_for(&["a", "", "c", "d", "e"]).await, "\"((a (c d)) e)\"");
+    assert_eq!(merged_but_for(&["", "", "c", "d", "", "f"]).await, "\"((c d) f)\"");
+    assert_eq!(merged_but_for(&["a", "b", "", ""]).await, "\"(a b)\"");
+    let nothing = "there is no output to merge; a merge needs one item that gives one at least";
+    assert_eq!(merged_but_for(&["", "", ""]).await, nothing);
+}
+
+#[tokio::test]
+async fn items_that_failed_are_left_out_of_every_output() {
+    let folder = folder();
+    let (all, mut outputs) = numbers(0, 5);
+    let kind = FailureKind::Failed;
+    let failure = |item| ItemFailure { item, kind, message: "no star".into() };
+    let mut results = Vec::new();
+    for item in [1, 4] {
+        outputs[item as usize] = ByteBuf::new();
+        results.push(failure(item));
+    }
+    let outcome = Outcome::Completed { outputs: Payload::Inline(outputs), failures: results };
+    let results = settled_by(&folder, &[(all, outcome)]).await;
+    let lines = stage_of(&Reducer::Lines { file: name() });
+    let outputs = reduce(&lines, 5, None, results, &folder.blobs, Bracketing).await;
+    let outputs = outputs.expect("reduced");
+    let bytes = folder.blobs.read(outputs[0].blob.hash).await.expect("held");
+    assert_eq!(String::from_utf8_lossy(&bytes), "0\n2\n3\n");
 }
 
 #[tokio::test]
@@ -426,15 +475,23 @@ type Unit = (ItemRange, Payload);
 
 /// A store in which stage 0 of job 1 has these units settled, each with so many items' outputs.
 async fn settled(folder: &Folder, units: &[Unit]) -> SettledResults {
+    let outcome = |(items, outputs): &Unit| {
+        (*items, Outcome::Completed { outputs: outputs.clone(), failures: Vec::new() })
+    };
+    settled_by(folder, &units.iter().map(outcome).collect::<Vec<_>>()).await
+}
+
+/// The same with the units' outcomes.
+async fn settled_by(folder: &Folder, units: &[(ItemRange, Outcome)]) -> SettledResults {
     let job = JobId(1);
     let stage = StageIndex(0);
     let spec: JobSpec = wire::decode(&wire::encode(&crate::tests::job_spec())).expect("a job");
     let at = Timestamp::ZERO;
     let (submission, owner) = (SubmissionId(1), Owner::Operator);
     let mut records = vec![Record::JobAccepted { job, submission, owner, spec, at }];
-    for (number, (items, outputs)) in (0..).zip(units) {
+    for (number, (items, outcome)) in (0..).zip(units) {
         let attempt = AttemptId { unit: UnitId { job, number }, number: 1 };
-        let outcome = Outcome::Completed { outputs: outputs.clone() };
+        let outcome = outcome.clone();
         let block = Block {
             stage,
             first_unit: number,

@@ -221,7 +221,7 @@ async fn run(
     let answer = slot.run(SlotUnit { first_item, items, seeds }).await;
     *cpu += answer.cpu;
     match answer.outcome {
-        Outcome::Completed { outputs: Payload::Inline(outputs) } => Ok(outputs),
+        Outcome::Completed { outputs: Payload::Inline(outputs), .. } => Ok(outputs),
         outcome => Err(outcome),
     }
 }

@@ -19,6 +19,7 @@ fn stage(name: &str, splitter: Splitter) -> StageSpec {
             limits: Limits::default(),
             seed: 0,
             floats: Floats::Plain,
+            on_failure: gleaner_protocol::OnFailure::Stop,
         },
         splitter,
         unit_size: UnitSize::Auto,

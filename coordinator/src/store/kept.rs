@@ -3,7 +3,8 @@
 //! Stages of one key ask the same question of each item; what the earlier one has settled, the
 //! later one need not compute. Nothing is copied: a run of items names the units that hold their
 //! answers. Invariants: runs of a stage are in the order of their items and do not overlap; all
-//! units of a run are consecutive, settled, completed, and wholly within the later stage.
+//! units of a run are consecutive, settled, completed, and wholly within the later stage. Units of
+//! which an item failed are not among them: it is tried again.
 
 use gleaner_coordinator_core::KeptRun;
 use gleaner_protocol::{BlobHash, ItemRange, JobId, JobSpec, StageIndex, wire};
@@ -108,6 +109,8 @@ fn settled_runs(
     let query = "SELECT unit, items_start, items_end FROM settled \
                  JOIN opinion USING (job, unit, attempt) \
                  WHERE job = ?1 AND stage = ?2 AND items_end <= ?3 AND class = 'completed' \
+                 AND NOT EXISTS (SELECT 1 FROM failed \
+                     WHERE failed.job = settled.job AND failed.unit = settled.unit) \
                  ORDER BY unit";
     let mut query = connection.prepare_cached(query)?;
     let mut rows = query.query(params![source.0, source_stage.0, question.items])?;

@@ -84,8 +84,9 @@ fn failure_cause(row: &Row<'_>) -> rusqlite::Result<FailureCause> {
 }
 
 fn stages(connection: &Connection, job: &RecoveredJob) -> rusqlite::Result<Vec<RecoveredStage>> {
-    let query = "SELECT items, items_settled, units_settled, attempts_inconclusive, cpu_us, done \
-                 FROM stage WHERE job = ?1 ORDER BY stage";
+    let query = "SELECT stage.items, items_settled, units_settled, attempts_inconclusive, cpu_us, \
+                 done, coalesce(failed_sum.items, 0) \
+                 FROM stage LEFT JOIN failed_sum USING (job, stage) WHERE job = ?1 ORDER BY stage";
     let mut stages = all(connection, query, params![job.job.0], |row| {
         let stage = RecoveredStage {
             items: row.get(0)?,
@@ -93,6 +94,7 @@ fn stages(connection: &Connection, job: &RecoveredJob) -> rusqlite::Result<Vec<R
             units_settled: row.get(2)?,
             attempts_inconclusive: row.get(3)?,
             cpu: Duration::from_micros(row.get(4)?),
+            items_failed: row.get(6)?,
             ..RecoveredStage::default()
         };
         Ok((stage, row.get::<_, bool>(5)?))
@@ -143,7 +145,9 @@ fn load_units(
         })
     })?;
     stage.kept = super::kept::runs_of(connection, job, index)?;
-    let settled = "SELECT unit FROM settled WHERE job = ?1 AND stage = ?2 ORDER BY unit";
+    let settled = "SELECT unit FROM settled WHERE job = ?1 AND stage = ?2 UNION ALL \
+                   SELECT unit FROM settled_alone WHERE job = ?1 AND stage = ?2 UNION ALL \
+                   SELECT unit FROM replaced WHERE job = ?1 AND stage = ?2 ORDER BY unit";
     stage.settled = all(connection, settled, params![job.0, index.0], |row| row.get(0))?;
     for (start, end) in gaps(&stage.blocks, &stage.settled) {
         let units = params![job.0, start, end];

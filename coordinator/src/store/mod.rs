@@ -34,7 +34,8 @@ pub use members::{Admission, Denial, InvitationTerms, StoredInvitation};
 pub use results::{SettledResults, SettledUnit};
 pub use submitters::{AddSubmitterError, StoredSubmitter};
 pub use units::{
-    StoredAttempt, StoredLog, StoredUnit, StoredUnits, UnitChoice, UnitEntry, UnitsQuery,
+    StoredAttempt, StoredLog, StoredUnit, StoredUnits, Unanswered, UnitChoice, UnitEntry,
+    UnitsQuery,
 };
 
 use writer::{Progress, Write, Writer};

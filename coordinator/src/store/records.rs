@@ -7,7 +7,7 @@ use gleaner_coordinator_core::{
     Block, FailureCause, JobEnd, KeptRun, Opinion, Owner, Record, StageOutput,
 };
 use gleaner_protocol::{
-    AttemptId, BlobHash, ItemRange, JobId, JobSpec, Outcome, OutcomeClass, StageIndex,
+    AttemptId, BlobHash, FailedItems, ItemRange, JobId, JobSpec, Outcome, OutcomeClass, StageIndex,
     SubmissionId, Timestamp, UnitId, WorkerId, wire,
 };
 use rusqlite::{Connection, ToSql, params};
@@ -21,6 +21,7 @@ pub(super) struct Batch<'c> {
 #[derive(Default)]
 struct Sums {
     items: u64,
+    items_failed: u64,
     units: u64,
     inconclusive: u64,
     cpu: Duration,
@@ -55,6 +56,11 @@ impl<'c> Batch<'c> {
             Record::UnitSettled { stage, items, attempt } => {
                 self.unit_settled(*stage, *items, *attempt)
             }
+            Record::ItemSettled { stage, item, unit, attempt } => {
+                self.item_settled(*stage, *item, *unit, *attempt)
+            }
+            Record::UnitReplaced { stage, unit } => self.unit_replaced(*stage, *unit),
+            Record::ItemsFailed { stage, unit, failed } => self.items_failed(*stage, *unit, failed),
             Record::StageDone { job, stage, outputs } => self.stage_done(*job, *stage, outputs),
             Record::JobPaused { job, at } => self.job_paused(*job, Some(*at)),
             Record::JobResumed { job } => self.job_paused(*job, None),
@@ -73,6 +79,11 @@ impl<'c> Batch<'c> {
             let cpu_us = micros(sums.cpu);
             let values = params![job.0, stage.0, sums.items, sums.units, sums.inconclusive, cpu_us];
             self.change_one(statement, values)?;
+            if sums.items_failed > 0 {
+                let statement = "INSERT INTO failed_sum (job, stage, items) VALUES (?1, ?2, ?3) \
+                                 ON CONFLICT DO UPDATE SET items = items + excluded.items";
+                self.change_one(statement, params![job.0, stage.0, sums.items_failed])?;
+            }
         }
         Ok(())
     }
@@ -203,6 +214,50 @@ impl<'c> Batch<'c> {
         sums.items += items.len();
         sums.units += 1;
         sums.cpu += cpu;
+        Ok(())
+    }
+
+    fn item_settled(
+        &mut self,
+        stage: StageIndex,
+        item: u64,
+        unit: UnitId,
+        attempt: Option<u32>,
+    ) -> rusqlite::Result<()> {
+        let UnitId { job, number } = unit;
+        let statement = "INSERT INTO settled_alone (job, stage, item, unit, attempt) \
+                         VALUES (?, ?, ?, ?, ?)";
+        self.change_one(statement, params![job.0, stage.0, item, number, attempt])?;
+        let cpu = match attempt {
+            Some(number) => self.cpu_of(AttemptId { unit, number })?,
+            None => Duration::ZERO,
+        };
+        let sums = self.sums.entry((job, stage)).or_default();
+        sums.items += 1;
+        sums.units += 1;
+        sums.cpu += cpu;
+        Ok(())
+    }
+
+    fn unit_replaced(&self, stage: StageIndex, unit: UnitId) -> rusqlite::Result<()> {
+        let statement = "INSERT INTO replaced (job, stage, unit) VALUES (?, ?, ?)";
+        self.change_one(statement, params![unit.job.0, stage.0, unit.number])
+    }
+
+    fn items_failed(
+        &mut self,
+        stage: StageIndex,
+        unit: UnitId,
+        failed: &[FailedItems],
+    ) -> rusqlite::Result<()> {
+        let statement = "INSERT INTO failed (job, stage, items_start, items_end, unit, kind, \
+                         message) VALUES (?, ?, ?, ?, ?, ?, ?)";
+        let UnitId { job, number } = unit;
+        for FailedItems { items, kind, message } in failed {
+            let (start, end, kind) = (items.start, items.end, kind.word());
+            self.change_one(statement, params![job.0, stage.0, start, end, number, kind, message])?;
+            self.sums.entry((job, stage)).or_default().items_failed += items.len();
+        }
         Ok(())
     }
 

@@ -1,18 +1,23 @@
 //! Settled results of a stage, read in the order of its items, a page at a time.
+//!
+//! Units of the first cut are in the order of their items; items that were cut out once more, and
+//! runs of answers that were taken over from earlier jobs, lie between them and are merged in.
 
 use std::collections::VecDeque;
-use std::ops::Range;
 
 use gleaner_coordinator_core::KeptRun;
 use gleaner_protocol::{ItemRange, JobId, Outcome, StageIndex, UnitId, wire};
 use rusqlite::types::Type;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Row, params};
 
 use super::kept::runs_of;
 use super::{Store, StoreError};
 
-/// Results read at a time: with what travels inline in one, at most 4 MiB.
+/// Results read at a time: with what travels inline in one, about 4 MiB.
 const PAGE_UNITS: u32 = 64;
+
+/// A page ends early when its results take more, as those of units whose items failed may.
+const PAGE_BYTES: usize = 4 * 1024 * 1024;
 
 /// A settled unit's result.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,40 +26,57 @@ pub struct SettledUnit {
     pub unit: UnitId,
     /// Its items.
     pub items: ItemRange,
-    /// The answer that settled it.
-    pub outcome: Outcome,
+    /// The answer that settled it; `None` when none was found, and its items have failed.
+    pub outcome: Option<Outcome>,
 }
 
 /// A cursor over a stage's settled results in the order of items: its own, and those it took over
-/// from earlier jobs. It holds two pages in memory, and sees results that settle behind its
+/// from earlier jobs. It holds three pages in memory, and sees results that settle behind its
 /// position while it is read, not before it.
 #[derive(Debug)]
 pub struct SettledResults {
     store: Store,
-    own: Units,
+    units: Pages,
+    alone: Pages,
     /// Runs taken over that were not begun yet; `None` before they are looked up.
     kept: Option<VecDeque<KeptRun>>,
     /// The run at hand.
-    run: Option<Units>,
+    run: Option<Pages>,
 }
 
-/// A cursor over consecutive settled units of one stage.
+/// A cursor over the results of one table.
 #[derive(Debug)]
-struct Units {
+struct Pages {
     job: JobId,
     stage: StageIndex,
-    /// Where the next page begins.
-    next_unit: u64,
-    /// Before which unit it ends.
-    end_unit: u64,
+    table: Table,
+    /// Where the next page begins; `None` after the last.
+    next: Option<u64>,
+    /// Before which unit or item it ends.
+    end: u64,
     page: VecDeque<SettledUnit>,
+}
+
+/// Where results are kept.
+#[derive(Clone, Copy, Debug)]
+enum Table {
+    /// Units of the first cut, by their numbers.
+    Units,
+    /// Items cut out once more, by theirs.
+    Alone,
 }
 
 impl Store {
     /// The settled results of a stage.
     pub fn settled_results(&self, job: JobId, stage: StageIndex) -> SettledResults {
-        let own = Units::new(job, stage, 0, i64::MAX as u64);
-        SettledResults { store: self.clone(), own, kept: None, run: None }
+        let pages = |table| Pages::new(job, stage, table, 0, i64::MAX as u64);
+        SettledResults {
+            store: self.clone(),
+            units: pages(Table::Units),
+            alone: pages(Table::Alone),
+            kept: None,
+            run: None,
+        }
     }
 }
 
@@ -70,12 +92,20 @@ impl SettledResults {
             }
             self.run = None;
         }
-        let own = self.own.peek(&self.store).await?.map(|unit| unit.items.start);
-        let Some(run) = self.next_run(own).await? else { return self.own.next(&self.store).await };
-        let mut run = Units::new(run.source, run.source_stage, run.first_unit, run.end_unit);
-        let unit = run.next(&self.store).await?;
-        self.run = Some(run);
-        Ok(unit)
+        let unit = self.units.peek(&self.store).await?.map(|unit| unit.items.start);
+        let item = self.alone.peek(&self.store).await?.map(|unit| unit.items.start);
+        if let Some(run) = self.next_run([unit, item].into_iter().flatten().min()).await? {
+            let KeptRun { source, source_stage, first_unit, end_unit, .. } = run;
+            let mut run = Pages::new(source, source_stage, Table::Units, first_unit, end_unit);
+            let unit = run.next(&self.store).await?;
+            self.run = Some(run);
+            return Ok(unit);
+        }
+        match (unit, item) {
+            (Some(unit), Some(item)) if item < unit => self.alone.next(&self.store).await,
+            (None, Some(_)) => self.alone.next(&self.store).await,
+            _ => self.units.next(&self.store).await,
+        }
     }
 
     /// The next run taken over, if it comes before the stage's own next result.
@@ -83,7 +113,7 @@ impl SettledResults {
         let kept = match &mut self.kept {
             Some(kept) => kept,
             none => {
-                let (job, stage) = (self.own.job, self.own.stage);
+                let (job, stage) = (self.units.job, self.units.stage);
                 let runs = self.store.read(move |connection| runs_of(connection, job, stage));
                 none.insert(runs.await?.into())
             }
@@ -92,52 +122,75 @@ impl SettledResults {
     }
 }
 
-impl Units {
-    fn new(job: JobId, stage: StageIndex, next_unit: u64, end_unit: u64) -> Self {
-        Self { job, stage, next_unit, end_unit, page: VecDeque::new() }
+impl Pages {
+    fn new(job: JobId, stage: StageIndex, table: Table, first: u64, end: u64) -> Self {
+        Self { job, stage, table, next: Some(first), end, page: VecDeque::new() }
     }
 
     async fn next(&mut self, store: &Store) -> Result<Option<SettledUnit>, StoreError> {
         self.peek(store).await?;
-        let unit = self.page.pop_front();
-        if let Some(unit) = &unit {
-            self.next_unit = unit.unit.number + 1;
-        }
-        Ok(unit)
+        Ok(self.page.pop_front())
     }
 
     async fn peek(&mut self, store: &Store) -> Result<Option<&SettledUnit>, StoreError> {
-        if self.page.is_empty() {
-            let (job, stage) = (self.job, self.stage);
-            let units = self.next_unit..self.end_unit;
-            self.page =
-                store.read(move |connection| page(connection, job, stage, units)).await?.into();
+        if let (true, Some(next)) = (self.page.is_empty(), self.next) {
+            let Self { job, stage, table, end, .. } = *self;
+            let page = store.read(move |connection| {
+                read_page(connection, table, params![job.0, stage.0, next, end, PAGE_UNITS])
+            });
+            self.page = page.await?.into();
+            self.next = self.page.back().map(|last| match table {
+                Table::Units => last.unit.number + 1,
+                Table::Alone => last.items.end,
+            });
         }
         Ok(self.page.front())
     }
 }
 
-fn page(
+fn read_page(
     connection: &Connection,
-    job: JobId,
-    stage: StageIndex,
-    units: Range<u64>,
+    table: Table,
+    values: impl rusqlite::Params,
 ) -> rusqlite::Result<Vec<SettledUnit>> {
-    let query = "SELECT unit, items_start, items_end, outcome FROM settled \
-                 JOIN opinion USING (job, unit, attempt) \
-                 WHERE job = ?1 AND stage = ?2 AND unit >= ?3 AND unit < ?4 \
-                 ORDER BY unit LIMIT ?5";
-    let mut query = connection.prepare_cached(query)?;
-    let values = params![job.0, stage.0, units.start, units.end, PAGE_UNITS];
-    let rows = query.query_map(values, |row| {
-        let outcome: Vec<u8> = row.get(3)?;
-        Ok(SettledUnit {
-            unit: UnitId { job, number: row.get(0)? },
-            items: ItemRange { start: row.get(1)?, end: row.get(2)? },
-            outcome: wire::decode(&outcome).map_err(|error| {
-                rusqlite::Error::FromSqlConversionFailure(3, Type::Blob, Box::new(error))
-            })?,
-        })
+    let mut query = connection.prepare_cached(match table {
+        Table::Units => {
+            "SELECT job, unit, items_start, items_end, outcome FROM settled \
+             JOIN opinion USING (job, unit, attempt) \
+             WHERE job = ?1 AND stage = ?2 AND unit >= ?3 AND unit < ?4 ORDER BY unit LIMIT ?5"
+        }
+        Table::Alone => {
+            "SELECT job, unit, item, item + 1, outcome FROM settled_alone \
+             LEFT JOIN opinion USING (job, unit, attempt) \
+             WHERE job = ?1 AND stage = ?2 AND item >= ?3 AND item < ?4 ORDER BY item LIMIT ?5"
+        }
     })?;
-    rows.collect()
+    let mut rows = query.query(values)?;
+    let (mut page, mut bytes) = (Vec::new(), 0);
+    while let Some(row) = rows.next()? {
+        let (unit, length) = settled_unit(row)?;
+        page.push(unit);
+        bytes += length;
+        if bytes >= PAGE_BYTES {
+            break;
+        }
+    }
+    Ok(page)
+}
+
+/// A result, and the bytes it takes.
+fn settled_unit(row: &Row<'_>) -> rusqlite::Result<(SettledUnit, usize)> {
+    let outcome: Option<Vec<u8>> = row.get(4)?;
+    let bytes = outcome.as_ref().map_or(0, Vec::len);
+    let decode = |outcome: Vec<u8>| {
+        wire::decode(&outcome).map_err(|error| {
+            rusqlite::Error::FromSqlConversionFailure(4, Type::Blob, Box::new(error))
+        })
+    };
+    let unit = SettledUnit {
+        unit: UnitId { job: JobId(row.get(0)?), number: row.get(1)? },
+        items: ItemRange { start: row.get(2)?, end: row.get(3)? },
+        outcome: outcome.map(decode).transpose()?,
+    };
+    Ok((unit, bytes))
 }

@@ -104,3 +104,51 @@ CREATE TABLE job_order (
     -- Null when it is not paused.
     paused_at INTEGER
 ) STRICT;
+
+-- Items settled in a unit of their own, cut when their first unit found no answer; in the order of
+-- a stage's items. Those settled in their first unit are in `settled`.
+CREATE TABLE settled_alone (
+    job INTEGER NOT NULL,
+    stage INTEGER NOT NULL,
+    item INTEGER NOT NULL,
+    unit INTEGER NOT NULL,
+    -- Null when no answer was found again.
+    attempt INTEGER,
+    PRIMARY KEY (job, stage, item),
+    FOREIGN KEY (job, stage) REFERENCES stage,
+    FOREIGN KEY (job, unit, attempt) REFERENCES opinion
+) STRICT, WITHOUT ROWID;
+
+-- Units that found no answer and gave way to a unit for each of their items.
+CREATE TABLE replaced (
+    job INTEGER NOT NULL,
+    stage INTEGER NOT NULL,
+    unit INTEGER NOT NULL,
+    PRIMARY KEY (job, stage, unit),
+    FOREIGN KEY (job, stage) REFERENCES stage
+) STRICT, WITHOUT ROWID;
+
+-- Items that gave no output, in the order of a stage's items.
+CREATE TABLE failed (
+    job INTEGER NOT NULL,
+    stage INTEGER NOT NULL,
+    items_start INTEGER NOT NULL,
+    items_end INTEGER NOT NULL,
+    unit INTEGER NOT NULL,
+    -- In one word, as the control API says it.
+    kind TEXT NOT NULL,
+    message TEXT NOT NULL,
+    PRIMARY KEY (job, stage, items_start),
+    FOREIGN KEY (job, stage) REFERENCES stage
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX failed_by_unit ON failed (job, unit);
+
+-- How many items of a stage failed; those without a row have none.
+CREATE TABLE failed_sum (
+    job INTEGER NOT NULL,
+    stage INTEGER NOT NULL,
+    items INTEGER NOT NULL,
+    PRIMARY KEY (job, stage),
+    FOREIGN KEY (job, stage) REFERENCES stage
+) STRICT, WITHOUT ROWID;

@@ -8,10 +8,10 @@ use gleaner_coordinator_core::{
 };
 use gleaner_protocol::api::MembersFate;
 use gleaner_protocol::{
-    Answers, AttemptId, BlobRef, Floats, Invitation, InvitationId, InvitationSecret, ItemRange,
-    JobId, JobSpec, Limits, Outcome, Payload, Reducer, Splitter, StageIndex, StageSpec, StageTask,
-    SubmissionId, SubmitterId, SubmitterTerms, Timestamp, UnitId, UnitSize, Value, ValueMap,
-    WorkerId,
+    Answers, AttemptId, BlobHash, BlobRef, FailedItems, FailureKind, Floats, Invitation,
+    InvitationId, InvitationSecret, ItemRange, JobId, JobSpec, Limits, OnFailure, Outcome, Payload,
+    Reducer, Splitter, StageIndex, StageSpec, StageTask, SubmissionId, SubmitterId, SubmitterTerms,
+    Timestamp, UnitId, UnitSize, Value, ValueMap, WorkerId,
 };
 use serde_bytes::ByteBuf;
 
@@ -48,6 +48,7 @@ fn spec() -> JobSpec {
             limits: Limits::default(),
             seed: u64::MAX,
             floats: Floats::Plain,
+            on_failure: OnFailure::Stop,
         },
         splitter,
         unit_size: UnitSize::Auto,
@@ -68,7 +69,10 @@ fn spec() -> JobSpec {
 }
 
 fn outcome(unit: u64) -> Outcome {
-    Outcome::Completed { outputs: Payload::Inline(vec![ByteBuf::from(unit.to_le_bytes())]) }
+    Outcome::Completed {
+        outputs: Payload::Inline(vec![ByteBuf::from(unit.to_le_bytes())]),
+        failures: Vec::new(),
+    }
 }
 
 fn opinion(unit: u64, number: u32) -> Opinion {
@@ -155,6 +159,7 @@ fn half_done_recovered() -> RecoveredJob {
         inconclusive: vec![(attempt(3, 3), WorkerId([9; 32]))],
         outputs: None,
         items_settled: 30,
+        items_failed: 0,
         units_settled: 3,
         attempts_inconclusive: 2,
         cpu: Duration::from_micros(4500),
@@ -282,13 +287,65 @@ async fn settled_results_come_in_the_order_of_items_over_many_pages() {
         let expected = SettledUnit {
             unit: UnitId { job: JOB, number: unit },
             items: items(unit * 10, unit * 10 + 10),
-            outcome: outcome(unit),
+            outcome: Some(outcome(unit)),
         };
         assert_eq!(results.next().await.expect("reads"), Some(expected));
     }
     assert_eq!(results.next().await.expect("reads"), None);
     let mut none = store.settled_results(JOB, REPORT);
     assert_eq!(none.next().await.expect("reads"), None);
+}
+
+/// Unit 1 of three found no answer; of its items cut out once more, 10 to 19, the last found none
+/// again.
+fn cut_once_more() -> Vec<Record> {
+    let unit = |number| UnitId { job: JOB, number };
+    let block_of_items =
+        Block { stage: SEARCH, first_unit: 3, units: 10, items: items(10, 20), unit_items: 1 };
+    let mut records = vec![
+        accepted(),
+        Record::StageOpened { job: JOB, stage: SEARCH, items: 30, answers: BlobHash([0; 32]) },
+        Record::BlockCut { job: JOB, block: block(0, 3) },
+        Record::UnitReplaced { stage: SEARCH, unit: unit(1) },
+        Record::BlockCut { job: JOB, block: block_of_items },
+    ];
+    records.extend([2, 0].into_iter().flat_map(settle));
+    for number in (3..12).rev() {
+        let opinion = Opinion { attempt: attempt(number, 1), ..opinion(number, 1) };
+        records.push(Record::ResultAccepted {
+            opinion,
+            outcome: outcome(number),
+            log: String::new(),
+        });
+        let (item, unit) = (number + 7, unit(number));
+        records.push(Record::ItemSettled { stage: SEARCH, item, unit, attempt: Some(1) });
+    }
+    let failed = vec![FailedItems::new(items(19, 20), FailureKind::Unanswered, "no answer")];
+    records.push(Record::ItemsFailed { stage: SEARCH, unit: unit(12), failed });
+    let (item, unit) = (19, unit(12));
+    records.push(Record::ItemSettled { stage: SEARCH, item, unit, attempt: None });
+    records
+}
+
+#[tokio::test]
+async fn items_cut_out_once_more_lie_between_the_units_and_count_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, mut commits) = Store::open(folder.path()).expect("opens");
+    commit_all(&store, &mut commits, cut_once_more()).await;
+    let mut results = store.settled_results(JOB, SEARCH);
+    let mut next_item = 0;
+    let mut unanswered = Vec::new();
+    while let Some(unit) = results.next().await.expect("reads") {
+        assert_eq!(unit.items.start, next_item);
+        next_item = unit.items.end;
+        if unit.outcome.is_none() {
+            unanswered.push(unit.items);
+        }
+    }
+    assert_eq!((next_item, unanswered), (30, vec![items(19, 20)]));
+    let stage = store.load().await.expect("loads").jobs.remove(0).stages.remove(0);
+    assert_eq!(stage.settled, (0..13).collect::<Vec<_>>());
+    assert_eq!((stage.items_settled, stage.items_failed, stage.units_settled), (30, 1, 12));
 }
 
 #[tokio::test]
@@ -551,6 +608,21 @@ async fn answers_are_found_by_their_question() {
     let mut other = later(1, 200);
     other.stages[0].task.seed = 1;
     assert_eq!(find(&other, 200).await, [], "another seed is another question");
+}
+
+#[tokio::test]
+async fn units_of_which_an_item_failed_are_asked_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, mut commits) = Store::open(folder.path()).expect("opens");
+    let mut records = half_done();
+    let unit = UnitId { job: JOB, number: 1 };
+    let failed = vec![FailedItems::new(items(13, 14), FailureKind::Failed, "no star")];
+    records.push(Record::ItemsFailed { stage: SEARCH, unit, failed });
+    commit_all(&store, &mut commits, records).await;
+    let mut going_on = later(1, 200);
+    going_on.stages[0].task.on_failure = OnFailure::Continue;
+    let found = store.kept_answers(question(&going_on, 200)).await.expect("reads");
+    assert_eq!(found, [run(items(0, 10), 0..1), run(items(40, 50), 4..5)]);
 }
 
 #[tokio::test]

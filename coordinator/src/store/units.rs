@@ -38,7 +38,7 @@ pub struct UnitsQuery {
 pub enum UnitChoice {
     /// All.
     All,
-    /// Those with an attempt that failed or ended without an answer.
+    /// Those with an item or an attempt that failed or found no answer.
     Troubled,
 }
 
@@ -93,6 +93,17 @@ pub struct StoredUnit {
     pub attempts: Vec<StoredAttempt>,
     /// The attempt that settled it.
     pub settled_by: Option<u32>,
+    /// What became of it when it found no answer and its job went on.
+    pub unanswered: Option<Unanswered>,
+}
+
+/// What became of a unit that found no answer, its job going on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unanswered {
+    /// Each of its items got a unit of its own.
+    Replaced,
+    /// Its only item has failed.
+    GivenUp,
 }
 
 /// An attempt that came back.
@@ -273,11 +284,12 @@ fn told(connection: &Connection, job: JobId, first: u64, end: u64) -> rusqlite::
     all(connection, query, params![job.0, first, end], |row| row.get(0))
 }
 
-/// Only units with an attempt that failed or ended without an answer.
+/// Only units with an item or an attempt that failed or found no answer.
 fn troubled(connection: &Connection, query: UnitsQuery) -> rusqlite::Result<StoredUnits> {
     let UnitsQuery { job, from, stage, .. } = query;
     let units = "SELECT unit FROM opinion WHERE job = ?1 AND class = 'failure' AND unit >= ?2 \
                  UNION SELECT unit FROM inconclusive WHERE job = ?1 AND unit >= ?2 \
+                 UNION SELECT unit FROM failed WHERE job = ?1 AND unit >= ?2 \
                  ORDER BY unit LIMIT ?3";
     let units: Vec<u64> =
         all(connection, units, params![job.0, from, PAGE_ENTRIES], |row| row.get(0))?;
@@ -298,15 +310,29 @@ fn load(
     block: &BlockRow,
     unit: u64,
 ) -> rusqlite::Result<StoredUnit> {
-    let settled = "SELECT attempt FROM settled WHERE job = ?1 AND stage = ?2 AND unit = ?3";
+    let items = block.items_of(unit);
+    let settled = "SELECT attempt FROM settled WHERE job = ?1 AND stage = ?2 AND unit = ?3 UNION ALL \
+                   SELECT attempt FROM settled_alone WHERE job = ?1 AND stage = ?2 AND unit = ?3 \
+                   AND item = ?4";
     let mut settled = connection.prepare_cached(settled)?;
-    let values = params![job.0, block.stage.0, unit];
+    let values = params![job.0, block.stage.0, unit, items.start];
+    let settled: Option<Option<u32>> = settled.query_row(values, |row| row.get(0)).optional()?;
+    let replaced = "SELECT 1 FROM replaced WHERE job = ?1 AND stage = ?2 AND unit = ?3";
+    let mut replaced = connection.prepare_cached(replaced)?;
+    let unanswered = match settled {
+        Some(Some(_)) => None,
+        Some(None) => Some(Unanswered::GivenUp),
+        None => {
+            replaced.exists(params![job.0, block.stage.0, unit])?.then_some(Unanswered::Replaced)
+        }
+    };
     Ok(StoredUnit {
         number: unit,
         stage: block.stage,
-        items: block.items_of(unit),
+        items,
         attempts: attempts(connection, UnitId { job, number: unit })?,
-        settled_by: settled.query_row(values, |row| row.get(0)).optional()?,
+        settled_by: settled.flatten(),
+        unanswered,
     })
 }
 
@@ -352,9 +378,9 @@ fn uncut(
     job: JobId,
     stage: Option<StageIndex>,
 ) -> rusqlite::Result<Vec<UnitEntry>> {
-    let query = "SELECT stage, items, coalesce((SELECT items_end FROM block \
-                 WHERE block.job = stage.job AND block.stage = stage.stage \
-                 ORDER BY first_unit DESC LIMIT 1), 0) \
+    // The last block may have items that were cut before.
+    let query = "SELECT stage, items, coalesce((SELECT max(items_end) FROM block \
+                 WHERE block.job = stage.job AND block.stage = stage.stage), 0) \
                  FROM stage WHERE job = ?1 AND items IS NOT NULL \
                  AND (?2 IS NULL OR stage = ?2) ORDER BY stage";
     let stages = all(connection, query, params![job.0, stage.map(|stage| stage.0)], |row| {

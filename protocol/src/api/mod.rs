@@ -121,6 +121,13 @@ pub struct JobView {
     pub stages: Vec<StageView>,
 }
 
+impl JobView {
+    /// How many items of all its stages gave no output.
+    pub fn items_failed(&self) -> u64 {
+        self.stages.iter().map(|stage| stage.items_failed).sum()
+    }
+}
+
 /// Where a stage stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -144,11 +151,14 @@ pub struct StageView {
     pub state: StageState,
     /// Its items; unknown before it starts.
     pub items: Option<u64>,
-    /// Items of settled units, and of answers taken over.
+    /// Items of settled units, those that failed among them, and of answers taken over.
     pub items_settled: u64,
     /// Items whose answers were taken over from earlier jobs.
     #[serde(default)]
     pub items_kept: u64,
+    /// Items that gave no output; the job went on without them, or failed.
+    #[serde(default)]
+    pub items_failed: u64,
     /// Settled units.
     pub units_settled: u64,
     /// Attempts leased now.

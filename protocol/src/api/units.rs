@@ -25,8 +25,10 @@ pub enum UnitState {
     Accepted,
     /// Its result is final.
     Settled,
-    /// It failed, or got no answer, and its job with it.
+    /// It failed, or found no answer; its job failed with it, or went on without its item.
     Failed,
+    /// It found no answer, and each of its items got a unit of its own.
+    Replaced,
     /// Its job ended before it was settled.
     Dropped,
     /// Units of an earlier job, which answered these items.

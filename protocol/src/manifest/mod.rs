@@ -14,6 +14,7 @@
 //! priority = 0                 # default 0
 //! quorum = 1                   # default 1
 //! max_attempts = 5             # default 5
+//! on_failure = "stop"          # or "continue"
 //!
 //! [[stage]]
 //! name = "search"
@@ -74,7 +75,7 @@ use self::setting::Source;
 pub use self::setting::{ParseSettingError, Position, Setting};
 use self::stage::StagePlan;
 use crate::limits::{ATTEMPTS_MAX, EACH_FILES_MAX, PRIORITY_MAX, QUORUM_MAX, STAGES_MAX};
-use crate::{Answers, BlobRef, FileRef, Floats, JobSpec};
+use crate::{Answers, BlobRef, FileRef, Floats, JobSpec, OnFailure};
 
 /// The longest manifest in bytes: room for grids and parameters written out, and far below the
 /// frame that a stage's parameters travel in.
@@ -94,6 +95,7 @@ pub struct Manifest {
     priority: i32,
     quorum: NonZeroU32,
     max_attempts: NonZeroU32,
+    on_failure: OnFailure,
     stages: Vec<StagePlan>,
 }
 
@@ -178,7 +180,7 @@ impl Manifest {
         let root = Section::root(source, &document, ROOT_KEYS)?;
         let job = Section::open(
             &root.require("job", "[job]")?,
-            &["name", "seed", "priority", "quorum", "max_attempts"],
+            &["name", "seed", "priority", "quorum", "max_attempts", "on_failure"],
         )?;
         Ok(Self {
             name: job.require("name", "name = \"planets\"")?.identifier()?,
@@ -186,6 +188,7 @@ impl Manifest {
             priority: priority(job.find("priority"))?,
             quorum: count_or(job.find("quorum"), QUORUM_DEFAULT, QUORUM_MAX)?,
             max_attempts: count_or(job.find("max_attempts"), MAX_ATTEMPTS_DEFAULT, ATTEMPTS_MAX)?,
+            on_failure: job.find("on_failure").map_or(Ok(OnFailure::Stop), |e| on_failure(&e))?,
             stages: stages(&root)?,
         })
     }
@@ -219,8 +222,8 @@ impl Manifest {
     /// # Panics
     /// When `found` lacks the path of one of [`Self::files`].
     pub fn into_job_spec(self, found: &FoundFiles) -> Result<JobSpec, ManifestError> {
-        let seed = self.seed;
-        let stages = self.stages.into_iter().map(|stage| stage.into_spec(seed, found));
+        let (seed, on_failure) = (self.seed, self.on_failure);
+        let stages = self.stages.into_iter().map(|stage| stage.into_spec(seed, on_failure, found));
         Ok(JobSpec {
             name: self.name,
             seed,
@@ -360,6 +363,18 @@ fn stages(root: &Section<'_>) -> Result<Vec<StagePlan>, ManifestError> {
         stages.push(stage);
     }
     Ok(stages)
+}
+
+fn on_failure(entry: &Entry<'_>) -> Result<OnFailure, ManifestError> {
+    const CHOICES: &[&str] = &["stop", "continue"];
+    match entry.text()? {
+        "stop" => Ok(OnFailure::Stop),
+        "continue" => Ok(OnFailure::Continue),
+        other => {
+            let (key, found) = (entry.path.clone(), other.to_owned());
+            Err(entry.error(ManifestProblem::Choice { key, found, allowed: CHOICES }))
+        }
+    }
 }
 
 fn number_or(

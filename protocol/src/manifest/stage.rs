@@ -13,7 +13,8 @@ use super::{
 };
 use crate::limits::{BLOB_BYTES_MAX, ITEMS_PER_UNIT_MAX, MODULE_BYTES_MAX, STAGE_FILES_MAX};
 use crate::{
-    FileRef, Floats, Limits, Reducer, RelativeName, StageSpec, StageTask, UnitSize, ValueMap,
+    FileRef, Floats, Limits, OnFailure, Reducer, RelativeName, StageSpec, StageTask, UnitSize,
+    ValueMap,
 };
 
 const KEYS: &[&str] = &[
@@ -131,6 +132,7 @@ impl StagePlan {
     pub(super) fn into_spec(
         self,
         seed: u64,
+        on_failure: OnFailure,
         found: &FoundFiles,
     ) -> Result<StageSpec, ManifestError> {
         let files = self
@@ -145,6 +147,7 @@ impl StagePlan {
             limits: self.limits,
             seed,
             floats: self.floats,
+            on_failure,
         };
         let splitter = self.splitter.into_splitter(found)?;
         let (name, unit_size, reducer) = (self.name, self.unit_size, self.reducer);

@@ -500,7 +500,7 @@ fn unknown_and_missing_keys_are_refused() {
         "[job]\nname = \"a\"\ncolour = 2\n",
         expect![[r#"
         line 3, column 1: `job.colour` is no key of a manifest
-        the keys here are `name`, `seed`, `priority`, `quorum` and `max_attempts`"#]],
+        the keys here are `name`, `seed`, `priority`, `quorum`, `max_attempts` and `on_failure`"#]],
     );
     check(
         "[job]\nname = \"a\"\n",
@@ -1004,6 +1004,22 @@ fn what_is_no_setting_is_refused() {
     );
     assert!("a=1\nb=2".parse::<Setting>().is_err());
     assert!("\"a=b\".c=1".parse::<Setting>().is_ok());
+}
+
+#[test]
+fn a_job_stops_or_goes_on_when_an_item_fails() {
+    let text = stage("range = { field = \"i\", end = 3 }");
+    let of_job = |line: &str| text.replace("name = \"j\"", &format!("name = \"j\"\n{line}"));
+    let on_failure = |text: &str| job(text).stages.remove(0).task.on_failure;
+    assert_eq!(on_failure(&text), OnFailure::Stop);
+    assert_eq!(on_failure(&of_job("on_failure = \"stop\"")), OnFailure::Stop);
+    assert_eq!(on_failure(&of_job("on_failure = \"continue\"")), OnFailure::Continue);
+    check(
+        &of_job("on_failure = \"ignore\""),
+        expect![[r#"
+        line 3, column 14: `job.on_failure` is "ignore"; it must be `stop` or `continue`
+        choose one of `stop` or `continue`"#]],
+    );
 }
 
 #[test]

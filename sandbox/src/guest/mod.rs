@@ -111,11 +111,12 @@ fn prepare(stream: &mut Stream, start: &Start) -> Result<Runner, StartFailure> {
     let mut files = files.into_iter();
     let module = files.next().ok_or_else(|| StartFailure::Setup("no module".to_owned()))?;
     let (instance, entry, memory) = load(module, &setup.entry)?;
+    let on_failure = setup.on_failure;
     let guest = guest(setup, files)?;
     platform::tighten().map_err(StartFailure::Wall)?;
     stream.push(&FromSlot::Ready);
     stream.flush().map_err(|error| StartFailure::Setup(error.to_string()))?;
-    Ok(Runner::new(instance, entry, memory, guest))
+    Ok(Runner::new(instance, entry, memory, guest, on_failure))
 }
 
 /// The module ready to be instantiated, its function and its memory.

@@ -1,9 +1,13 @@
 //! Running units: an instance for each item, outputs gathered and sent, outcomes in words.
+//!
+//! Where the job goes on when an item fails, the unit goes on with its next item, so that what an
+//! item gives does not depend on its neighbours. What another machine might do better (a stack that
+//! overflowed, memory that the host did not have) ends the unit in any case.
 
 use std::io;
 use std::time::Duration;
 
-use gleaner_protocol::{Outcome, TrapKind};
+use gleaner_protocol::{ItemFailure, OnFailure, Outcome, TrapKind};
 use wasmtime::{Instance, InstancePre, ModuleExport, Store, Trap, WasmBacktrace};
 
 use super::host::{Guest, Stop, words};
@@ -30,8 +34,11 @@ pub(super) struct Runner {
     memory: ModuleExport,
     /// Between items; an item's store has it meanwhile.
     guest: Option<Guest>,
+    on_failure: OnFailure,
     /// The lengths of the outputs that are gathered.
     lengths: Vec<u64>,
+    /// The items of the unit that failed.
+    failures: Vec<ItemFailure>,
     /// The CPU time of this process when the last unit ended: waiting for the next takes none.
     cpu: Duration,
 }
@@ -48,9 +55,11 @@ impl Runner {
         entry: ModuleExport,
         memory: ModuleExport,
         guest: Guest,
+        on_failure: OnFailure,
     ) -> Self {
         let cpu = platform::thread_cpu();
-        Self { instance, entry, memory, guest: Some(guest), lengths: Vec::new(), cpu }
+        let (guest, lengths, failures) = (Some(guest), Vec::new(), Vec::new());
+        Self { instance, entry, memory, guest, on_failure, lengths, failures, cpu }
     }
 
     /// Answers units until the input ends.
@@ -69,19 +78,20 @@ impl Runner {
     fn run_unit(&mut self, unit: &UnitHead) -> Result<(), ServeError> {
         let stopped = self.run_items(unit)?;
         let lengths = std::mem::take(&mut self.lengths);
+        let failures = std::mem::take(&mut self.failures);
         let now = platform::thread_cpu();
         let cpu = now.saturating_sub(self.cpu);
         self.cpu = now;
         let guest = self.guest();
         let log = std::mem::take(&mut guest.log);
-        guest.stream.push(&FromSlot::Ended { lengths, stopped, cpu, log });
+        guest.stream.push(&FromSlot::Ended { lengths, failures, stopped, cpu, log });
         guest.stream.push_bytes(&guest.outputs);
         guest.outputs.clear();
         // The next unit may take an hour: this one's answer does not wait for it.
         Ok(guest.stream.flush()?)
     }
 
-    /// Runs a unit's items in order up to the first that gives no output, and says how that ended.
+    /// Runs a unit's items in order up to the first that ends it, and says how that ended.
     fn run_items(&mut self, unit: &UnitHead) -> Result<Option<Outcome>, ServeError> {
         let values = if self.guest().is_merge { 2 } else { 1 };
         let items = unit.lengths.len() / values;
@@ -92,8 +102,13 @@ impl Runner {
                 Ok(()) => self.send_gathered()?,
                 Err(Unfinished::Broken(error)) => return Err(error),
                 Err(Unfinished::Stopped(outcome)) => {
+                    if let Some(failure) = self.tolerated(&outcome) {
+                        self.leave_out(failure);
+                        continue;
+                    }
                     self.guest().outputs.clear();
                     self.lengths.clear();
+                    self.failures.clear();
                     let rest = unit.lengths[(index + 1) * values..].iter().sum();
                     self.guest().stream.skip(rest)?;
                     return Ok(Some(outcome));
@@ -101,6 +116,22 @@ impl Runner {
             }
         }
         Ok(None)
+    }
+
+    /// The failure of one item, where the unit goes on after it.
+    fn tolerated(&self, outcome: &Outcome) -> Option<ItemFailure> {
+        match self.on_failure {
+            OnFailure::Continue => ItemFailure::of(outcome),
+            OnFailure::Stop => None,
+        }
+    }
+
+    /// The item that just ended has no output.
+    fn leave_out(&mut self, failure: ItemFailure) {
+        let guest = self.guest();
+        guest.outputs.truncate(guest.item.output_start);
+        self.lengths.push(0);
+        self.failures.push(failure);
     }
 
     fn run_item(

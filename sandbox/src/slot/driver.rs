@@ -18,7 +18,7 @@ use std::fs::File;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use gleaner_protocol::{Outcome, Payload, wire};
+use gleaner_protocol::{ItemFailure, OnFailure, Outcome, Payload, wire};
 use serde_bytes::ByteBuf;
 use tokio::sync::{mpsc, oneshot};
 
@@ -296,10 +296,10 @@ impl Driver {
             Event::NotReady(failure) => return Err(End::NotReady(failure)),
             Event::Progress(fraction) => self.control.set_progress(fraction),
             Event::Outputs(outputs) => self.take_outputs(outputs)?,
-            Event::Ended { outputs, stopped, cpu, log } => {
+            Event::Ended { outputs, failures, stopped, cpu, log } => {
                 self.take_outputs(outputs)?;
                 let outcome = match stopped {
-                    None => self.completed()?,
+                    None => self.completed(failures)?,
                     Some(outcome) => outcome,
                 };
                 self.answer(SlotAnswer { outcome, cpu: cpu.min(used), log });
@@ -335,12 +335,17 @@ impl Driver {
         Ok(())
     }
 
-    fn completed(&mut self) -> Result<Outcome, End> {
+    fn completed(&mut self, failures: Vec<ItemFailure>) -> Result<Outcome, End> {
         let expected = self.expected_outputs();
+        let goes_on = self.plan.setup.on_failure == OnFailure::Continue;
         match self.units.front_mut() {
-            Some(front) if front.outputs.len() == expected => {
+            Some(front)
+                if front.outputs.len() == expected
+                    && (goes_on || failures.is_empty())
+                    && front.have_failed(&failures) =>
+            {
                 let outputs = Payload::Inline(std::mem::take(&mut front.outputs));
-                Ok(Outcome::Completed { outputs })
+                Ok(Outcome::Completed { outputs, failures })
             }
             _ => Err(End::Violation(Violation::OutOfTurn)),
         }
@@ -441,6 +446,18 @@ impl Driver {
         }
         // A caller that is gone waits for nothing.
         let _ = done.send(());
+    }
+}
+
+impl InFlight {
+    /// Whether these can be its failures: items of it in order, none of which gave an output.
+    fn have_failed(&self, failures: &[ItemFailure]) -> bool {
+        let output = |failure: &ItemFailure| {
+            let position = failure.item.checked_sub(self.unit.first_item)?;
+            self.outputs.get(usize::try_from(position).ok()?)
+        };
+        failures.is_sorted_by(|one, next| one.item < next.item)
+            && failures.iter().all(|failure| output(failure).is_some_and(|bytes| bytes.is_empty()))
     }
 }
 

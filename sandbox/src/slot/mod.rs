@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gleaner_protocol::{Limits, Outcome};
+use gleaner_protocol::{Limits, OnFailure, Outcome};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 use tokio::sync::{mpsc, oneshot};
@@ -42,6 +42,8 @@ pub struct SlotSpec {
     pub files: Vec<(String, PathBuf)>,
     /// What an item and a unit may use.
     pub limits: Limits,
+    /// What becomes of a unit when one of its items gives no output.
+    pub on_failure: OnFailure,
 }
 
 /// Which function of a module a slot calls.
@@ -68,7 +70,8 @@ pub struct SlotUnit {
 /// What became of a unit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SlotAnswer {
-    /// How it ended; outputs are inline, one for each item or pair, whatever their size.
+    /// How it ended; outputs are inline, one for each item or pair, whatever their size, and empty
+    /// for an item that failed while its unit went on.
     pub outcome: Outcome,
     /// The CPU time it used.
     pub cpu: Duration,
@@ -235,6 +238,7 @@ fn plan(spec: SlotSpec) -> Result<Plan, SpawnError> {
         names.push(name);
     }
     let parameters = ByteBuf::from(spec.parameters);
-    let setup = pipe::Setup { entry: spec.entry, parameters, files: names, limits: spec.limits };
+    let SlotSpec { entry, limits, on_failure, .. } = spec;
+    let setup = pipe::Setup { entry, parameters, files: names, limits, on_failure };
     Ok(Plan { files, setup })
 }

@@ -16,10 +16,10 @@
 use std::time::Duration;
 
 use gleaner_protocol::limits::{
-    FAILURE_MESSAGE_BYTES_MAX, FRAME_BYTES_MAX, ITEMS_PER_UNIT_MAX, UNIT_LOG_BYTES_MAX,
-    UNIT_OUTPUT_BYTES_MAX,
+    FAILURE_MESSAGE_BYTES_MAX, FRAME_BYTES_MAX, ITEM_FAILURE_MESSAGE_BYTES_MAX, ITEMS_PER_UNIT_MAX,
+    UNIT_LOG_BYTES_MAX, UNIT_OUTPUT_BYTES_MAX,
 };
-use gleaner_protocol::{Limits, Outcome, wire};
+use gleaner_protocol::{ItemFailure, Limits, OnFailure, Outcome, wire};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
@@ -34,6 +34,7 @@ pub(crate) struct Setup {
     /// The names of the shared files, in the order of their descriptors.
     pub(crate) files: Vec<String>,
     pub(crate) limits: Limits,
+    pub(crate) on_failure: OnFailure,
 }
 
 /// A unit; the bytes of its items follow.
@@ -55,8 +56,15 @@ pub(crate) enum FromSlot {
     Progress(f32),
     /// Outputs of the running unit's next items; their bytes follow.
     Outputs { lengths: Vec<u64> },
-    /// The running unit has ended: the rest of its outputs, whose bytes follow, or why it stopped.
-    Ended { lengths: Vec<u64>, stopped: Option<Outcome>, cpu: Duration, log: String },
+    /// The running unit has ended: the rest of its outputs, whose bytes follow, and the items that
+    /// failed on the way; or why it stopped.
+    Ended {
+        lengths: Vec<u64>,
+        failures: Vec<ItemFailure>,
+        stopped: Option<Outcome>,
+        cpu: Duration,
+        log: String,
+    },
 }
 
 /// Why a slot is not ready.
@@ -79,7 +87,13 @@ pub(crate) enum Event {
     NotReady(StartFailure),
     Progress(f32),
     Outputs(Vec<ByteBuf>),
-    Ended { outputs: Vec<ByteBuf>, stopped: Option<Outcome>, cpu: Duration, log: String },
+    Ended {
+        outputs: Vec<ByteBuf>,
+        failures: Vec<ItemFailure>,
+        stopped: Option<Outcome>,
+        cpu: Duration,
+        log: String,
+    },
 }
 
 /// How a slot broke the rules above.
@@ -201,8 +215,11 @@ impl Body {
     fn new(mut message: FromSlot, output_bytes_max: u64) -> Result<Self, Violation> {
         let lengths = match &mut message {
             FromSlot::Outputs { lengths } => std::mem::take(lengths),
-            FromSlot::Ended { lengths, stopped, log, .. } => {
+            FromSlot::Ended { lengths, failures, stopped, log, .. } => {
                 check_words(log, UNIT_LOG_BYTES_MAX)?;
+                for failure in failures {
+                    check_words(&failure.message, ITEM_FAILURE_MESSAGE_BYTES_MAX)?;
+                }
                 check_outcome(stopped.as_ref())?;
                 std::mem::take(lengths)
             }
@@ -254,8 +271,8 @@ impl Body {
 
     fn into_event(self) -> Event {
         match self.message {
-            FromSlot::Ended { stopped, cpu, log, .. } => {
-                Event::Ended { outputs: self.done, stopped, cpu, log }
+            FromSlot::Ended { failures, stopped, cpu, log, .. } => {
+                Event::Ended { outputs: self.done, failures, stopped, cpu, log }
             }
             _ => Event::Outputs(self.done),
         }
@@ -288,7 +305,8 @@ mod tests {
 
     fn ended(lengths: Vec<u64>) -> Vec<u8> {
         let cpu = Duration::from_millis(5);
-        wire::encode_frame(&FromSlot::Ended { lengths, stopped: None, cpu, log: "l".into() })
+        let (failures, stopped, log) = (Vec::new(), None, "l".into());
+        wire::encode_frame(&FromSlot::Ended { lengths, failures, stopped, cpu, log })
     }
 
     #[test]
@@ -305,6 +323,7 @@ mod tests {
             Event::Outputs(items(&[b"", b"abc", b""])),
             Event::Ended {
                 outputs: items(&[b"de", b""]),
+                failures: Vec::new(),
                 stopped: None,
                 cpu: Duration::from_millis(5),
                 log: "l".into(),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gleaner_protocol::{Floats, Limits, Outcome, TrapKind};
+use gleaner_protocol::{FailureKind, Floats, Limits, OnFailure, Outcome, Payload, TrapKind};
 use gleaner_sandbox::{Entry, SlotSpec, SlotUnit, SpawnError};
 use libtest_mimic::Trial;
 use serde_bytes::ByteBuf;
@@ -28,6 +28,7 @@ pub fn trials() -> Vec<Trial> {
         trial("each_limit_has_its_outcome", limits),
         trial("growing_past_its_own_maximum_is_the_tasks_affair", own_maximum),
         trial("a_slot_goes_on_after_a_failed_unit", goes_on),
+        trial("a_unit_goes_on_after_a_failed_item_where_its_job_does", leaves_out),
         trial("a_function_that_is_not_there_is_named", no_entry),
     ]
 }
@@ -317,6 +318,39 @@ async fn goes_on() {
         assert_eq!(outputs(slot.run(unit(0, &[b"\x02", b"\x03"])).await), [b"\x02", b"\x03"]);
     }
     assert_eq!(slot.process_id(), process);
+}
+
+async fn leaves_out() {
+    // Items that begin with 1 trap after they have written; those with 2 write too much; one with
+    // 3 overflows its stack, which is no answer.
+    let wasm = task(
+        "(call $copy (i32.const 0))
+         (if (i32.eq (call $first) (i32.const 1)) (then unreachable))
+         (if (i32.eq (call $first) (i32.const 2)) (then (loop (call $copy (i32.const 0)) (br 0))))
+         (if (i32.eq (call $first) (i32.const 3)) (then (drop (call $deep (i64.const 0)))))",
+    );
+    let limits = Limits { output_bytes: 1000, ..Limits::default() };
+    let spec = SlotSpec { limits, on_failure: OnFailure::Continue, ..spec(&wasm).await };
+    let slot = shared().1.spawn(spec).await.unwrap();
+    let items: [&[u8]; 5] = [b"a", b"\x01", b"b", b"\x02", b"c"];
+    let trapped = FailureKind::Trapped(TrapKind::Unreachable);
+    for cut in 1..=items.len() {
+        let mut found = (Vec::new(), Vec::new());
+        for (position, part) in items.chunks(cut).enumerate() {
+            let answer = slot.run(unit((position * cut) as u64, part)).await;
+            let Outcome::Completed { outputs: Payload::Inline(outputs), failures } = answer.outcome
+            else {
+                panic!("not completed: {}", answer.outcome)
+            };
+            found.0.extend(outputs.into_iter().map(ByteBuf::into_vec));
+            found.1.extend(failures.into_iter().map(|failure| (failure.item, failure.kind)));
+        }
+        assert_eq!(found.0, [&b"a"[..], b"", b"b", b"", b"c"], "in units of {cut}");
+        assert_eq!(found.1, [(1, trapped), (3, FailureKind::OutputExceeded)], "in units of {cut}");
+    }
+    let overflow = slot.run(unit(7, &[b"\x01", b"\x03", b"a"])).await.outcome;
+    assert_eq!(overflow, Outcome::StackOverflow { item: 8 });
+    assert_eq!(outputs(slot.run(unit(0, &[b"d"])).await), [b"d"]);
 }
 
 async fn no_entry() {

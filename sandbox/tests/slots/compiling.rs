@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use gleaner_protocol::{BlobRef, Floats, Limits};
+use gleaner_protocol::{BlobRef, Floats, Limits, OnFailure};
 use gleaner_sandbox::{
     CompileError, CompileLimits, Entry, ModuleError, Sandbox, SandboxConfig, SlotSpec, SpawnError,
 };
@@ -105,6 +105,7 @@ async fn damaged() {
         parameters: vec![],
         files: vec![],
         limits: Limits::default(),
+        on_failure: OnFailure::Stop,
     };
     let slot = sandbox.spawn(spec).await.unwrap();
     assert_eq!(outputs(slot.run(unit(0, &[b""])).await), [b"hello"]);

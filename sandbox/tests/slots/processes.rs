@@ -158,6 +158,7 @@ pub fn stand_in(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
             parameters: vec![],
             files: vec![],
             limits: Limits::default(),
+            on_failure: gleaner_protocol::OnFailure::Stop,
         };
         let running = sandbox.spawn(spec.clone()).await.unwrap();
         let suspended = sandbox.spawn(spec).await.unwrap();

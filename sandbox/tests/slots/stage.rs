@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use gleaner_protocol::{BlobRef, Floats, Limits, Outcome, Payload};
+use gleaner_protocol::{BlobRef, Floats, Limits, OnFailure, Outcome, Payload};
 use gleaner_sandbox::{
     CompileError, CompiledModule, Entry, Sandbox, SandboxConfig, Slot, SlotAnswer, SlotSpec,
     SlotUnit,
@@ -66,6 +66,7 @@ pub async fn spec(wasm: &[u8]) -> SlotSpec {
         parameters: b"parameters".to_vec(),
         files: Vec::new(),
         limits: Limits::default(),
+        on_failure: OnFailure::Stop,
     }
 }
 
@@ -87,7 +88,9 @@ pub fn unit(first: u64, items: &[&[u8]]) -> SlotUnit {
 /// The outputs of a unit that was completed.
 pub fn outputs(answer: SlotAnswer) -> Vec<Vec<u8>> {
     match answer.outcome {
-        Outcome::Completed { outputs: Payload::Inline(outputs) } => {
+        Outcome::Completed { outputs: Payload::Inline(outputs), failures }
+            if failures.is_empty() =>
+        {
             outputs.into_iter().map(ByteBuf::into_vec).collect()
         }
         other => panic!("not completed: {other}"),

@@ -191,7 +191,7 @@ impl Driver {
         result: &UnitResult,
     ) -> Result<Option<Offered>, ()> {
         use gleaner_protocol::{Outcome, Payload};
-        let Outcome::Completed { outputs: Payload::Blob(blob) } = &result.outcome else {
+        let Outcome::Completed { outputs: Payload::Blob(blob), .. } = &result.outcome else {
             return Ok(None);
         };
         let pinned = self.context.blobs.find(*blob).ok_or(())?;

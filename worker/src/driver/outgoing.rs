@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use gleaner_protocol::limits::{FRAME_BYTES_MAX, INLINE_BYTES_MAX, UNIT_LOG_BYTES_MAX};
+use gleaner_protocol::limits::{
+    FRAME_BYTES_MAX, INLINE_BYTES_MAX, UNIT_FAILURES_BYTES_MAX, UNIT_LOG_BYTES_MAX,
+};
 use gleaner_protocol::{
-    AttemptId, AttemptProgress, Capacity, Invitation, Outcome, ProjectId, RefusalWords,
+    AttemptId, AttemptProgress, Capacity, Invitation, Outcome, Payload, ProjectId, RefusalWords,
     ToCoordinator, UnitResult, WORK_PROTOCOL_VERSION,
 };
 use gleaner_worker_core::{Action, AttemptKey, HeldLease, RunId, SlotIndex, StageKey};
@@ -21,8 +23,10 @@ const RESULT_IN_MEMORY_BYTES_MAX: usize = 4 * 1024;
 const RESULTS_MESSAGE_BYTES: usize = FRAME_BYTES_MAX / 4;
 
 // One more result than fits begins a new message, so that the largest never overfills one.
-const _: () =
-    assert!(RESULTS_MESSAGE_BYTES + 2 * (INLINE_BYTES_MAX + UNIT_LOG_BYTES_MAX) < FRAME_BYTES_MAX);
+const _: () = assert!(
+    RESULTS_MESSAGE_BYTES + 2 * (INLINE_BYTES_MAX + UNIT_FAILURES_BYTES_MAX + UNIT_LOG_BYTES_MAX)
+        < FRAME_BYTES_MAX
+);
 
 impl Driver {
     pub(super) fn carry_out(&mut self, action: Action) {
@@ -239,9 +243,15 @@ async fn check_inputs(pinned: crate::blobs::Pinned, items: u64) -> Option<crate:
 /// The bytes that a result takes in a message, roughly and never too few.
 pub(super) fn result_bytes(result: &UnitResult) -> usize {
     const CLAIMS_AND_NAMES: usize = 512;
+    const FAILURE_AND_NAMES: usize = 128;
     let outcome = match &result.outcome {
-        Outcome::Completed { outputs: gleaner_protocol::Payload::Inline(items) } => {
-            items.iter().map(|item| item.len() + 5).sum()
+        Outcome::Completed { outputs, failures } => {
+            let outputs: usize = match outputs {
+                Payload::Inline(items) => items.iter().map(|item| item.len() + 5).sum(),
+                Payload::Blob(_) => 0,
+            };
+            let words = failures.iter().map(|failure| failure.message.len() + FAILURE_AND_NAMES);
+            outputs + words.sum::<usize>()
         }
         Outcome::Failed { message, .. } | Outcome::Trapped { message, .. } => message.len(),
         Outcome::Refused { reason } => reason.len(),

@@ -10,7 +10,7 @@ use gleaner_network::{
 };
 use gleaner_protocol::{
     AttemptId, BlobHash, BlobRef, Capacity, Epoch, Floats, ItemRange, JobId, Lease, LeaseClaims,
-    LeaseKey, LeaseToken, Limits, Outcome, Payload, ProjectKind, ProjectRecord,
+    LeaseKey, LeaseToken, Limits, OnFailure, Outcome, Payload, ProjectKind, ProjectRecord,
     SignedProjectRecord, StageIndex, StageTask, Ticket, Timestamp, ToCoordinator, ToWorker, UnitId,
     UnitResult, Value, ValueMap, WorkerId, wire,
 };
@@ -145,6 +145,7 @@ impl Coordinator {
             limits: Limits::default(),
             seed: 1,
             floats: Floats::Plain,
+            on_failure: OnFailure::Stop,
         }
     }
 
@@ -253,7 +254,8 @@ pub fn item(number: u64) -> ByteBuf {
 
 pub fn echoed(result: &UnitResult) -> bool {
     let expected = vec![item(result.claims.items.start)];
-    result.outcome == Outcome::Completed { outputs: Payload::Inline(expected) }
+    result.outcome
+        == Outcome::Completed { outputs: Payload::Inline(expected), failures: Vec::new() }
 }
 
 pub fn exists(path: &Path) -> bool {

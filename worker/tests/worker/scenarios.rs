@@ -123,7 +123,7 @@ async fn large_outputs_are_fetched_by_the_coordinator_alone() {
     let lease = coordinator.lease(worker.id(), 0, 0, Payload::Inline(vec![item(0)]));
     stream.say(ToWorker::Leases { leases: vec![lease] }).await;
     let results = stream.results(1).await;
-    let Outcome::Completed { outputs: Payload::Blob(blob) } = results[0].outcome else {
+    let Outcome::Completed { outputs: Payload::Blob(blob), .. } = results[0].outcome else {
         panic!("200,000 bytes do not fit a message: {:?}", results[0].outcome);
     };
     let copy = data.join("copy");

@@ -13,9 +13,9 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use gleaner_protocol::{
-    Answers, AttemptId, BlobHash, BlobRef, Capacity, Epoch, Floats, JobId, JobSpec, LeaseKey,
-    Limits, Outcome, Payload, Reducer, Splitter, StageIndex, StageSpec, StageTask, SubmissionId,
-    Timestamp, UnitResult, UnitSize, ValueMap, WorkerId,
+    Answers, AttemptId, BlobHash, BlobRef, Capacity, Epoch, FailureKind, Floats, ItemFailure,
+    JobId, JobSpec, LeaseKey, Limits, OnFailure, Outcome, Payload, Reducer, Splitter, StageIndex,
+    StageSpec, StageTask, SubmissionId, Timestamp, UnitResult, UnitSize, ValueMap, WorkerId,
 };
 
 use crate::{
@@ -225,6 +225,7 @@ pub(crate) fn job_spec(items: i64, unit_items: u32, quorum: u32) -> JobSpec {
         limits: Limits::default(),
         seed: 0,
         floats: Floats::Plain,
+        on_failure: OnFailure::Stop,
     };
     let stage = StageSpec {
         name: "search".into(),
@@ -245,15 +246,31 @@ pub(crate) fn job_spec(items: i64, unit_items: u32, quorum: u32) -> JobSpec {
     }
 }
 
+/// The same, for a job that goes on when an item fails.
+pub(crate) fn going_on(items: i64, unit_items: u32, quorum: u32) -> JobSpec {
+    let mut spec = job_spec(items, unit_items, quorum);
+    spec.stages[0].task.on_failure = OnFailure::Continue;
+    spec
+}
+
 /// The right outcome of a grant: one byte for each item.
 pub(crate) fn right(grant: &Grant) -> Outcome {
     let items = (0..grant.claims.items.len()).map(|_| vec![1].into());
-    Outcome::Completed { outputs: Payload::Inline(items.collect()) }
+    Outcome::Completed { outputs: Payload::Inline(items.collect()), failures: Vec::new() }
+}
+
+/// An outcome of a grant in which every third item fails.
+pub(crate) fn right_but_for_thirds(grant: &Grant) -> Outcome {
+    let claims = &grant.claims;
+    let failed = (claims.items.start..claims.items.end).filter(|item| item % 3 == 0);
+    let failure = |item| ItemFailure { item, kind: FailureKind::Failed, message: "no".into() };
+    let Outcome::Completed { outputs, .. } = right(grant) else { unreachable!("it is") };
+    Outcome::Completed { outputs, failures: failed.map(failure).collect() }
 }
 
 pub(crate) fn wrong(grant: &Grant) -> Outcome {
     let items = (0..grant.claims.items.len()).map(|_| vec![2].into());
-    Outcome::Completed { outputs: Payload::Inline(items.collect()) }
+    Outcome::Completed { outputs: Payload::Inline(items.collect()), failures: Vec::new() }
 }
 
 fn describe(action: &Action) -> String {
@@ -296,6 +313,17 @@ fn describe_record(record: &Record) -> String {
         Record::ResultAccepted { opinion, .. } => format!("result {}", opinion.attempt),
         Record::AttemptInconclusive { attempt, .. } => format!("inconclusive {attempt}"),
         Record::UnitSettled { attempt, .. } => format!("settled by {attempt}"),
+        Record::ItemSettled { item, unit, attempt: Some(attempt), .. } => {
+            format!("item {item} settled by attempt {attempt} of {unit}")
+        }
+        Record::ItemSettled { item, unit, attempt: None, .. } => {
+            format!("item {item} of {unit} given up")
+        }
+        Record::UnitReplaced { unit, .. } => format!("replaced {unit}"),
+        Record::ItemsFailed { unit, failed, .. } => {
+            let failed = failed.iter().map(|failed| format!("{}", failed.items));
+            format!("failed {unit} ({})", failed.collect::<Vec<_>>().join(", "))
+        }
         Record::StageDone { stage, .. } => format!("done {stage}"),
         Record::JobPaused { job, .. } => format!("paused {job}"),
         Record::JobResumed { job } => format!("resumed {job}"),

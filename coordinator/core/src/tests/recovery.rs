@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use gleaner_protocol::ItemRange;
+
 use super::*;
 use crate::{Block, RecoveredJob, RecoveredStage};
 
@@ -63,6 +65,27 @@ pub(crate) fn recover(records: &[Record]) -> Recovered {
                 stage.items_settled += items.len();
                 stage.units_settled += 1;
                 stage.cpu += cpu[&attempt];
+            }
+            Record::ItemSettled { stage, item, unit, attempt } => {
+                let items = ItemRange { start: item, end: item + 1 };
+                let twice = items_of.insert(unit, items);
+                assert!(twice.is_none(), "{unit} settled twice");
+                let stage = stage_of(&mut jobs, unit.job, stage);
+                stage.settled.push(unit.number);
+                stage.items_settled += 1;
+                stage.units_settled += 1;
+                let attempt = attempt.map(|number| AttemptId { unit, number });
+                stage.cpu += attempt.map_or(Duration::ZERO, |attempt| cpu[&attempt]);
+            }
+            Record::UnitReplaced { stage, unit } => {
+                let empty = ItemRange { start: 0, end: 0 };
+                let twice = items_of.insert(unit, empty);
+                assert!(twice.is_none(), "{unit} replaced after it was settled");
+                stage_of(&mut jobs, unit.job, stage).settled.push(unit.number);
+            }
+            Record::ItemsFailed { stage, unit, failed } => {
+                let items = failed.iter().map(|failed| failed.items.len()).sum::<u64>();
+                stage_of(&mut jobs, unit.job, stage).items_failed += items;
             }
             Record::StageDone { job, stage, outputs } => {
                 stage_of(&mut jobs, job, stage).outputs = Some(outputs);
@@ -183,4 +206,37 @@ fn a_reduction_under_way_begins_again() {
     let mut lab = restart(lab);
     lab.drain();
     assert_eq!(lab.reductions, [(job, SEARCH)]);
+}
+
+#[test]
+fn a_replaced_unit_stays_so_over_a_restart_and_its_items_settle_alone() {
+    let mut lab = Lab::new();
+    let job = lab.submit(going_on(4, 2, 1));
+    let only = lab.connect(1, 1);
+    for _ in 0..2 {
+        let grant = lab.lease(only);
+        lab.answer(only, &grant, Outcome::HostMemory);
+        lab.offer(only, 1);
+    }
+    assert_eq!(lab.lease(only).claims.items.len(), 1, "its items are tried once more");
+
+    let mut lab = restart(lab);
+    lab.connect(1, 9);
+    lab.advance(Duration::from_secs(20));
+    while let Some(grant) = lab.held[&only].first().cloned() {
+        let outcome = match grant.claims.items.start {
+            1 => Outcome::StackOverflow { item: 1 },
+            _ => right(&grant),
+        };
+        lab.answer(only, &grant, outcome);
+        lab.offer(only, 9);
+    }
+    assert_eq!(lab.reductions, [(job, SEARCH)]);
+    let stage = lab.job(job).stages.remove(0);
+    assert_eq!((stage.items_settled, stage.items_failed, stage.units_settled), (4, 1, 3));
+
+    let mut lab = restart(lab);
+    lab.drain();
+    assert_eq!(lab.reductions, [(job, SEARCH)], "the stage is complete for a restart, too");
+    assert_eq!(lab.job(job).stages[0].items_failed, 1);
 }

@@ -162,6 +162,97 @@ fn an_inconclusive_attempt_is_tried_elsewhere_and_then_given_up() {
 }
 
 #[test]
+fn items_that_fail_are_counted_and_their_job_goes_on() {
+    let mut lab = Lab::new();
+    let job = lab.submit(going_on(4, 2, 1));
+    let worker = lab.connect(1, 2);
+    lab.said();
+    for grant in lab.held[&worker].clone() {
+        lab.answer(worker, &grant, right_but_for_thirds(&grant));
+    }
+    let said = lab.said();
+    let said: Vec<_> = said.lines().filter(|line| line.starts_with("persist")).collect();
+    assert_eq!(
+        said,
+        [
+            "persist result attempt-1.0.1, failed unit-1.0 (0..1), settled by attempt-1.0.1",
+            "persist result attempt-1.1.1, failed unit-1.1 (3..4), settled by attempt-1.1.1",
+        ]
+    );
+    assert_eq!(lab.job(job).stages[0].items_failed, 2);
+    let (outputs, kept) = (Vec::new(), Vec::new());
+    lab.feed(Event::StageReduced { job, stage: SEARCH, outputs, kept });
+    assert_eq!(lab.end(job), Some(JobEnd::Done));
+}
+
+#[test]
+fn failed_items_are_part_of_what_workers_must_agree_on() {
+    let mut lab = Lab::new();
+    let job = lab.submit(going_on(1, 1, 2));
+    let workers = [1, 2, 3].map(|number| lab.connect(number, 1));
+    let grants = [lab.lease(workers[0]), lab.lease(workers[1])];
+    lab.answer(workers[0], &grants[0], right_but_for_thirds(&grants[0]));
+    lab.answer(workers[1], &grants[1], right(&grants[1]));
+    assert_eq!(lab.job(job).stages[0].units_settled, 0);
+    let third = lab.lease(workers[2]);
+    lab.answer(workers[2], &third, right_but_for_thirds(&third));
+    assert_eq!(lab.job(job).stages[0].items_failed, 1);
+}
+
+#[test]
+fn a_unit_without_an_answer_is_cut_into_its_items_where_the_job_goes_on() {
+    let mut lab = Lab::new();
+    let job = lab.submit(going_on(6, 3, 1));
+    let only = lab.connect(1, 1);
+    let grant = lab.lease(only);
+    lab.answer(only, &grant, Outcome::StackOverflow { item: 1 });
+    lab.offer(only, 1);
+    let grant = lab.lease(only);
+    assert_eq!(grant.claims.attempt.number, 2);
+    lab.said();
+    lab.answer(only, &grant, Outcome::StackOverflow { item: 1 });
+    let said = lab.said();
+    assert!(
+        said.contains("inconclusive attempt-1.0.2, replaced unit-1.0, cut 3 units from"),
+        "{said}"
+    );
+    let mut alone = Vec::new();
+    lab.offer(only, 9);
+    while let Some(grant) = lab.held[&only].first().cloned() {
+        let items = grant.claims.items;
+        alone.push((items.start, items.len()));
+        let outcome = match (items.start, items.len()) {
+            (1, 1) => Outcome::StackOverflow { item: 1 },
+            _ => right(&grant),
+        };
+        lab.answer(only, &grant, outcome);
+        lab.offer(only, 9);
+    }
+    alone.sort_unstable();
+    assert_eq!(alone, [(0, 1), (1, 1), (1, 1), (2, 1), (3, 3)]);
+    let stage = lab.job(job).stages.remove(0);
+    assert_eq!((stage.items_settled, stage.items_failed), (6, 1));
+    assert_eq!(lab.reductions, [(job, SEARCH)]);
+}
+
+#[test]
+fn a_late_result_of_a_replaced_unit_changes_nothing() {
+    let mut lab = Lab::new();
+    let job = lab.submit(going_on(2, 2, 1));
+    let only = lab.connect(1, 1);
+    let first = lab.lease(only);
+    for _ in 0..2 {
+        let grant = lab.lease(only);
+        lab.answer(only, &grant, Outcome::HostMemory);
+        lab.offer(only, 1);
+    }
+    lab.said();
+    lab.answer(only, &first, right(&first));
+    assert!(!lab.said().contains("result"), "it is of no use any more");
+    assert_eq!(lab.job(job).stages[0].items_settled, 0);
+}
+
+#[test]
 fn an_inconclusive_attempt_is_tried_again_by_a_worker_alone() {
     let mut lab = Lab::new();
     lab.submit(job_spec(1, 1, 1));

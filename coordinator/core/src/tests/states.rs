@@ -141,7 +141,7 @@ fn every_state_meets_every_event() {
             acknowledge w1: attempt-1.0.1
             → settled
         leased + trap:
-            persist result attempt-1.0.1, settled by attempt-1.0.1, failed: unit-1.0 (items 0..1): item 0 trapped: it reached unreachable code (a panic or a failed assertion)
+            persist result attempt-1.0.1, failed unit-1.0 (0..1), settled by attempt-1.0.1, failed: unit-1.0 (items 0..1): item 0 trapped: it reached unreachable code (a panic or a failed assertion)
             changed job-1
             changed job-1
             acknowledge w1: attempt-1.0.1
@@ -245,7 +245,7 @@ fn every_state_meets_every_event() {
             acknowledge w1: attempt-1.0.1
             → settled
         waiting + trap:
-            persist result attempt-1.0.1, settled by attempt-1.0.1, failed: unit-1.0 (items 0..1): item 0 trapped: it reached unreachable code (a panic or a failed assertion)
+            persist result attempt-1.0.1, failed unit-1.0 (0..1), settled by attempt-1.0.1, failed: unit-1.0 (items 0..1): item 0 trapped: it reached unreachable code (a panic or a failed assertion)
             changed job-1
             changed job-1
             acknowledge w1: attempt-1.0.1
@@ -349,7 +349,7 @@ fn every_state_meets_every_event() {
             acknowledge w1: attempt-1.0.1
             → settled
         leased, paused + trap:
-            persist result attempt-1.0.1, settled by attempt-1.0.1, failed: unit-1.0 (items 0..1): item 0 trapped: it reached unreachable code (a panic or a failed assertion)
+            persist result attempt-1.0.1, failed unit-1.0 (0..1), settled by attempt-1.0.1, failed: unit-1.0 (items 0..1): item 0 trapped: it reached unreachable code (a panic or a failed assertion)
             changed job-1
             changed job-1
             acknowledge w1: attempt-1.0.1
@@ -406,7 +406,7 @@ fn every_state_meets_every_event() {
             acknowledge w1: attempt-1.0.1
             → settled
         waiting, paused + trap:
-            persist result attempt-1.0.1, settled by attempt-1.0.1, failed: unit-1.0 (items 0..1): item 0 trapped: it reached unreachable code (a panic or a failed assertion)
+            persist result attempt-1.0.1, failed unit-1.0 (0..1), settled by attempt-1.0.1, failed: unit-1.0 (items 0..1): item 0 trapped: it reached unreachable code (a panic or a failed assertion)
             changed job-1
             changed job-1
             acknowledge w1: attempt-1.0.1

@@ -11,7 +11,7 @@ use super::*;
 
 #[derive(Clone, Debug)]
 enum Step {
-    Submit { items: i64, unit_items: u32, quorum: u32, kept: (u64, u64) },
+    Submit { items: i64, unit_items: u32, quorum: u32, on_failure: OnFailure, kept: (u64, u64) },
     Connect { worker: u8, units: u32 },
     Disconnect { worker: u8 },
     Forget { worker: u8 },
@@ -27,17 +27,25 @@ enum Step {
     Crash { committed: bool },
 }
 
+const ON_FAILURE: &[OnFailure] = &[OnFailure::Stop, OnFailure::Continue];
+
 fn step() -> impl Strategy<Value = Step> {
     let worker = 1_u8..5;
     prop_oneof![
-        1 => (1_i64..30, 0_u32..4, 1_u32..3, (0_u64..30, 0_u64..30))
-            .prop_map(|(items, unit_items, quorum, kept)| Step::Submit { items, unit_items, quorum, kept }),
+        1 => (1_i64..30, 0_u32..4, 1_u32..3, prop::sample::select(ON_FAILURE), (0_u64..30, 0_u64..30))
+            .prop_map(|(items, unit_items, quorum, on_failure, kept)| Step::Submit {
+                items,
+                unit_items,
+                quorum,
+                on_failure,
+                kept,
+            }),
         4 => (worker.clone(), 1_u32..6).prop_map(|(worker, units)| Step::Connect { worker, units }),
         1 => worker.clone().prop_map(|worker| Step::Disconnect { worker }),
         1 => worker.clone().prop_map(|worker| Step::Forget { worker }),
         12 => (worker.clone(), 0_usize..4, prop::bool::weighted(0.9), any::<bool>())
             .prop_map(|(worker, nth, honest, repeat)| Step::Answer { worker, nth, honest, repeat }),
-        1 => (worker.clone(), any::<bool>())
+        2 => (worker.clone(), any::<bool>())
             .prop_map(|(worker, repeat)| Step::Inconclusive { worker, repeat }),
         1 => worker.clone().prop_map(|worker| Step::Release { worker }),
         1 => worker.prop_map(|worker| Step::Heartbeat { worker }),
@@ -54,8 +62,10 @@ fn step() -> impl Strategy<Value = Step> {
 impl Lab {
     fn take(&mut self, step: Step) {
         match step {
-            Step::Submit { items, unit_items, quorum, kept } => {
-                self.submit_with(job_spec(items, unit_items, quorum), kept_runs(kept));
+            Step::Submit { items, unit_items, quorum, on_failure, kept } => {
+                let mut spec = job_spec(items, unit_items, quorum);
+                spec.stages[0].task.on_failure = on_failure;
+                self.submit_with(spec, kept_runs(kept));
             }
             Step::Connect { worker, units } => {
                 self.connect(worker, units);
@@ -68,7 +78,7 @@ impl Lab {
             }
             Step::Answer { worker, nth, honest, repeat } => {
                 let Some(grant) = self.nth_lease(worker, nth) else { return };
-                let outcome = if honest { right(&grant) } else { wrong(&grant) };
+                let outcome = if honest { self.honest(&grant) } else { wrong(&grant) };
                 for _ in 0..=usize::from(repeat) {
                     self.answer(super::worker(worker), &grant, outcome.clone());
                 }
@@ -101,6 +111,15 @@ impl Lab {
             }
             Step::Wait { seconds } => self.advance(Duration::from_secs(seconds)),
             Step::Crash { committed } => self.crash(committed),
+        }
+    }
+
+    /// What every honest worker answers: where the job goes on, every third item fails.
+    fn honest(&self, grant: &Grant) -> Outcome {
+        let job = &self.core.jobs[&grant.claims.attempt.unit.job];
+        match job.stages[0].on_failure() {
+            OnFailure::Stop => right(grant),
+            OnFailure::Continue => right_but_for_thirds(grant),
         }
     }
 
@@ -138,7 +157,8 @@ impl Lab {
             for worker in 11..16 {
                 self.connect(worker, 8);
                 while let Some(grant) = self.nth_lease(worker, 0) {
-                    self.answer(super::worker(worker), &grant, right(&grant));
+                    let outcome = self.honest(&grant);
+                    self.answer(super::worker(worker), &grant, outcome);
                 }
             }
             self.take(Step::Reduced);
@@ -180,6 +200,7 @@ proptest! {
             let done = matches!(job.end, Some((JobEnd::Done, _)));
             for stage in &job.stages {
                 prop_assert!(!done || stage.items == Some(stage.items_settled));
+                prop_assert!(stage.items_failed <= stage.items.unwrap_or(0));
             }
         }
         // What a restart would see is what the running core believes.
@@ -189,6 +210,7 @@ proptest! {
             prop_assert_eq!(snapshot.priority, job.priority.unwrap_or(job.spec.priority));
             for (seen, kept) in snapshot.stages.iter().zip(&job.stages) {
                 prop_assert_eq!(seen.items_settled, kept.items_settled);
+                prop_assert_eq!(seen.items_failed, kept.items_failed);
                 prop_assert_eq!(seen.units_settled, kept.units_settled);
                 prop_assert_eq!(seen.attempts_inconclusive, kept.attempts_inconclusive);
             }

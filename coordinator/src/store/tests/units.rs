@@ -30,7 +30,14 @@ fn inconclusive(number: u32) -> StoredAttempt {
 
 fn told(number: u64, attempts: Vec<StoredAttempt>, settled_by: Option<u32>) -> UnitEntry {
     let items = items(number * 10, number * 10 + 10);
-    UnitEntry::Told(StoredUnit { number, stage: SEARCH, items, attempts, settled_by })
+    UnitEntry::Told(StoredUnit {
+        number,
+        stage: SEARCH,
+        items,
+        attempts,
+        settled_by,
+        unanswered: None,
+    })
 }
 
 fn untold(first_unit: u64, units: u64) -> UnitEntry {

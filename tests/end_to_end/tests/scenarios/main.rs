@@ -10,6 +10,7 @@ mod equivalence;
 mod failures;
 mod folders;
 mod full_disk;
+mod going_on;
 mod hostile_modules;
 mod inputs;
 mod interrupts;
