@@ -86,6 +86,7 @@ async fn slot(wasm: &[u8]) -> Slot {
         parameters: vec![],
         files: vec![],
         limits: Limits::default(),
+        on_failure: gleaner_protocol::OnFailure::Stop,
     };
     sandbox.spawn(spec).await.expect("a slot")
 }
