@@ -77,10 +77,14 @@ fn a_repeated_submission_is_the_same_job() {
     let job = lab.submit(job_spec(1, 1, 1));
     let request = lab.request();
     let submission = SubmissionId(1);
-    let spec = job_spec(7, 1, 1);
-    let (owner, items, kept) = (Owner::Operator, vec![Some(7)], Vec::new());
+    let spec = job_spec(1, 1, 1);
+    let (owner, items, kept) = (Owner::Operator, vec![Some(1)], Vec::new());
     lab.feed(Event::JobSubmitted { request, submission, owner, spec, items, kept });
     assert_eq!(lab.replies[&request.0], Reply::Submitted(job));
+    let request = lab.request();
+    let (spec, items, kept) = (job_spec(7, 1, 1), vec![Some(7)], Vec::new());
+    lab.feed(Event::JobSubmitted { request, submission, owner, spec, items, kept });
+    assert_eq!(lab.replies[&request.0], Reply::SubmittedOther(job), "but it is another job's name");
     assert_eq!(lab.core.jobs.len(), 1);
 }
 
