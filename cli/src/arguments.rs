@@ -232,4 +232,22 @@ mod tests {
         }
         check(&Arguments::command());
     }
+
+    #[test]
+    fn no_command_takes_an_option_of_every_command_for_its_own() {
+        fn check(command: &clap::Command, global: &[String]) {
+            for argument in command.get_arguments().filter(|argument| !argument.is_global_set()) {
+                let id = argument.get_id().to_string();
+                assert!(!global.contains(&id), "`{}` has its own `{id}`", command.get_name());
+            }
+            command.get_subcommands().for_each(|below| check(below, global));
+        }
+        let command = Arguments::command();
+        let global: Vec<_> = command
+            .get_arguments()
+            .filter(|argument| argument.is_global_set())
+            .map(|argument| argument.get_id().to_string())
+            .collect();
+        command.get_subcommands().for_each(|below| check(below, &global));
+    }
 }

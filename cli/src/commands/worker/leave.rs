@@ -13,12 +13,12 @@ use crate::failure::Exit;
 pub struct Arguments {
     /// The project, by its name, its fingerprint or its key
     #[arg(value_name = "PROJECT")]
-    pub project: String,
+    pub joined: String,
 }
 
 /// Forgets a project.
 pub fn run(context: &Context, arguments: Arguments) -> Result<Exit> {
-    let (left, presence) = gleaner_worker::leave(&context.worker_data(), &arguments.project)?;
+    let (left, presence) = gleaner_worker::leave(&context.worker_data(), &arguments.joined)?;
     let value = json!({ "left": left.project, "name": left.name });
     context.printer.result(&value, || {
         let next = match presence {
