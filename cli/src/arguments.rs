@@ -7,7 +7,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
     build, check, coordinator, logs, manual, new, priority, project, results, run, schema, submit,
-    submitter, test, units, use_project, worker,
+    submitter, test, units, use_project, why, worker,
 };
 use crate::operands::Job;
 
@@ -124,6 +124,10 @@ pub enum Command {
                       Example:\n  gleaner logs unit-7.42"
     )]
     Logs(logs::Arguments),
+    /// Say why a job, a unit or a worker is as it is
+    #[command(after_help = "Examples:\n  gleaner why job-7\n  gleaner why unit-7.42\n  \
+                      gleaner why worker-abcdef")]
+    Why(why::Arguments),
     /// Hand nothing of a job out until it is resumed
     #[command(
         after_help = "Units that run may finish, and their results count. A job stays paused over \

@@ -70,6 +70,28 @@ pub fn unit_id(text: &str) -> Result<UnitId, ParseIdError> {
     format!("unit-{text}").parse().or_else(|_| text.parse())
 }
 
+/// What can be asked about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// A job.
+    Job(JobRef),
+    /// A unit.
+    Unit(UnitId),
+    /// A worker, by its key or the first letters of it.
+    Worker(String),
+}
+
+/// A worker, a unit or a job, by what it looks like.
+///
+/// # Errors
+/// When it can be none of them.
+pub fn subject(text: &str) -> Result<Subject, ParseIdError> {
+    if text.starts_with("worker-") {
+        return Ok(Subject::Worker(text.to_owned()));
+    }
+    unit_id(text).map(Subject::Unit).or_else(|_| job_ref(text).map(Subject::Job))
+}
+
 /// A duration longer than nothing.
 ///
 /// # Errors
@@ -105,6 +127,16 @@ mod tests {
         for text in ["", "99999999999999999999"] {
             assert!(job_ref(text).is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_subject_is_told_by_its_looks() {
+        let unit = UnitId { job: JobId(7), number: 42 };
+        assert_eq!(subject("7.42"), Ok(Subject::Unit(unit)));
+        assert_eq!(subject("7"), Ok(Subject::Job(JobRef::Id(JobId(7)))));
+        assert_eq!(subject("planets"), Ok(Subject::Job(JobRef::Name("planets".into()))));
+        assert_eq!(subject("worker-ab"), Ok(Subject::Worker("worker-ab".into())));
+        assert!(subject("").is_err());
     }
 
     #[test]

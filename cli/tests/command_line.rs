@@ -83,6 +83,7 @@ fn every_command_explains_itself_with_an_example() {
         &["results"],
         &["units"],
         &["logs"],
+        &["why"],
         &["pause"],
         &["resume"],
         &["priority"],

@@ -24,6 +24,7 @@ mod remote;
 mod submission;
 mod submitters;
 mod units;
+mod why;
 
 pub use blobs::{Upload, hash_file};
 pub use client::Client;

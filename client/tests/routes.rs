@@ -22,7 +22,7 @@ use gleaner_client::{
 use gleaner_protocol::api::{
     ApiError, InvitationState, InvitationView, InviteReply, InviteRequest, JobState, JobView,
     MembersFate, OutputFile, PriorityRequest, ProjectView, RevokeReply, RevokeRequest, SubmitReply,
-    SubmitRequest, UnitLogs, UnitState, UnitView, UnitsPage, WorkerView,
+    SubmitRequest, UnitLogs, UnitState, UnitView, UnitsPage, WhyView, WorkerView,
 };
 use gleaner_protocol::{BlobHash, BlobRef, InvitationId, ItemRange, JobId, ProjectId, UnitId};
 use tempfile::TempDir;
@@ -80,6 +80,9 @@ fn router(held: Shared) -> Router {
         .route("/v1/jobs/{job}/output/{stage}/{name}", get(output_bytes))
         .route("/v1/jobs/{job}/units", get(units))
         .route("/v1/units/{unit}/logs", get(logs))
+        .route("/v1/jobs/{job}/why", get(why))
+        .route("/v1/units/{unit}/why", get(why))
+        .route("/v1/workers/{worker}/why", get(why))
         .route("/v1/workers", get(async || Json(Vec::<WorkerView>::new())))
         .route("/v1/invitations", get(invitations).post(invite))
         .route("/v1/invitations/{invitation}/revoke", post(revoke))
@@ -255,6 +258,10 @@ async fn units(
     Json(UnitsPage { units: vec![unit], next: Some(43) })
 }
 
+async fn why(UrlPath(subject): UrlPath<String>) -> Json<WhyView> {
+    Json(WhyView { sentences: vec![subject] })
+}
+
 async fn logs(UrlPath(unit): UrlPath<UnitId>) -> Json<UnitLogs> {
     Json(UnitLogs { unit, attempts: vec![] })
 }
@@ -387,6 +394,10 @@ async fn every_other_route_has_its_method() {
     assert_eq!((page.units[0].state, page.units[0].stage.as_str()), (UnitState::Failed, "stüge"));
     let unit = UnitId { job: JobId(7), number: 42 };
     assert_eq!(client.logs(unit).await.unwrap().unit, unit);
+    assert_eq!(client.why_job(JobId(7)).await.unwrap().sentences, ["job-7"]);
+    assert_eq!(client.why_unit(unit).await.unwrap().sentences, ["unit-7.42"]);
+    let worker = gleaner_protocol::WorkerId([1; 32]);
+    assert_eq!(client.why_worker(worker).await.unwrap().sentences, [worker.to_string()]);
     assert!(client.jobs_named("a&b").await.unwrap().is_empty());
 }
 

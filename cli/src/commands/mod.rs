@@ -24,6 +24,7 @@ pub mod test;
 pub mod units;
 pub mod use_project;
 mod watch;
+pub mod why;
 pub mod worker;
 mod workers;
 
@@ -139,6 +140,7 @@ pub async fn run(context: &Context, command: Command) -> Result<Exit> {
         Command::Results(results) => results::run(context, results).await,
         Command::Units(units) => units::run(context, units).await,
         Command::Logs(logs) => logs::run(context, logs).await,
+        Command::Why(why) => why::run(context, why).await,
         Command::Pause(job) => pause::run(context, job).await,
         Command::Resume(job) => resume::run(context, job).await,
         Command::Priority(priority) => priority::run(context, priority).await,

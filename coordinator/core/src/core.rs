@@ -93,11 +93,11 @@ impl Core {
             Event::SubmitterSet { submitter, terms } => self.shares.set(submitter, terms),
             Event::CancelRequested { request, job } => self.on_cancel(now, request, job),
             Event::PauseRequested { request, job } => self.on_pause(now, request, job),
-            Event::ResumeRequested { request, job } => self.on_resume(request, job),
+            Event::ResumeRequested { request, job } => self.on_resume(now, request, job),
             Event::PriorityRequested { request, job, priority } => {
-                self.on_priority(request, job, priority);
+                self.on_priority(now, request, job, priority);
             }
-            Event::Asked { request, question } => self.on_question(request, question),
+            Event::Asked { request, question } => self.on_question(now, request, question),
             Event::WorkerConnected { worker, held } => self.on_connected(now, worker, held),
             Event::WorkerDisconnected { worker } => self.on_disconnected(worker),
             Event::CapacityOffered { worker, capacity } => self.on_capacity(worker, capacity),
@@ -204,15 +204,16 @@ impl Core {
         if self.running.contains(&id) {
             self.end_job(now, id, JobEnd::Cancelled);
         }
-        self.on_question(request, Question::Job(id));
+        self.on_question(now, request, Question::Job(id));
     }
 
-    pub(crate) fn on_question(&mut self, request: RequestId, question: Question) {
+    pub(crate) fn on_question(&mut self, now: Timestamp, request: RequestId, question: Question) {
         let reply = match question {
             Question::Job(id) => match self.jobs.get(&id) {
                 Some(job) => Reply::Job(Box::new(job.snapshot())),
                 None => Reply::UnknownJob(id),
             },
+            Question::Why(subject) => self.why(now, subject),
             Question::Leases { job, from } => self.leases_of(job, from),
             Question::Jobs => Reply::Jobs(self.jobs.values().rev().map(Job::snapshot).collect()),
             Question::Usage(owner) => Reply::Usage(self.usage(owner)),

@@ -7,7 +7,7 @@ use gleaner_protocol::{
     SubmissionId, SubmitterId, SubmitterTerms, Timestamp, UnitResult, WithdrawReason, WorkerId,
 };
 
-use crate::{JobEnd, KeptRun, OverQuota, Owner, Record, StageOutput, Usage};
+use crate::{JobEnd, KeptRun, OverQuota, Owner, Record, StageOutput, Subject, Usage};
 
 /// Names one request of the control API, so that its reply finds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -154,6 +154,8 @@ pub enum Event {
 pub enum Question {
     /// One job.
     Job(JobId),
+    /// Why something is as it is.
+    Why(Subject),
     /// All jobs, newest first.
     Jobs,
     /// What runs of a job.
@@ -253,6 +255,8 @@ pub enum Reply {
     Job(Box<JobSnapshot>),
     /// There is no such job.
     UnknownJob(JobId),
+    /// Why, in a few sentences.
+    Why(Vec<String>),
     /// All jobs, newest first.
     Jobs(Vec<JobSnapshot>),
     /// What runs of a job.

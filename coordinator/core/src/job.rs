@@ -126,6 +126,14 @@ impl Job {
         spec.answers_key(earlier)
     }
 
+    /// The stage that a stage takes its input from.
+    pub(crate) fn input_stage(&self, stage: StageIndex) -> Option<StageIndex> {
+        match &self.spec.stages.get(stage.0 as usize)?.splitter {
+            Splitter::After { stage, .. } => Some(*stage),
+            _ => None,
+        }
+    }
+
     pub(crate) fn stage_name(&self, stage: StageIndex) -> &str {
         &self.spec.stages[stage.0 as usize].name
     }

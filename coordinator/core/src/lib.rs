@@ -19,6 +19,7 @@ mod settlement;
 mod shares;
 mod stage;
 mod unit;
+mod why;
 
 #[cfg(test)]
 mod tests;
@@ -34,3 +35,4 @@ pub use record::{
     StageOutput,
 };
 pub use shares::{OverQuota, Owner, Usage};
+pub use why::Subject;

@@ -15,10 +15,10 @@ impl Core {
             self.gate.record(Record::JobPaused { job: id, at: now });
             self.touch(id);
         }
-        self.on_question(request, Question::Job(id));
+        self.on_question(now, request, Question::Job(id));
     }
 
-    pub(crate) fn on_resume(&mut self, request: RequestId, id: JobId) {
+    pub(crate) fn on_resume(&mut self, now: Timestamp, request: RequestId, id: JobId) {
         let paused = self.jobs.get(&id).filter(|job| job.paused_at.is_some());
         if let Some(owner) = paused.map(|job| job.owner) {
             self.enter_turns(owner);
@@ -26,10 +26,16 @@ impl Core {
             self.gate.record(Record::JobResumed { job: id });
             self.touch(id);
         }
-        self.on_question(request, Question::Job(id));
+        self.on_question(now, request, Question::Job(id));
     }
 
-    pub(crate) fn on_priority(&mut self, request: RequestId, id: JobId, priority: i32) {
+    pub(crate) fn on_priority(
+        &mut self,
+        now: Timestamp,
+        request: RequestId,
+        id: JobId,
+        priority: i32,
+    ) {
         let priority = priority.clamp(-PRIORITY_MAX, PRIORITY_MAX);
         let job = self.jobs.get_mut(&id).filter(|job| job.is_running());
         if let Some(job) = job.filter(|job| job.priority != priority) {
@@ -37,6 +43,6 @@ impl Core {
             self.gate.record(Record::PrioritySet { job: id, priority });
             self.touch(id);
         }
-        self.on_question(request, Question::Job(id));
+        self.on_question(now, request, Question::Job(id));
     }
 }

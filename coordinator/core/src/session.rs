@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use gleaner_protocol::{AttemptId, Capacity, StageIndex, Timestamp, WorkerId};
+use gleaner_protocol::{AttemptId, Capacity, OutcomeClass, StageIndex, Timestamp, WorkerId};
 
 use crate::WorkerSnapshot;
 
@@ -16,8 +16,17 @@ pub(crate) struct Session {
     pub(crate) leases: BTreeSet<(AttemptId, StageIndex)>,
     pub(crate) results: u64,
     pub(crate) cpu: Duration,
+    pub(crate) last_returned: Option<Returned>,
     /// It gets nothing before.
     pub(crate) paused_until: Timestamp,
+}
+
+/// A result as it came, wanted or not.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Returned {
+    pub(crate) attempt: AttemptId,
+    pub(crate) class: OutcomeClass,
+    pub(crate) at: Timestamp,
 }
 
 /// Whether a worker's stream stands. One that is away keeps its leases until they expire.
@@ -35,6 +44,7 @@ impl Session {
             leases: BTreeSet::new(),
             results: 0,
             cpu: Duration::ZERO,
+            last_returned: None,
             paused_until: Timestamp::ZERO,
         }
     }

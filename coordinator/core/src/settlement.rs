@@ -15,6 +15,7 @@ use gleaner_protocol::{
 };
 
 use crate::core::Core;
+use crate::session::Returned;
 use crate::stage::{CutKind, LastUnit, Stage};
 use crate::unit::Agreement;
 use crate::{
@@ -29,6 +30,10 @@ impl Core {
             return self.withdraw(worker, vec![attempt], WithdrawReason::UnknownLease);
         }
         let stage = claims.stage;
+        if let Some(session) = self.sessions.get_mut(&worker) {
+            let class = result.outcome.class();
+            session.last_returned = Some(Returned { attempt, class, at: now });
+        }
         if self.wants_result(claims) {
             match result.outcome.class() {
                 OutcomeClass::Inconclusive => {

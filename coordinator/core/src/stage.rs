@@ -12,7 +12,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use gleaner_protocol::limits::ITEMS_PER_UNIT_MAX;
-use gleaner_protocol::{BlobHash, ItemRange, OnFailure, StageIndex, StageSpec, UnitSize, WorkerId};
+use gleaner_protocol::{
+    BlobHash, ItemRange, OnFailure, StageIndex, StageSpec, Timestamp, UnitSize, WorkerId,
+};
 
 use crate::unit::Unit;
 use crate::{Block, KeptRun, RecoveredStage, StageOutput, StageSnapshot, StageState};
@@ -99,6 +101,37 @@ pub(crate) enum Offer {
         /// How many units that makes.
         units: u32,
     },
+}
+
+/// What of a stage is with no worker.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Waiting {
+    /// Units that want another attempt.
+    pub(crate) again: u64,
+    /// Units that were cut and never handed out.
+    pub(crate) ahead: u64,
+    /// Items behind the last block.
+    pub(crate) items_uncut: u64,
+    /// Units that wait for whoever had them before a restart.
+    pub(crate) for_holders: u64,
+}
+
+impl Waiting {
+    /// Whether any worker could be given some.
+    pub(crate) fn is_for_anybody(self) -> bool {
+        self.again + self.ahead + self.items_uncut > 0
+    }
+}
+
+/// Where a unit of a stage is.
+#[derive(Debug)]
+pub(crate) enum Whereabouts<'a> {
+    /// It was handed out and is not settled.
+    InFlight(&'a Unit),
+    /// It was cut and never handed out; so many units come before it.
+    Ahead(u64),
+    /// Its result is final.
+    Settled,
 }
 
 /// What the scheduler knows when it cuts.
@@ -300,6 +333,10 @@ impl Stage {
         self.blocks.push(CutBlock::fresh(block, CutKind::First));
     }
 
+    pub(crate) fn has_replaced_units(&self) -> bool {
+        self.items_replaced > 0
+    }
+
     /// Closes a unit of several items that found no answer, and enters a block of units with one of
     /// them each, which all want attempts.
     pub(crate) fn replace(&mut self, number: u64, block: Block) {
@@ -427,6 +464,47 @@ impl Stage {
         self.on_failure
     }
 
+    /// What of it is with no worker, while it is open.
+    pub(crate) fn waiting(&self, quorum: u32) -> Waiting {
+        let mut waiting = Waiting { again: self.wanting.len() as u64, ..Waiting::default() };
+        let (Some(items), StageState::Open) = (self.items, self.state) else { return waiting };
+        let uncut_kept = self.kept.iter().filter(|run| run.items.start >= self.next_item);
+        let kept: u64 = uncut_kept.map(|run| run.items.len()).sum();
+        waiting.items_uncut = items - self.next_item - kept;
+        waiting.ahead = self.blocks.last().map_or(0, CutBlock::units_ahead);
+        let held = self.units.iter().filter(|(number, unit)| {
+            unit.attempts_wanted(quorum) > 0 && !self.wanting.contains(number)
+        });
+        waiting.for_holders = held.count() as u64;
+        waiting
+    }
+
+    /// Where a unit is, if it is one of this stage's; of a stage that is done nothing is known.
+    pub(crate) fn whereabouts(&self, number: u64) -> Option<Whereabouts<'_>> {
+        if let Some(unit) = self.units.get(&number) {
+            return Some(Whereabouts::InFlight(unit));
+        }
+        let cut = self.block(number)?;
+        Some(match number.checked_sub(cut.next_unit) {
+            Some(before) => Whereabouts::Ahead(before + self.wanting.len() as u64),
+            None => Whereabouts::Settled,
+        })
+    }
+
+    /// Since when the lease granted first of those that stand does.
+    pub(crate) fn first_leased_at(&self) -> Option<Timestamp> {
+        let leases = self.units.values().flat_map(Unit::leases);
+        leases.map(|lease| lease.leased_at).min()
+    }
+
+    pub(crate) fn is_wanting(&self, number: u64) -> bool {
+        self.wanting.contains(&number)
+    }
+
+    pub(crate) fn items(&self) -> Option<u64> {
+        self.items
+    }
+
     pub(crate) fn note_leased(&mut self) {
         self.attempts_leased += 1;
     }
@@ -533,6 +611,10 @@ impl CutBlock {
 
     fn handed_out(block: Block, cut: CutKind) -> Self {
         Self { next_unit: block.end_unit(), ..Self::fresh(block, cut) }
+    }
+
+    fn units_ahead(&self) -> u64 {
+        self.block.end_unit() - self.next_unit
     }
 
     fn mark_settled(&mut self, unit: u64) {

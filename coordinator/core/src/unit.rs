@@ -127,6 +127,11 @@ impl Unit {
         self.inconclusive.iter().any(|(known, _)| *known == attempt)
     }
 
+    /// How many attempts ended without an answer.
+    pub(crate) fn inconclusive(&self) -> usize {
+        self.inconclusive.len()
+    }
+
     pub(crate) fn has_opinion_of(&self, worker: WorkerId) -> bool {
         self.opinions.iter().any(|opinion| opinion.worker == worker)
     }

@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gleaner_clock::Clock;
-use gleaner_coordinator_core::{Event, JobSnapshot, OverQuota, Owner, Question, Reply, Usage};
+use gleaner_coordinator_core::{
+    Event, JobSnapshot, OverQuota, Owner, Question, Reply, Subject, Usage,
+};
 use gleaner_network::Node;
 use gleaner_protocol::api::{
     AddSubmitterReply, AddSubmitterRequest, ApiError, InvitationView, InviteReply, InviteRequest,
     JobView, OutputFile, PriorityRequest, ProjectView, RevokeReply, RevokeRequest, SubmitReply,
-    SubmitRequest, SubmitterView, UnitLogs, UnitsPage, WorkerView,
+    SubmitRequest, SubmitterView, UnitLogs, UnitsPage, WhyView, WorkerView,
 };
 use gleaner_protocol::limits::{NAME_BYTES_MAX, PRIORITY_MAX};
 use gleaner_protocol::{
@@ -193,6 +195,25 @@ impl Control for DriverControl {
         let query = UnitsQuery { job, from: query.from, stage, choice };
         let stored = self.store.units(query).await.map_err(store_failed)?;
         Ok(units::page(&running, stored))
+    }
+
+    async fn why(&self, subject: Subject) -> Result<WhyView, ControlError> {
+        let stored = match subject {
+            Subject::Unit(unit) => {
+                let stored = self.store.unit(unit).await.map_err(store_failed)?;
+                Some((unit, stored.ok_or(ControlError::NoSuchUnit(unit))?))
+            }
+            Subject::Job(_) | Subject::Worker(_) => None,
+        };
+        let mut sentences = match self.ask(Ask::Question(Question::Why(subject))).await? {
+            Reply::Why(sentences) => sentences,
+            Reply::UnknownJob(job) => return Err(ControlError::NoSuchJob(job)),
+            other => unreachable!("a question of why was answered with {other:?}"),
+        };
+        if let Some((unit, stored)) = stored {
+            sentences.extend(units::attempts(unit.job, &stored));
+        }
+        Ok(WhyView { sentences })
     }
 
     async fn logs(&self, unit: UnitId) -> Result<UnitLogs, ControlError> {

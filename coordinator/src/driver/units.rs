@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use gleaner_coordinator_core::{JobEnd, JobSnapshot, KeptRun, LeaseSnapshot};
 use gleaner_protocol::api::{AttemptState, AttemptView, UnitState, UnitView, UnitsPage};
-use gleaner_protocol::{AttemptId, ItemRange, OutcomeClass, StageIndex, UnitId};
+use gleaner_protocol::{AttemptId, ItemRange, JobId, OutcomeClass, StageIndex, UnitId};
 
 use super::views::rfc3339;
 use crate::store::{StoredAttempt, StoredUnit, StoredUnits, Unanswered, UnitEntry};
@@ -51,6 +51,24 @@ pub(crate) fn page(running: &Running, stored: StoredUnits) -> UnitsPage {
     }
     let next = [stored.next, running.next].into_iter().flatten().min();
     UnitsPage { units, next }
+}
+
+/// How the attempts of a unit ended, the last few of them, in sentences.
+pub(crate) fn attempts(job: JobId, unit: &StoredUnit) -> Vec<String> {
+    const TOLD_MAX: usize = 5;
+    let skipped = unit.attempts.len().saturating_sub(TOLD_MAX);
+    let id = UnitId { job, number: unit.number };
+    let told = unit.attempts.iter().skip(skipped).map(|attempt| {
+        let log = if attempt.log_bytes > 0 { "; it left a log" } else { "" };
+        let settled = match unit.settled_by == Some(attempt.number) {
+            true => ", which settled it",
+            false => "",
+        };
+        let attempt_id = AttemptId { unit: id, number: attempt.number };
+        format!("{attempt_id} of {} came back: {}{settled}{log}", attempt.worker, attempt.words)
+    });
+    let before = (skipped > 0).then(|| format!("{skipped} attempts came back before these:"));
+    before.into_iter().chain(told).collect()
 }
 
 fn told(running: &Running, unit: StoredUnit, held: &[LeaseSnapshot]) -> UnitView {
@@ -202,7 +220,7 @@ mod tests {
     use std::time::Duration;
 
     use gleaner_coordinator_core::{FailureCause, Owner, StageSnapshot, StageState};
-    use gleaner_protocol::{JobId, Timestamp, WorkerId};
+    use gleaner_protocol::{Timestamp, WorkerId};
 
     use super::*;
 
@@ -332,6 +350,24 @@ mod tests {
             "- - 20..100 Waiting []",
         ];
         assert_eq!(lines(&now, vec![untold(0, 10), uncut], None), expected);
+    }
+
+    #[test]
+    fn the_last_attempts_are_told_in_sentences() {
+        let unit = |count: u32| StoredUnit {
+            number: 3,
+            stage: StageIndex(0),
+            items: ItemRange { start: 0, end: 1 },
+            attempts: (1..=count).map(|n| attempt(n, OutcomeClass::Inconclusive)).collect(),
+            settled_by: Some(2),
+            unanswered: None,
+        };
+        let worker = WorkerId([2; 32]);
+        let expected =
+            format!("attempt-7.3.2 of {worker} came back: as it ended, which settled it");
+        assert_eq!(attempts(JobId(7), &unit(2))[1], expected);
+        let many = attempts(JobId(7), &unit(9));
+        assert_eq!((many.len(), many[0].as_str()), (6, "4 attempts came back before these:"));
     }
 
     #[test]

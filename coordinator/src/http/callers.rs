@@ -61,7 +61,9 @@ fn audience<'a>(path: &str, parameter: impl Fn(&str) -> Option<&'a str>) -> Audi
         (None, None) => None,
     };
     match (room, of_job) {
-        (Some("openapi.json" | "project" | "blobs" | "workers"), _) => Audience::Everybody,
+        (Some("openapi.json" | "project" | "blobs"), _) => Audience::Everybody,
+        // Who computes is everybody's to see; what for is not.
+        (Some("workers"), _) if path == "/v1/workers" => Audience::Everybody,
         (Some("jobs"), None) if path == "/v1/jobs" => Audience::Everybody,
         (Some("jobs" | "units"), Some(job)) => Audience::OwnerOf(job),
         // What is no id is told so by its handler, which finds nothing.

@@ -1,10 +1,10 @@
 //! What the control API asks of the coordinator behind it.
 
-use gleaner_coordinator_core::Owner;
+use gleaner_coordinator_core::{Owner, Subject};
 use gleaner_protocol::api::{
     AddSubmitterReply, AddSubmitterRequest, ApiError, InvitationView, InviteReply, InviteRequest,
     JobView, OutputFile, PriorityRequest, ProjectView, RevokeReply, RevokeRequest, SubmitReply,
-    SubmitRequest, SubmitterView, UnitLogs, UnitsPage, WorkerView,
+    SubmitRequest, SubmitterView, UnitLogs, UnitsPage, WhyView, WorkerView,
 };
 use gleaner_protocol::{BlobHash, InvitationId, JobId, UnitId};
 
@@ -75,6 +75,9 @@ pub trait Control: Send + Sync + 'static {
         job: JobId,
         query: UnitsRequest,
     ) -> impl Future<Output = Result<UnitsPage, ControlError>> + Send;
+
+    /// Why something is as it is.
+    fn why(&self, subject: Subject) -> impl Future<Output = Result<WhyView, ControlError>> + Send;
 
     /// What a unit's tasks logged.
     fn logs(&self, unit: UnitId) -> impl Future<Output = Result<UnitLogs, ControlError>> + Send;

@@ -1,11 +1,11 @@
 use std::sync::Mutex;
 
-use gleaner_coordinator_core::Owner;
+use gleaner_coordinator_core::{Owner, Subject};
 use gleaner_protocol::api::{
     AddSubmitterReply, AddSubmitterRequest, ApiError, InvitationState, InvitationView, InviteReply,
     InviteRequest, JobState, JobView, MembersFate, OutputFile, PriorityRequest, ProjectView,
     RevokeReply, RevokeRequest, SubmitReply, SubmitRequest, SubmitterView, UnitLogs, UnitState,
-    UnitView, UnitsPage, WorkerView,
+    UnitView, UnitsPage, WhyView, WorkerView,
 };
 use gleaner_protocol::{
     BlobHash, BlobRef, InvitationId, ItemRange, JobId, ProjectId, SubmissionId, SubmitterId,
@@ -148,6 +148,14 @@ impl Control for Scripted {
             units: vec![UnitView { unit, units, stage, items, state, attempts }],
             next: None,
         })
+    }
+
+    async fn why(&self, subject: Subject) -> Result<WhyView, ControlError> {
+        match subject {
+            Subject::Job(job) | Subject::Unit(UnitId { job, .. }) => drop(self.known(job)?),
+            Subject::Worker(_) => {}
+        }
+        Ok(WhyView { sentences: vec![format!("{subject:?}")] })
     }
 
     async fn logs(&self, unit: UnitId) -> Result<UnitLogs, ControlError> {
@@ -380,6 +388,17 @@ async fn units_and_their_logs_are_asked_for_by_page_stage_and_failure() {
     let logs: UnitLogs = fixture.ask("GET", "/v1/units/unit-7.42/logs", b"").await.json();
     assert_eq!(logs.unit, UnitId { job: JOB, number: 42 });
     fixture.ask("GET", "/v1/units/unit-8.1/logs", b"").await.fault(404);
+    let worker = WorkerId([3; 32]);
+    for (path, subject) in [
+        ("/v1/jobs/job-7/why".to_owned(), Subject::Job(JOB)),
+        ("/v1/units/unit-7.42/why".to_owned(), Subject::Unit(UnitId { job: JOB, number: 42 })),
+        (format!("/v1/workers/{worker}/why"), Subject::Worker(worker)),
+    ] {
+        let why: WhyView = fixture.ask("GET", &path, b"").await.json();
+        assert_eq!(why.sentences, [format!("{subject:?}")]);
+    }
+    fixture.ask("GET", "/v1/jobs/job-8/why", b"").await.fault(404);
+    fixture.ask("GET", "/v1/workers/me/why", b"").await.fault(404);
     fixture.ask("GET", "/v1/units/7.42/logs", b"").await.fault(404);
 }
 

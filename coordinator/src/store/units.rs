@@ -153,6 +153,21 @@ impl Store {
         .await
     }
 
+    /// A unit with the attempts that came back; `None` when there is no such unit.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] when something cannot be read back.
+    pub async fn unit(&self, unit: UnitId) -> Result<Option<StoredUnit>, StoreError> {
+        self.read(move |connection| {
+            let transaction = connection.unchecked_transaction()?;
+            match block_of(&transaction, unit.job, unit.number)? {
+                Some(block) => load(&transaction, unit.job, &block, unit.number).map(Some),
+                None => Ok(None),
+            }
+        })
+        .await
+    }
+
     /// The attempts of a unit that came back, with their logs; `None` when there is no such unit.
     ///
     /// # Errors

@@ -16,6 +16,9 @@
 //! | `GET /v1/jobs/{job}/units` | `?from=N&stage=NAME&failed=true` | [`UnitsPage`] |
 //! | `GET /v1/jobs/{job}/output` | | a list of [`OutputFile`] |
 //! | `GET /v1/jobs/{job}/output/{stage}/{name}` | | the bytes, as an attachment |
+//! | `GET /v1/jobs/{job}/why` | | [`WhyView`] |
+//! | `GET /v1/units/{unit}/why` | | [`WhyView`] |
+//! | `GET /v1/workers/{worker}/why` | | [`WhyView`]; for the operator alone |
 //! | `GET /v1/units/{unit}/logs` | | [`UnitLogs`] |
 //! | `GET /v1/workers` | | a list of [`WorkerView`] |
 //! | `POST /v1/invitations` | [`InviteRequest`] | [`InviteReply`] |
@@ -35,6 +38,7 @@ mod submitters;
 mod invitations;
 
 mod units;
+mod why;
 
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +50,7 @@ pub use invitations::{
 pub use self::units::{
     AttemptLog, AttemptState, AttemptView, UnitLogs, UnitState, UnitView, UnitsPage,
 };
+pub use self::why::WhyView;
 use crate::{BlobHash, JobId, JobSpec, ProjectId, RelativeName, SubmissionId, WorkerId};
 
 pub use submitters::{AddSubmitterReply, AddSubmitterRequest, SubmitterView};

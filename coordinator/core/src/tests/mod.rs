@@ -6,6 +6,7 @@ mod scenarios;
 mod shares;
 mod states;
 mod traffic;
+mod why;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;

@@ -4,6 +4,7 @@ mod invitations;
 mod orders;
 mod submitters;
 mod units;
+mod why;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,6 +69,9 @@ pub(super) fn router<C: Control>(control: Arc<C>, blobs: Blobs, stop: Cancellati
         .route("/v1/jobs/{job}/output/{stage}/{*name}", get(output_file::<C>))
         .route("/v1/jobs/{job}/units", get(units::units::<C>))
         .route("/v1/units/{unit}/logs", get(units::logs::<C>))
+        .route("/v1/jobs/{job}/why", get(why::job::<C>))
+        .route("/v1/units/{unit}/why", get(why::unit::<C>))
+        .route("/v1/workers/{worker}/why", get(why::worker::<C>))
         .route("/v1/workers", get(workers::<C>))
         .route("/v1/invitations", get(invitations::list::<C>).post(invitations::invite::<C>))
         .route("/v1/invitations/{invitation}/revoke", post(invitations::revoke::<C>))

@@ -31,7 +31,7 @@ pub(super) async fn logs<C: Control>(
     Ok(Json(api.control.logs(parse_unit(&unit)?).await?))
 }
 
-fn parse_unit(text: &str) -> Result<UnitId, Fault> {
+pub(super) fn parse_unit(text: &str) -> Result<UnitId, Fault> {
     text.parse().map_err(|error: gleaner_protocol::ParseIdError| {
         let hint = "`gleaner units JOB` lists the units of a job";
         Fault::new(StatusCode::NOT_FOUND, error.to_string(), hint)

@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use end_to_end::{JobFolder, Request, Swarm};
 
-const ROUTES: [(&str, &str); 13] = [
+const ROUTES: [(&str, &str); 16] = [
     ("GET", "/v1/project"),
     ("GET", "/v1/jobs"),
     ("GET", "/v1/jobs/job-1"),
@@ -15,6 +15,9 @@ const ROUTES: [(&str, &str); 13] = [
     ("GET", "/v1/jobs/job-1/output/s/s.csv"),
     ("GET", "/v1/jobs/job-1/units"),
     ("GET", "/v1/units/unit-1.0/logs"),
+    ("GET", "/v1/jobs/job-1/why"),
+    ("GET", "/v1/units/unit-1.0/why"),
+    ("GET", "/v1/workers/worker-x/why"),
     ("GET", "/v1/workers"),
     ("POST", "/v1/invitations"),
 ];

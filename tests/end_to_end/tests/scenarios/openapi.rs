@@ -175,6 +175,14 @@ fn call_jobs(api: &mut Api<'_>, folder: &JobFolder, done: &str) -> Result<()> {
     let number = done.trim_start_matches("job-");
     api.json("logs", &format!("/v1/units/unit-{number}.0/logs"), &Value::Null)?;
     api.call("logs", "/v1/units/unit-99.0/logs", b"", 404)?;
+    api.json("why_job", &format!("/v1/jobs/{done}/why"), &Value::Null)?;
+    api.json("why_job", &format!("/v1/jobs/{running}/why"), &Value::Null)?;
+    api.call("why_job", "/v1/jobs/job-99/why", b"", 404)?;
+    api.json("why_unit", &format!("/v1/units/unit-{number}.0/why"), &Value::Null)?;
+    api.call("why_unit", "/v1/units/unit-99.0/why", b"", 404)?;
+    let nobody = gleaner_protocol::WorkerId([7; 32]);
+    api.json("why_worker", &format!("/v1/workers/{nobody}/why"), &Value::Null)?;
+    api.call("why_worker", "/v1/workers/nobody/why", b"", 404)?;
     api.json("job", &format!("/v1/jobs/{done}?after=0&wait_ms=10"), &Value::Null)?;
     api.call("output_file", &format!("/v1/jobs/{done}/output/s/s.csv"), b"", 200)?;
     api.call("output_file", &format!("/v1/jobs/{done}/output/s/none"), b"", 404)?;

@@ -61,6 +61,8 @@ fn logs_are_there_after_a_crash_and_units_tell_who_did_what() -> Result<()> {
 fn units_that_wait_are_one_run_and_a_failure_has_its_logs() -> Result<()> {
     let mut swarm = Swarm::with_workers(&[])?;
     let waiting = swarm.submit(&logging(1)?.manifest())?;
+    let why = swarm.tell(&["why", &waiting])?;
+    ensure!(why.contains("no worker is connected"), "{why}");
     let all = units(&swarm, &[&waiting])?;
     ensure!(all.len() == 1 && all[0]["state"] == "waiting", "nothing is cut yet: {all:?}");
     ensure!(all[0]["items"]["end"] == 10, "{all:?}");
@@ -74,6 +76,13 @@ fn units_that_wait_are_one_run_and_a_failure_has_its_logs() -> Result<()> {
     ensure!(failed.len() == 1 && failed[0]["state"] == "failed", "{failed:?}");
     let attempts = failed[0]["attempts"].as_array().context("a list")?;
     ensure!(attempts.len() == 2, "both attempts are told of: {failed:?}");
+    let why = swarm.tell(&["why", "2.0"])?;
+    ensure!(why.matches("overflowed its call stack").count() >= 2, "{why}");
+    ensure!(why.contains("job-2 failed"), "{why}");
+    let why = swarm.tell(&["why", "worker-"])?;
+    ensure!(why.contains("it last returned attempt-2.0.2 without an answer"), "{why}");
+    let unknown = swarm.ask(&["why", "2.9"])?;
+    ensure!(unknown.code == 1 && unknown.stderr.contains("there is no unit-2.9"), "{unknown:?}");
     let log = swarm.tell(&["logs", "unit-2.0"])?;
     ensure!(log.matches("item 0 info: 100000000 calls deep").count() == 2, "{log}");
     ensure!(log.contains("overflowed its call stack"), "{log}");

@@ -1,0 +1,427 @@
+//! Why things wait, in plain sentences with numbers. Pure: the books are read, and nothing changes.
+//!
+//! A sentence says what is, never what to do: that is for whoever prints it. Times are told as
+//! spans, so that they mean the same on any clock.
+
+use std::time::Duration;
+
+use gleaner_protocol::limits::LEASES_HELD_MAX;
+use gleaner_protocol::{AttemptId, JobId, OutcomeClass, StageIndex, Timestamp, UnitId, WorkerId};
+
+use crate::core::Core;
+use crate::job::Job;
+use crate::session::{Presence, Session};
+use crate::stage::{Stage, Whereabouts};
+use crate::unit::Unit;
+use crate::{JobEnd, Reply, StageState};
+
+/// How many jobs a worker's answer names.
+const JOBS_TOLD_MAX: usize = 5;
+
+/// What a question of why is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// A job.
+    Job(JobId),
+    /// A unit that was cut.
+    Unit(UnitId),
+    /// A worker.
+    Worker(WorkerId),
+}
+
+impl Core {
+    pub(crate) fn why(&self, now: Timestamp, subject: Subject) -> Reply {
+        let id = match subject {
+            Subject::Job(id) | Subject::Unit(UnitId { job: id, .. }) => id,
+            Subject::Worker(worker) => return Reply::Why(self.why_worker(now, worker)),
+        };
+        let Some(job) = self.jobs.get(&id) else { return Reply::UnknownJob(id) };
+        Reply::Why(match (subject, &job.end) {
+            (Subject::Unit(unit), None) => self.why_unit(now, job, unit),
+            (_, Some((end, at))) => vec![ended(id, end, now.saturating_since(*at))],
+            (_, None) => self.why_job(now, job),
+        })
+    }
+
+    fn why_job(&self, now: Timestamp, job: &Job) -> Vec<String> {
+        let stages = (0..).map(StageIndex).zip(&job.stages);
+        let mut said: Vec<_> =
+            stages.filter_map(|(index, stage)| self.why_stage(now, job, index, stage)).collect();
+        said.extend(self.why_not_handed_out(now, job));
+        said
+    }
+
+    /// Where a stage stands; nothing of one that is done.
+    fn why_stage(
+        &self,
+        now: Timestamp,
+        job: &Job,
+        index: StageIndex,
+        stage: &Stage,
+    ) -> Option<String> {
+        let name = job.stage_name(index);
+        Some(match stage.state() {
+            StageState::Done => return None,
+            StageState::Blocked => {
+                let earlier = job.input_stage(index).map(|earlier| job.stage_name(earlier));
+                format!("stage `{name}` waits for stage `{}` to be done", earlier.unwrap_or("?"))
+            }
+            StageState::Reducing => format!(
+                "stage `{name}`: all {} are settled, and its output is being put together",
+                count(stage.items_settled(), "item")
+            ),
+            StageState::Open => {
+                let items = stage.items().unwrap_or(0);
+                let settled = stage.items_settled();
+                let mut sentence =
+                    format!("stage `{name}`: {settled} of {items} items are settled");
+                if let Some(first) = stage.first_leased_at() {
+                    let since = span(now.saturating_since(first));
+                    let leased = match stage.attempts_leased() {
+                        1 => format!("1 attempt has been leased for {since}"),
+                        leased => format!("{leased} attempts are leased, the first for {since}"),
+                    };
+                    sentence = format!("{sentence}; {leased}");
+                }
+                match waiting(stage, job.quorum) {
+                    Some(waiting) => format!("{sentence}; {waiting}"),
+                    None => sentence,
+                }
+            }
+        })
+    }
+
+    /// Why what waits of a running job is not with a worker.
+    fn why_not_handed_out(&self, now: Timestamp, job: &Job) -> Vec<String> {
+        if let Some(at) = job.paused_at {
+            let paused = span(now.saturating_since(at));
+            return vec![format!(
+                "{} has been paused for {paused}: nothing of it is handed out, and what runs may \
+                 finish",
+                job.id
+            )];
+        }
+        let open = || job.stages.iter().filter(|stage| stage.state() == StageState::Open);
+        let mut said = Vec::new();
+        let held: u64 = open().map(|stage| stage.waiting(job.quorum).for_holders).sum();
+        if let Some(until) = self.grace_until.filter(|_| held > 0) {
+            let left = span(until.saturating_since(now));
+            said.push(format!(
+                "{} may be with workers since before the coordinator was restarted, and wait for \
+                 them to come back; in {left} they go to others",
+                count(held, "unit")
+            ));
+        }
+        let waits = open().filter(|stage| stage.waiting(job.quorum).is_for_anybody());
+        if let Some(memory_bytes) = waits.map(Stage::memory_bytes).min() {
+            said.extend(self.why_nobody_takes(now, job, memory_bytes));
+        }
+        said
+    }
+
+    /// Why no worker takes what waits of a job whose items may take `memory_bytes` each.
+    fn why_nobody_takes(&self, now: Timestamp, job: &Job, memory_bytes: u64) -> Vec<String> {
+        let connected: Vec<_> = self.connected.iter().map(|id| &self.sessions[id]).collect();
+        let workers = connected.len() as u64;
+        if connected.is_empty() {
+            return vec!["no worker is connected".to_owned()];
+        }
+        let largest = connected.iter().map(|session| session.capacity.slot_memory_bytes).max();
+        let largest = largest.unwrap_or(0);
+        if largest == 0 {
+            return vec![format!("{} connected, and none has asked for units yet", are(workers))];
+        }
+        if largest < memory_bytes {
+            return vec![format!(
+                "an item may take {}, and the largest slot offered has {} ({} connected)",
+                size(memory_bytes),
+                size(largest),
+                are(workers)
+            )];
+        }
+        let able = |session: &&&Session| session.capacity.slot_memory_bytes >= memory_bytes;
+        let able: Vec<_> = connected.iter().filter(able).copied().collect();
+        let resting = able.iter().filter(|session| session.paused_until > now).count() as u64;
+        let sated = able.iter().filter(|session| session.capacity.units == 0).count() as u64;
+        let mut said = Vec::new();
+        if job.quorum as u64 > workers {
+            said.push(format!(
+                "{} must give the same answer to a unit, and {} connected",
+                count(job.quorum.into(), "worker"),
+                are(workers)
+            ));
+        }
+        if resting > 0 {
+            said.push(format!(
+                "{} could not get a unit's inputs and will be given more in a while",
+                count(resting, "worker")
+            ));
+        }
+        if sated > 0 {
+            said.push(self.why_sated(job, able.len() as u64, sated));
+        }
+        if (resting + sated) < able.len() as u64 {
+            said.push(format!(
+                "{} for more, but what waits has its answer already, or is to be tried by others",
+                match able.len() as u64 - resting - sated {
+                    1 => "1 worker asks".to_owned(),
+                    workers => format!("{workers} workers ask"),
+                }
+            ));
+        }
+        said
+    }
+
+    /// That workers have all they asked for, and of which jobs that is.
+    fn why_sated(&self, job: &Job, able: u64, sated: u64) -> String {
+        let leased: u64 = self.running.iter().map(|id| self.jobs[id].attempts_leased()).sum();
+        let own = job.attempts_leased();
+        let others = leased - own;
+        let before = self.running.iter().map(|id| &self.jobs[id]).filter(|other| {
+            other.owner == job.owner && other.priority > job.priority && other.takes_turns()
+        });
+        let first = match before.count() {
+            0 => String::new(),
+            1 => "; 1 job of a higher priority goes first".to_owned(),
+            jobs => format!("; {jobs} jobs of a higher priority go first"),
+        };
+        let who = match able - sated {
+            0 => "every worker that could take it has all the units it asked for".to_owned(),
+            _ => {
+                format!("{sated} of the {able} workers that could take it have all they asked for")
+            }
+        };
+        let own = count(own, "attempt");
+        format!("{who}: {own} of {} and {others} of other jobs are leased{first}", job.id)
+    }
+
+    fn why_unit(&self, now: Timestamp, job: &Job, id: UnitId) -> Vec<String> {
+        let stages = (0..).map(StageIndex).zip(&job.stages);
+        let found = stages
+            .filter_map(|(index, stage)| Some((index, stage, stage.whereabouts(id.number)?)))
+            .next();
+        match found {
+            Some((index, stage, Whereabouts::InFlight(unit))) => {
+                self.why_in_flight(now, job, (index, stage), id, unit)
+            }
+            Some((index, _, Whereabouts::Ahead(before))) => {
+                let name = job.stage_name(index);
+                let turn = match before {
+                    0 => "it is the next one".to_owned(),
+                    1 => "1 unit goes before it".to_owned(),
+                    units => format!("{units} units go before it"),
+                };
+                let first = format!("{id} of stage `{name}` waits for its first attempt; {turn}");
+                let mut said = vec![first];
+                said.extend(self.why_not_handed_out(now, job));
+                said
+            }
+            Some((_, stage, Whereabouts::Settled)) if stage.has_replaced_units() => {
+                vec![format!("{id} is settled, or a unit for each of its items took its place")]
+            }
+            Some((_, _, Whereabouts::Settled)) | None => {
+                vec![format!("{id} is settled: its result is final")]
+            }
+        }
+    }
+
+    fn why_in_flight(
+        &self,
+        now: Timestamp,
+        job: &Job,
+        (index, stage): (StageIndex, &Stage),
+        id: UnitId,
+        unit: &Unit,
+    ) -> Vec<String> {
+        let mut said: Vec<_> = unit
+            .leases()
+            .iter()
+            .map(|lease| {
+                let attempt = AttemptId { unit: id, number: lease.attempt };
+                let since = span(now.saturating_since(lease.leased_at));
+                let left = span(lease.expires_at.saturating_since(now));
+                let away = match self.connected.contains(&lease.worker) {
+                    true => "",
+                    false => ", which is not connected now",
+                };
+                format!(
+                    "{attempt} has been with {} for {since}{away}; its lease ends in {left} unless \
+                     the worker speaks for it",
+                    lease.worker
+                )
+            })
+            .collect();
+        let (answers, quorum) = (unit.opinions().len() as u64, job.quorum);
+        if answers > 0 {
+            let there = if answers == 1 { "is" } else { "are" };
+            said.push(format!(
+                "{} {there} here, and {quorum} must agree",
+                count(answers, "answer")
+            ));
+        }
+        let tried = unit.inconclusive() as u64;
+        if tried > 0 {
+            said.push(format!(
+                "{} of {id} ended without an answer; at {} its job is given up",
+                count(tried, "attempt"),
+                job.max_attempts
+            ));
+        }
+        if unit.attempts_wanted(quorum) == 0 {
+            return said;
+        }
+        if stage.is_wanting(id.number) {
+            said.push(format!("{id} of stage `{}` waits for a worker", job.stage_name(index)));
+        }
+        said.extend(self.why_not_handed_out(now, job));
+        said
+    }
+
+    fn why_worker(&self, now: Timestamp, worker: WorkerId) -> Vec<String> {
+        let Some(session) = self.sessions.get(&worker) else {
+            return vec![format!("{worker} is not connected and holds no lease")];
+        };
+        let leases = count(session.leases.len() as u64, "lease");
+        let mut said = vec![match session.presence {
+            Presence::Connected { since } => format!(
+                "{worker} has been connected for {}, offers {} of {} each and holds {leases}",
+                span(now.saturating_since(since)),
+                count(session.capacity.slots.into(), "slot"),
+                size(session.capacity.slot_memory_bytes)
+            ),
+            Presence::Away => format!(
+                "{worker} is not connected; it holds {leases} until they expire or it comes back"
+            ),
+        }];
+        if let Some(returned) = session.last_returned {
+            let words = match returned.class {
+                OutcomeClass::Completed => "with its outputs",
+                OutcomeClass::Failure => "as a failure",
+                OutcomeClass::Inconclusive => "without an answer",
+            };
+            let ago = span(now.saturating_since(returned.at));
+            said.push(format!("it last returned {} {words}, {ago} ago", returned.attempt));
+        }
+        if matches!(session.presence, Presence::Connected { .. }) {
+            said.extend(self.why_given_nothing(now, worker, session));
+        }
+        said
+    }
+
+    /// Why a worker that is connected is given nothing more now.
+    fn why_given_nothing(
+        &self,
+        now: Timestamp,
+        worker: WorkerId,
+        session: &Session,
+    ) -> Vec<String> {
+        if session.capacity.slots == 0 {
+            return vec!["it has not asked for units yet".to_owned()];
+        }
+        if session.leases.len() >= LEASES_HELD_MAX {
+            return vec![format!("it holds as many leases as one may, {LEASES_HELD_MAX}")];
+        }
+        if session.paused_until > now {
+            let left = span(session.paused_until.saturating_since(now));
+            return vec![format!(
+                "it could not get a unit's inputs, so it is given nothing for another {left}"
+            )];
+        }
+        if session.capacity.units == 0 {
+            return vec!["it has all the units it asked for".to_owned()];
+        }
+        let asks = format!("it asks for {} more", count(session.capacity.units.into(), "unit"));
+        if self.running.is_empty() {
+            return vec![format!("{asks}, and no job runs")];
+        }
+        let jobs = self.running.iter().map(|id| &self.jobs[id]);
+        let told = jobs.take(JOBS_TOLD_MAX).map(|job| self.why_not_of(job, session));
+        let rest = self.running.len().saturating_sub(JOBS_TOLD_MAX) as u64;
+        let rest =
+            (rest > 0).then(|| format!("{} more have nothing for {worker}", count(rest, "job")));
+        std::iter::once(asks).chain(told).chain(rest).collect()
+    }
+
+    /// Why a worker that asks for more gets nothing of a job.
+    fn why_not_of(&self, job: &Job, session: &Session) -> String {
+        let id = job.id;
+        if job.paused_at.is_some() {
+            return format!("{id} is paused");
+        }
+        let open = || job.stages.iter().filter(|stage| stage.state() == StageState::Open);
+        let waits = open().filter(|stage| stage.waiting(job.quorum).is_for_anybody());
+        let Some(memory_bytes) = waits.map(Stage::memory_bytes).min() else {
+            let held: u64 = open().map(|stage| stage.waiting(job.quorum).for_holders).sum();
+            return match held {
+                0 => format!("{id} has no unit that waits"),
+                held => {
+                    format!("{} of {id} wait for the workers that had them", count(held, "unit"))
+                }
+            };
+        };
+        let offered = session.capacity.slot_memory_bytes;
+        if memory_bytes > offered {
+            let (needed, offered) = (size(memory_bytes), size(offered));
+            return format!("an item of {id} may take {needed}, and its slots have {offered}");
+        }
+        format!("what waits of {id} has its answer already, or is to be tried by others")
+    }
+}
+
+fn ended(job: JobId, end: &JobEnd, ago: Duration) -> String {
+    let ago = span(ago);
+    match end {
+        JobEnd::Done => format!("{job} has been done for {ago}: nothing of it waits"),
+        JobEnd::Cancelled => format!("{job} was cancelled {ago} ago: nothing of it is worked on"),
+        JobEnd::Failed { reason, .. } => format!("{job} failed {ago} ago: {reason}"),
+    }
+}
+
+/// What of a stage waits, if anything does.
+fn waiting(stage: &Stage, quorum: u32) -> Option<String> {
+    let waiting = stage.waiting(quorum);
+    let units = waiting.again + waiting.ahead;
+    match (units, waiting.items_uncut) {
+        (0, 0) => None,
+        (0, items) => Some(format!("{} wait", count(items, "item"))),
+        (units, 0) => Some(format!("{} wait", count(units, "unit"))),
+        (units, items) => {
+            Some(format!("{} and {} behind them wait", count(units, "unit"), count(items, "item")))
+        }
+    }
+}
+
+fn count(number: u64, of: &str) -> String {
+    match number {
+        1 => format!("1 {of}"),
+        number => format!("{number} {of}s"),
+    }
+}
+
+fn are(workers: u64) -> String {
+    match workers {
+        1 => "1 worker is".to_owned(),
+        workers => format!("{workers} workers are"),
+    }
+}
+
+/// Two units at most, down to seconds.
+fn span(duration: Duration) -> String {
+    let seconds = duration.as_millis().div_ceil(1000) as u64;
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        3600..86_400 => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+        _ => format!("{} d {} h", seconds / 86_400, seconds % 86_400 / 3600),
+    }
+}
+
+/// As a manifest says sizes: in the largest unit that divides it, or with one digit.
+fn size(bytes: u64) -> String {
+    const UNITS: [(u64, &str); 3] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    match UNITS.into_iter().find(|(unit, _)| bytes >= *unit) {
+        None => format!("{bytes} bytes"),
+        Some((unit, name)) if bytes % unit == 0 => format!("{} {name}", bytes / unit),
+        Some((unit, name)) => format!("{:.1} {name}", bytes as f64 / unit as f64),
+    }
+}
