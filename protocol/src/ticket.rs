@@ -139,7 +139,7 @@ mod tests {
         let (udp, tcp) = ("/ip4/192.0.2.1/udp/4747/quic-v1", "/ip4/192.0.2.1/tcp/4747");
         let addresses = vec![at(udp, 'a'), at(tcp, 'a'), at(udp, 'b'), "/ip4/192.0.2.7".into()];
         let many = Ticket { addresses, ..ticket() };
-        assert_eq!(many.to_string().parse(), Ok(many.clone()));
+        assert_eq!(many.to_string().parse(), Ok(many));
         let one = Ticket { addresses: vec![at(udp, 'a')], ..ticket() };
         let two = Ticket { addresses: vec![at(udp, 'a'), at(tcp, 'a')], ..ticket() };
         let more = two.to_string().len() - one.to_string().len();

@@ -45,7 +45,7 @@ pub async fn run(context: &Context, Job { job }: Job) -> Result<Exit> {
             Form::Json => {
                 follow_with(&client, job, |_, view| printer.result(view, Vec::new)).await.map(Some)
             }
-            Form::Text if printer.has_terminal() => show_page(&client, job).await,
+            Form::Text if printer.has_terminal() => Box::pin(show_page(&client, job)).await,
             Form::Text => follow(&client, printer, job).await.map(Some),
         }
     };

@@ -84,7 +84,7 @@ fn digits(exponent: u32) -> u32 {
 
 fn is_prime(number: u32) -> bool {
     let mut divisors = (2..).take_while(|divisor| divisor * divisor <= number);
-    number >= 2 && divisors.all(|divisor| number % divisor != 0)
+    number >= 2 && divisors.all(|divisor| !number.is_multiple_of(divisor))
 }
 
 #[cfg(test)]

@@ -406,9 +406,8 @@ impl Checker {
         if memory.memory64 {
             return Err(ModuleError::Memory64);
         }
-        let bytes = |pages: u64| pages.saturating_mul(PAGE_BYTES);
-        self.info.memory_bytes_min = bytes(memory.initial);
-        self.info.memory_bytes_max = memory.maximum.map(bytes);
+        self.info.memory_bytes_min = memory.initial.saturating_mul(PAGE_BYTES);
+        self.info.memory_bytes_max = memory.maximum.map(|pages| pages.saturating_mul(PAGE_BYTES));
         Ok(())
     }
 

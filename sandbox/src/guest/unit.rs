@@ -263,5 +263,5 @@ fn outcome_of_trap(trap: Trap, item: u64, panic: &str, functions: &str) -> Outco
     };
     let panic = if kind == TrapKind::Unreachable { panic } else { "" };
     let said: Vec<&str> = [panic, functions].into_iter().filter(|said| !said.is_empty()).collect();
-    Outcome::Trapped { item, kind, message: words(&said.join(", ")) }
+    Outcome::Trapped { item, kind, message: words(said.join(", ")) }
 }

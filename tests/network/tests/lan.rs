@@ -15,12 +15,15 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// Enough for every worker to get some, and few enough for a second or two.
 const ITEMS: u64 = 24;
 
+/// One test.
+type Test = fn() -> Result<()>;
+
 fn main() -> ExitCode {
     let refusal = refusal();
     if let Some(reason) = &refusal {
         eprintln!("skipped: {reason}");
     }
-    let tests: [(&str, fn() -> Result<()>); 2] = [
+    let tests: [(&str, Test); 2] = [
         ("three_colleagues_join_by_a_letter_and_a_job_is_done", || {
             three_colleagues_join_by_a_letter_and_a_job_is_done()
         }),

@@ -17,8 +17,10 @@ use end_to_end::{Gleaner, JobFolder, Output, Swarm};
 use self::draw::{Draw, with_seeds};
 
 /// The example jobs, each small enough for a second or two of two slots.
-const EXAMPLES: [(&str, fn() -> Result<JobFolder>); 1] =
-    [("planets", || JobFolder::planets(31, "1"))];
+const EXAMPLES: [(&str, MakeJob); 1] = [("planets", || JobFolder::planets(31, "1"))];
+
+/// Makes a job in a folder of its own.
+type MakeJob = fn() -> Result<JobFolder>;
 
 /// The longest that is waited before a kill: kills fall into starts, computing and the end of jobs.
 const PAUSE_MS_MAX: u64 = 400;
