@@ -10,7 +10,7 @@ use gleaner_protocol::limits::LEASES_HELD_MAX;
 use gleaner_protocol::{AttemptId, JobId, StageIndex, Timestamp, UnitId, WorkerId};
 
 use crate::core::Core;
-use crate::stage::{CutAdvice, Offer};
+use crate::stage::{CutAdvice, Offer, Stage};
 use crate::{Action, Block, Grant, Record};
 
 impl Core {
@@ -67,9 +67,18 @@ impl Core {
             stages
                 .filter(|(_, stage)| stage.memory_bytes() <= memory_bytes)
                 .find_map(|(index, stage)| {
-                    Some((index, stage.offer(worker, &self.connected, advice)?))
+                    Some((index, stage.offer(worker, self.able(stage), advice)?))
                 })
                 .map(|(stage, offer)| (job.id, stage, offer))
+        })
+    }
+
+    /// The workers connected that have room for a stage's items.
+    fn able(&self, stage: &Stage) -> impl Iterator<Item = &WorkerId> + Clone {
+        let memory_bytes = stage.memory_bytes();
+        self.connected.iter().filter(move |worker| {
+            let capacity = &self.sessions[*worker].capacity;
+            capacity.slots > 0 && capacity.slot_memory_bytes >= memory_bytes
         })
     }
 

@@ -60,7 +60,7 @@ impl Core {
     ) {
         if let Some(session) = self.sessions.get_mut(&opinion.worker) {
             session.results += 1;
-            session.cpu += opinion.cpu;
+            session.cpu = session.cpu.saturating_add(opinion.cpu);
         }
         self.end_lease(opinion.worker, opinion.attempt, stage);
         let UnitResult { outcome, log, .. } = result;

@@ -259,11 +259,11 @@ impl Stage {
     /// handed out, then a new block.
     ///
     /// A unit that ended without an answer on a worker goes to others, as long as one of those
-    /// connected has not tried it.
-    pub(crate) fn offer(
+    /// `able` to run it has not tried it.
+    pub(crate) fn offer<'a>(
         &self,
         worker: WorkerId,
-        connected: &BTreeSet<WorkerId>,
+        able: impl Iterator<Item = &'a WorkerId> + Clone,
         advice: CutAdvice,
     ) -> Option<Offer> {
         if self.state != StageState::Open {
@@ -276,7 +276,7 @@ impl Stage {
             let unit = &self.units[*number];
             let untried =
                 |other: &WorkerId| unit.is_new_to(*other) && !unit.was_inconclusive_on(*other);
-            unit.is_new_to(worker) && (untried(&worker) || !connected.iter().any(untried))
+            unit.is_new_to(worker) && (untried(&worker) || !able.clone().any(untried))
         });
         again.map(|unit| Offer::Unit(*unit)).or(fresh)
     }
@@ -401,7 +401,7 @@ impl Stage {
         self.items_settled += items;
         self.units_settled += 1;
         if let Some(cpu) = cpu {
-            self.cpu += cpu;
+            self.cpu = self.cpu.saturating_add(cpu);
             self.cost.learn(cpu, items);
         }
         if self.items != Some(self.items_settled) {
@@ -471,7 +471,7 @@ impl Stage {
         let uncut_kept = self.kept.iter().filter(|run| run.items.start >= self.next_item);
         let kept: u64 = uncut_kept.map(|run| run.items.len()).sum();
         waiting.items_uncut = items - self.next_item - kept;
-        waiting.ahead = self.blocks.last().map_or(0, CutBlock::units_ahead);
+        waiting.ahead = self.newest.map_or(0, |newest| self.blocks[newest].units_ahead());
         let held = self.units.iter().filter(|(number, unit)| {
             unit.attempts_wanted(quorum) > 0 && !self.wanting.contains(number)
         });
@@ -652,7 +652,7 @@ impl ItemCost {
         let seen = cpu / items;
         self.cpu_per_item = Some(match self.cpu_per_item {
             None => seen,
-            Some(known) => (known * 7 + seen) / 8,
+            Some(known) => known.saturating_mul(7).saturating_add(seen) / 8,
         });
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use gleaner_coordinator_core::Event;
 use gleaner_protocol::limits::{
@@ -9,7 +10,7 @@ use gleaner_protocol::limits::{
     UNIT_LOG_BYTES_MAX,
 };
 use gleaner_protocol::{
-    AttemptId, ItemFailure, ItemRange, OnFailure, Outcome, Payload, ToWorker, UnitResult,
+    AttemptId, ItemFailure, ItemRange, Limits, OnFailure, Outcome, Payload, ToWorker, UnitResult,
     WithdrawReason, WorkerId,
 };
 use tokio::sync::mpsc;
@@ -25,6 +26,11 @@ const FETCHES_MAX: usize = 4;
 
 /// The longest words of a failure: a task's own, and what the worker says around them.
 const WORDS_BYTES_MAX: usize = 4 * FAILURE_MESSAGE_BYTES_MAX;
+
+/// The most CPU time that a result may claim: no unit is given more than 30 days of it, and what is
+/// measured may be late.
+const CPU_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+const _: () = assert!(CPU_MAX.as_secs() > 2 * Limits::TIME_MAX.as_secs());
 
 /// The results of one stream. Dropped with it, fetches under way are given up: the worker sends
 /// such results again.
@@ -132,6 +138,9 @@ impl Results {
 }
 
 fn check(result: &UnitResult) -> Result<(), ResultViolation> {
+    if result.cpu > CPU_MAX {
+        return Err(ResultViolation("a result claims more CPU time than a unit may take"));
+    }
     if result.log.len() > UNIT_LOG_BYTES_MAX {
         return Err(ResultViolation("a result's log is too long"));
     }
@@ -198,8 +207,6 @@ fn check_words(words: &str) -> Result<(), ResultViolation> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use gleaner_protocol::{
         BlobHash, Epoch, FailureKind, JobId, LeaseClaims, LeaseKey, StageIndex, UnitId,
     };
@@ -207,6 +214,10 @@ mod tests {
     use super::*;
 
     fn violation(outcome: Outcome) -> Option<&'static str> {
+        check(&returned(outcome)).err().map(|violation| violation.0)
+    }
+
+    fn returned(outcome: Outcome) -> UnitResult {
         let claims = LeaseClaims {
             worker: WorkerId([1; 32]),
             attempt: AttemptId { unit: UnitId { job: JobId(1), number: 0 }, number: 1 },
@@ -217,7 +228,7 @@ mod tests {
         };
         let token = LeaseKey::new([0; 32]).seal(&claims);
         let (cpu, log) = (Duration::ZERO, String::new());
-        check(&UnitResult { claims, token, outcome, cpu, log }).err().map(|violation| violation.0)
+        UnitResult { claims, token, outcome, cpu, log }
     }
 
     fn completed(outputs: &[usize]) -> Outcome {
@@ -240,6 +251,15 @@ mod tests {
         let failed = Outcome::Failed { item: 5, message: "no such star".into() };
         for outcome in [completed(&[1, 2]), failed, Outcome::HostMemory, but_for(&[4, 5], 256)] {
             assert_eq!(violation(outcome), None);
+        }
+    }
+
+    #[test]
+    fn no_result_takes_a_year() {
+        let result = |cpu| UnitResult { cpu, ..returned(completed(&[1, 2])) };
+        assert_eq!(check(&result(CPU_MAX)), Ok(()));
+        for cpu in [CPU_MAX + Duration::from_millis(1), Duration::MAX] {
+            assert!(check(&result(cpu)).is_err(), "{cpu:?}");
         }
     }
 

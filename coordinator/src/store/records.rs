@@ -75,7 +75,9 @@ impl<'c> Batch<'c> {
             let statement = "UPDATE stage SET items_settled = items_settled + ?3, \
                              units_settled = units_settled + ?4, \
                              attempts_inconclusive = attempts_inconclusive + ?5, \
-                             cpu_us = cpu_us + ?6 WHERE job = ?1 AND stage = ?2";
+                             cpu_us = CASE WHEN cpu_us > 9223372036854775807 - ?6 \
+                             THEN 9223372036854775807 ELSE cpu_us + ?6 END \
+                             WHERE job = ?1 AND stage = ?2";
             let cpu_us = micros(sums.cpu);
             let values = params![job.0, stage.0, sums.items, sums.units, sums.inconclusive, cpu_us];
             self.change_one(statement, values)?;
@@ -213,7 +215,7 @@ impl<'c> Batch<'c> {
         let sums = self.sums.entry((job, stage)).or_default();
         sums.items += items.len();
         sums.units += 1;
-        sums.cpu += cpu;
+        sums.cpu = sums.cpu.saturating_add(cpu);
         Ok(())
     }
 
@@ -235,7 +237,7 @@ impl<'c> Batch<'c> {
         let sums = self.sums.entry((job, stage)).or_default();
         sums.items += 1;
         sums.units += 1;
-        sums.cpu += cpu;
+        sums.cpu = sums.cpu.saturating_add(cpu);
         Ok(())
     }
 
