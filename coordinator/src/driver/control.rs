@@ -418,13 +418,19 @@ fn check_name(name: &str) -> Result<(), ControlError> {
 }
 
 fn check_terms(terms: SubmitterTerms) -> Result<(), ControlError> {
+    let refused = |error: String, hint: &str| {
+        Err(ControlError::Refused(ApiError { error, hint: Some(hint.to_owned()) }))
+    };
     let (weight, max) = (terms.weight.get(), SubmitterTerms::WEIGHT_MAX);
-    if weight <= max {
-        return Ok(());
+    if weight > max {
+        let error = format!("the weight is {weight}; it must be 1 to {max}");
+        return refused(error, "weights are shares: 2 gets twice the slots of 1");
     }
-    let error = format!("the weight is {weight}; it must be 1 to {max}");
-    let hint = Some("weights are shares: 2 gets twice the slots of 1".to_owned());
-    Err(ControlError::Refused(ApiError { error, hint }))
+    if let Some(bytes) = terms.storage_bytes_max.filter(|bytes| i64::try_from(*bytes).is_err()) {
+        let error = format!("the storage is {bytes} bytes; it must be at most {}", i64::MAX);
+        return refused(error, "leave it out for no limit");
+    }
+    Ok(())
 }
 
 fn not_added(error: AddSubmitterError) -> ControlError {

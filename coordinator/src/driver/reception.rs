@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use gleaner_clock::Clock;
 use gleaner_coordinator_core::Event;
 use gleaner_network::Node;
+use gleaner_protocol::limits::{ITEMS_PER_UNIT_MAX, UNIT_OUTPUT_BYTES_MAX};
 use gleaner_protocol::{
     BlobRef, JobId, LeaseKey, ProjectId, SignedProjectRecord, StageIndex, UnitResult, WorkerId,
 };
@@ -100,7 +101,8 @@ impl Reception {
         let spec = self.inputs.spec(job)?;
         let limits = spec.stages.get(stage.0 as usize)?.task.limits;
         let item_bytes = limits.output_bytes + OUTPUT_OVERHEAD_BYTES;
-        Some(item_bytes.saturating_mul(result.claims.items.len() + 1))
+        let bytes = item_bytes.saturating_mul(result.claims.items.len() + 1);
+        Some(bytes.min(UNIT_OUTPUT_BYTES_MAX + OUTPUT_OVERHEAD_BYTES * (ITEMS_PER_UNIT_MAX + 1)))
     }
 }
 

@@ -100,7 +100,8 @@ async fn greet_and_serve(
     let attach = Input::Attach { worker, stream: number, outbox: outbox.clone(), end: guard, held };
     reception.engine.send(attach).await;
     // One that was removed between its admission and here was not there to be expelled.
-    if refusal(reception, worker, &hello.caller, Wish::Look).await?.is_some() {
+    let looked = refusal(reception, worker, &hello.caller, Wish::Look).await;
+    if !matches!(looked, Ok(None)) {
         reception.engine.send(Input::Expel { worker }).await;
     }
     let mut sending = pin!(send_all(reception, worker, sender, queue).fuse());
@@ -182,7 +183,11 @@ async fn refusal(
     let (now, store) = (reception.clock.now(), &reception.store);
     let admission = match wish {
         Wish::Look => store.would_admit(worker, caller.invitation, now).await?,
-        Wish::Join => store.admit(worker, caller.invitation, now).await?,
+        // A member that comes back asks for nothing to be written: it may while the disk is full.
+        Wish::Join => match store.would_admit(worker, caller.invitation, now).await? {
+            Admission::Admitted => store.admit(worker, caller.invitation, now).await?,
+            known => known,
+        },
     };
     Ok(match admission {
         Admission::Member | Admission::Admitted => None,

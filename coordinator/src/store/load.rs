@@ -103,6 +103,7 @@ fn stages(connection: &Connection, job: &RecoveredJob) -> rusqlite::Result<Vec<R
         if *done {
             stage.outputs = Some(outputs(connection, job.job, index)?);
         }
+        stage.kept = super::kept::runs_of(connection, job.job, index)?;
         if job.end.is_none() {
             load_units(connection, job.job, index, stage)?;
         }
@@ -144,7 +145,6 @@ fn load_units(
             unit_items: row.get(4)?,
         })
     })?;
-    stage.kept = super::kept::runs_of(connection, job, index)?;
     let settled = "SELECT unit FROM settled WHERE job = ?1 AND stage = ?2 UNION ALL \
                    SELECT unit FROM settled_alone WHERE job = ?1 AND stage = ?2 UNION ALL \
                    SELECT unit FROM replaced WHERE job = ?1 AND stage = ?2 ORDER BY unit";
