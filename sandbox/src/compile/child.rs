@@ -124,12 +124,19 @@ fn compile(effort: Effort, source: Source) -> Result<(Reply, Vec<u8>), Reply> {
     Ok((Reply::Compiled { bytes: artifact.len() as u64 }, artifact))
 }
 
+/// Raised with every change of what the check refuses or the rewriting gives, so that no module
+/// compiled before it is used after it.
+const REWRITE_REVISION: u8 = 1;
+
 /// What else than the module decides what is compiled, and whether it can be loaded here.
 fn identity() -> Result<ByteArray<32>, Reply> {
     let engine = engine(Effort::Optimised)
         .map_err(|error| Reply::GaveUp { reason: format!("{error:#}") })?;
     let mut hasher = Blake3(blake3::Hasher::new_derive_key("gleaner 2026 compiled module v1"));
     engine.precompile_compatibility_hash().hash(&mut hasher);
+    // Another version may check and rewrite modules differently before they are compiled.
+    hasher.0.update(env!("CARGO_PKG_VERSION").as_bytes());
+    hasher.0.update(&[REWRITE_REVISION]);
     Ok(ByteArray::new(*hasher.0.finalize().as_bytes()))
 }
 
