@@ -13,7 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 const LIMIT: Duration = Duration::from_secs(180);
-const ITEMS: u64 = 12;
+const ITEMS: u64 = 60;
 
 #[test]
 fn a_coordinator_without_room_says_so_waits_and_goes_on() -> Result<()> {

@@ -109,7 +109,7 @@ fn commands_on_a_job_of_which_items_failed_end_with_6() -> Result<()> {
 fn a_killed_coordinator_forgets_no_failed_item() -> Result<()> {
     let mut swarm = Swarm::with_workers(&[1])?;
     let stage = "[[stage]]\nname = \"s\"\nmodule = \"tasks.wasm\"\nfunction = \"fail_at\"\n\
-                 range = { field = \"number\", end = 3000 }\nparameters = { at = 0 }\n\
+                 range = { field = \"number\", end = 12000 }\nparameters = { at = 0 }\n\
                  unit_items = 1\nreduce = \"sum\"";
     let folder = JobFolder::of_test_tasks("on_failure = \"continue\"", stage)?;
     let job = swarm.submit(&folder.manifest())?;
@@ -118,7 +118,7 @@ fn a_killed_coordinator_forgets_no_failed_item() -> Result<()> {
     swarm.start_coordinator()?;
     let end = swarm.wait_for_end(&job)?;
     ensure!(end["state"] == "done" && end["stages"][0]["items_failed"] == 1, "{end}");
-    let sum = format!("{{\"count\":2999,\"sum\":{}}}\n", 2999 * 3000 / 2);
+    let sum = format!("{{\"count\":11999,\"sum\":{}}}\n", 11_999 * 12_000 / 2);
     ensure!(swarm.output(&job)? == Output::from([("s/s.json".to_owned(), sum.into_bytes())]));
     swarm.stop()
 }
