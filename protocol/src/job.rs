@@ -32,7 +32,7 @@ pub struct JobSpec {
     pub priority: i32,
     /// How many agreeing results settle a unit.
     pub quorum: NonZeroU32,
-    /// How many attempts of a unit may end without an answer before the job is given up.
+    /// How many attempts of a unit may end without an answer before it is given up.
     pub max_attempts: NonZeroU32,
     /// Whether answers that earlier jobs settled serve this one too.
     #[serde(default)]

@@ -91,6 +91,7 @@ mod tests {
             job("seed = 0"),
             job("priority = -1000"),
             job("quorum = 16"),
+            job("on_failure = \"continue\""),
             job("max_attempts = 100"),
             with("function = \"größe-1.x_\""),
             with("unit_items = 4096"),
@@ -129,6 +130,7 @@ mod tests {
             job("seed = -1"),
             job("priority = 1001"),
             job("quorum = 0"),
+            job("on_failure = \"go\""),
             job("quorum = 17"),
             job("max_attempts = 101"),
             job("name = 7").replacen("name = \"a\"\n", "", 1),
@@ -175,6 +177,7 @@ mod tests {
         let examples = [
             include_str!("../../../jobs/planets/job.toml"),
             include_str!("../../../jobs/mersenne/job.toml"),
+            include_str!("../../../jobs/wordcount/job.toml"),
             include_str!("../../../sdk/templates/rust/job.toml"),
         ];
         let manifests: Vec<String> = shown
