@@ -46,7 +46,13 @@ pub struct Arguments {
     pub data: Option<PathBuf>,
     /// Speak to this project, once; `local` is the coordinator of this machine [default: the one
     /// in use, see `gleaner use`]
-    #[arg(long, value_name = "NAME", global = true, hide_default_value = true)]
+    #[arg(
+        long,
+        value_name = "NAME",
+        global = true,
+        hide_default_value = true,
+        help_heading = EVERY_COMMAND
+    )]
     pub project: Option<String>,
     /// Print JSON, for programs
     #[arg(long, global = true, help_heading = EVERY_COMMAND)]
@@ -204,6 +210,7 @@ impl Command {
                 | Self::Build(_)
                 | Self::Check(_)
                 | Self::Manual(_)
+                | Self::Schema(_)
                 | Self::Test(_)
         )
     }

@@ -238,6 +238,16 @@ impl ClientError {
         matches!(self, Self::ReplyLost { .. } | Self::TimedOut { .. })
     }
 
+    /// Whether a job that was to be submitted may have been taken, although no answer came: what is
+    /// sent before it takes none.
+    pub fn may_have_submitted(&self) -> bool {
+        let request = match self {
+            Self::ReplyLost { request, .. } | Self::TimedOut { request, .. } => request,
+            _ => return false,
+        };
+        request == "POST /v1/jobs"
+    }
+
     /// What to do about it, in one line.
     pub fn hint(&self) -> Option<String> {
         match self {

@@ -39,7 +39,7 @@ pub fn run(context: &Context, arguments: Arguments) -> Result<Exit> {
     let place = built.places.first().unwrap_or(&built.module);
     let info = check_module_file(place)?;
     let shown = from_here(place);
-    let value = json!({ "module": place, "info": info });
+    let value = json!({ "module": place.display().to_string(), "info": info });
     context.printer.result(&value, || words::module::summary(&shown, &info))?;
     Ok(Exit::Done)
 }

@@ -25,7 +25,7 @@ pub fn run(context: &Context, arguments: Arguments) -> Result<Exit> {
     let path = arguments.path;
     if path.extension().is_some_and(|end| end == "wasm") {
         let info = check_module_file(&path)?;
-        let value = json!({ "module": path, "info": info });
+        let value = json!({ "module": path.display().to_string(), "info": info });
         context.printer.result(&value, || words::module::whole(&path, &info))?;
         return Ok(Exit::Done);
     }
@@ -76,7 +76,8 @@ fn as_json(checked: &Checked) -> Value {
         let (function, items) = (&stage.task.function, stage.item_count());
         json!({ "name": stage.name, "function": function, "items": items })
     };
-    let module = |(path, info): &(PathBuf, _)| json!({ "module": path, "info": info });
+    let module =
+        |(path, info): &(PathBuf, _)| json!({ "module": path.display().to_string(), "info": info });
     json!({
         "job": checked.job.spec.name,
         "stages": checked.job.spec.stages.iter().map(stage).collect::<Vec<_>>(),

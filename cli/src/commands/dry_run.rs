@@ -7,7 +7,7 @@ use anyhow::Result;
 use gleaner_client::{Client, PreparedJob};
 use gleaner_coordinator::rehearsal::{RehearsalError, Sample, SampleEnd, StageRehearsal, rehearse};
 use gleaner_protocol::limits::ITEMS_PER_UNIT_MAX;
-use gleaner_protocol::{BlobRef, JobSpec, StageSpec, UnitSize};
+use gleaner_protocol::{BlobRef, JobSpec, OnFailure, StageSpec, UnitSize};
 use serde::Serialize;
 
 use super::Context;
@@ -116,7 +116,7 @@ pub async fn submission(context: &Context, client: &Client, job: &PreparedJob) -
     let estimate = estimate(&stages, &job.spec, workers.slots_able);
     let disk_bytes = sending.bytes + results_bytes(&stages);
     let (sending, workers) = (Some(sending), Some(workers));
-    conclude(context, plan(job, stages, sending, disk_bytes, workers, estimate))
+    conclude(context, job, plan(job, stages, sending, disk_bytes, workers, estimate))
 }
 
 /// Prints what would become of a job that runs here, on `slots` slots.
@@ -125,7 +125,7 @@ pub async fn run(context: &Context, job: &PreparedJob, slots: u32) -> Result<Exi
     let estimate = estimate(&stages, &job.spec, slots.into());
     let inputs: u64 = job.files.iter().map(|file| file.blob.bytes).sum();
     let disk_bytes = inputs + results_bytes(&stages);
-    conclude(context, plan(job, stages, None, disk_bytes, None, estimate))
+    conclude(context, job, plan(job, stages, None, disk_bytes, None, estimate))
 }
 
 fn plan(
@@ -140,14 +140,19 @@ fn plan(
     Plan { job: name, quorum, stages, sending, disk_bytes, workers, estimate }
 }
 
-/// A job that fails here would fail there: that is told as its failure would be.
-fn conclude(context: &Context, plan: Plan) -> Result<Exit> {
+/// A job that fails here would fail there, and one that goes on without an item would there: that
+/// is told as its end would be.
+fn conclude(context: &Context, job: &PreparedJob, plan: Plan) -> Result<Exit> {
     context.printer.result(&plan, || words::plan::lines(&plan))?;
     let failed = plan.stages.iter().find_map(|stage| {
         let failure = stage.sample.as_ref()?.failure.as_ref()?;
         Some(format!("stage `{}`: {failure}", stage.stage))
     });
     let Some(line) = failed else { return Ok(Exit::Done) };
+    if job.spec.stages.iter().all(|stage| stage.task.on_failure == OnFailure::Continue) {
+        context.printer.note(&format!("{line}; the job would go on without this item"));
+        return Ok(Exit::ItemsFailed);
+    }
     context.printer.failure(&line, Some("the job would fail as this item did here"));
     Ok(Exit::JobFailed)
 }

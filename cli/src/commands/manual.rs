@@ -28,7 +28,10 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<Exit> {
     }
     let written = write(&pages, &completions);
     written.with_context(|| format!("cannot write into {:?}", arguments.folder))?;
-    let value = json!({ "pages": pages, "completions": completions });
+    let value = json!({
+        "pages": pages.display().to_string(),
+        "completions": completions.display().to_string(),
+    });
     context.printer.result(&value, || {
         vec![
             format!("pages        {}", pages.display()),

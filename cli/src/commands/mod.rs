@@ -101,15 +101,17 @@ impl Context {
         }
     }
 
-    /// The id of a job: the newest one when it is called by its name, with a remark when there are
-    /// others.
+    /// The id of a job: the newest one when it is called by its name, one's own before those of other
+    /// submitters, with a remark when there are others.
     async fn job_id(&self, client: &Client, job: JobRef) -> Result<JobId> {
         let name = match job {
             JobRef::Id(id) => return Ok(id),
             JobRef::Name(name) => name,
         };
         let jobs = client.jobs_named(&name).await?;
-        let Some(newest) = jobs.first().map(|job| job.job) else {
+        // An operator sees every submitter's jobs, and means those of this machine.
+        let own = jobs.iter().find(|job| job.submitter.is_none());
+        let Some(newest) = own.or(jobs.first()).map(|job| job.job) else {
             let line = format!("there is no job called {name:?}");
             return Err(Hinted::new(line, "`gleaner jobs` lists the jobs there are".into()).into());
         };

@@ -82,7 +82,7 @@ fn repeat(submission: SubmissionId) -> String {
 
 /// After a lost reply the job may have been taken: a repeat under the same name tells.
 fn not_known(error: ClientError, submission: SubmissionId) -> anyhow::Error {
-    if !error.is_reply_loss() {
+    if !error.may_have_submitted() {
         return error.into();
     }
     let line = "it is not known whether the job was taken".into();

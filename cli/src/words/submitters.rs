@@ -3,9 +3,8 @@
 use gleaner_client::KnownProject;
 use gleaner_protocol::SubmitterTerms;
 use gleaner_protocol::api::SubmitterView;
-use indicatif::HumanBytes;
 
-use super::{local_time, table};
+use super::{bytes, local_time, table};
 
 /// The submitters as a table.
 pub fn listing(submitters: &[SubmitterView]) -> Vec<String> {
@@ -15,13 +14,13 @@ pub fn listing(submitters: &[SubmitterView]) -> Vec<String> {
     let head = ["name", "weight", "jobs", "storage", "added", "key"];
     let row = |view: &SubmitterView| {
         let (jobs, jobs_max) = (view.jobs_running.to_string(), view.terms.jobs_max);
-        let storage = HumanBytes(view.storage_bytes).to_string();
-        let storage_max = view.terms.storage_bytes_max.map(HumanBytes);
+        let storage = bytes(view.storage_bytes);
+        let storage_max = view.terms.storage_bytes_max.map(bytes);
         vec![
             view.name.clone(),
             view.terms.weight.to_string(),
             of(jobs, jobs_max.map(|max| max.to_string())),
-            of(storage, storage_max.map(|max| max.to_string())),
+            of(storage, storage_max),
             local_time(&view.added_at),
             view.submitter.to_string(),
         ]
@@ -39,7 +38,7 @@ pub fn terms(terms: &SubmitterTerms) -> String {
     };
     let storage = match terms.storage_bytes_max {
         None => "any size".to_owned(),
-        Some(max) => format!("up to {} in all", HumanBytes(max)),
+        Some(max) => format!("up to {} in all", bytes(max)),
     };
     format!("weight {}, {jobs}, {storage}", terms.weight)
 }
@@ -98,9 +97,9 @@ mod tests {
         check(
             &listing(&[view("ada", SubmitterTerms::default()), view("bob", limited())]),
             expect![[r#"
-                name  weight  jobs    storage               added  key
-                ada   1       2       3.00 MiB              soon   KEY
-                bob   20      2 of 5  3.00 MiB of 1.00 GiB  soon   KEY"#]],
+                name  weight  jobs    storage           added  key
+                ada   1       2       3.1 MB            soon   KEY
+                bob   20      2 of 5  3.1 MB of 1.1 GB  soon   KEY"#]],
         );
     }
 
@@ -112,7 +111,7 @@ mod tests {
         );
         check(
             &[terms(&limited())],
-            expect!["weight 20, up to 5 jobs running, up to 1.00 GiB in all"],
+            expect!["weight 20, up to 5 jobs running, up to 1.1 GB in all"],
         );
     }
 

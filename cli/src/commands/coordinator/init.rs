@@ -40,8 +40,8 @@ pub fn run(context: &Context, arguments: Arguments) -> Result<Exit> {
         "project": report.project,
         "fingerprint": report.project.fingerprint(),
         "coordinator": report.coordinator,
-        "project_key": report.project_key_path,
-        "data": context.coordinator_data(),
+        "project_key": report.project_key_path.display().to_string(),
+        "data": context.coordinator_data().display().to_string(),
     });
     context.printer.result(&value, || {
         vec![

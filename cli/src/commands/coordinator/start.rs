@@ -62,7 +62,7 @@ async fn introduce(context: &Context, coordinator: &Coordinator) -> Result<()> {
         "name": project.name,
         "addresses": addresses,
         "api_address": api,
-        "data": context.coordinator_data(),
+        "data": context.coordinator_data().display().to_string(),
     });
     context.printer.result(&value, || {
         let mut lines = vec![

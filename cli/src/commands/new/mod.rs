@@ -55,7 +55,7 @@ pub fn run(context: &Context, arguments: Arguments) -> Result<Exit> {
         let _ = fs::remove_dir_all(&folder);
         return Err(error);
     }
-    let value = json!({ "name": name, "folder": folder });
+    let value = json!({ "name": name, "folder": folder.display().to_string() });
     context.printer.result(&value, || {
         let folder = folder.display();
         vec![

@@ -22,8 +22,8 @@ use self::native::Native;
 use super::Context;
 use super::check::manifest_at;
 use super::prepare::{Source, prepare};
-use crate::failure::{Exit, Hinted};
-use crate::signals::StopRequests;
+use crate::failure::{Exit, Hinted, Interrupted};
+use crate::signals::unless_interrupted;
 use crate::task_crate::TaskCrate;
 use crate::words;
 
@@ -88,22 +88,23 @@ pub async fn run(context: &Context, arguments: Arguments) -> Result<Exit> {
         .map(TaskCrate::at)
         .transpose()?;
     if let Some(krate) = krate.as_ref().filter(|_| !arguments.no_build) {
-        krate.build(&[])?;
+        let built = krate.build(&[])?;
+        if built.places.is_empty() {
+            let line = "no stage names this crate's module; those it names are tried as they are";
+            context.printer.note(line);
+        }
     }
     let native = match &krate {
         Some(krate) if !arguments.no_native => Some(Native::build(krate)?),
         _ => None,
     };
     let job = prepare(&Source { manifest, settings: Vec::new(), name: None })?;
-    let mut stop = StopRequests::listen()?;
-    let tried = tokio::select! {
-        tried = try_all(context, &arguments, &job, native.as_ref()) => tried?,
-        asked = stop.next() => {
-            asked?;
-            let hint = "try fewer items with --items N";
-            return Err(Hinted::new("the test was interrupted".into(), hint.into()).into());
-        }
-    };
+    let trying = try_all(context, &arguments, &job, native.as_ref());
+    let tried = unless_interrupted(trying, || {
+        let hint = "try fewer items with --items N";
+        Interrupted::new("the test was interrupted".into(), hint.into())
+    })
+    .await?;
     conclude(context, &tried)
 }
 

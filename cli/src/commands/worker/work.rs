@@ -62,7 +62,7 @@ fn introduce(context: &Context, slots: u32) -> Result<()> {
     let data = context.worker_data();
     let projects = gleaner_worker::projects(&data)?;
     let names: Vec<_> = projects.iter().map(|project| project.name.clone()).collect();
-    let value = json!({ "slots": slots, "data": data, "projects": names });
+    let value = json!({ "slots": slots, "data": data.display().to_string(), "projects": names });
     context.printer.result(&value, || {
         vec![
             format!("working for  {}", names.join(", ")),
