@@ -24,7 +24,7 @@ pub fn test(workspace: &Workspace) -> Result<()> {
 
 /// What a soak does much of.
 pub struct Counts {
-    /// Runs of each example job in which workers are killed.
+    /// Runs of the example job `planets` in which workers are killed.
     pub runs: u32,
     /// Kills of a coordinator.
     pub restarts: u32,
@@ -49,7 +49,7 @@ pub fn soak(workspace: &Workspace, counts: &Counts) -> Result<()> {
     variables.extend(seed.map(|seed| ("GLEANER_SEED", seed.to_string())));
     let (built, ran) = build_and_run(workspace, &variables)?;
     eprintln!(
-        "\nall tests passed with {runs} runs of each example job, {restarts} restarts and {cases} \
+        "\nall tests passed with {runs} runs of planets, {restarts} restarts and {cases} \
          cases; built in {}, ran in {}",
         seconds(built),
         seconds(ran)

@@ -32,7 +32,7 @@ enum Chore {
     Lint,
     /// Run the tests with the long counts of what `test` does a few of.
     Soak {
-        /// How often each example job is run while its workers are killed.
+        /// How often the example job `planets` is run while its workers are killed.
         #[arg(long, default_value_t = 50)]
         runs: u32,
         /// How often the coordinator is killed in the middle of a job.
