@@ -12,10 +12,16 @@ use crate::limits::{
     ATTEMPTS_MAX, ITEMS_PER_UNIT_MAX, NAME_BYTES_MAX, PRIORITY_MAX, QUORUM_MAX, STAGE_FILES_MAX,
     STAGES_MAX,
 };
-use crate::{Bins, BlobHash, BlobRef, OnFailure, Reducer, ValueMap, wire};
+use crate::{
+    Bins, BlobHash, BlobRef, OnFailure, Reducer, RelativeName, RelativeNameError, ValueMap,
+    results, wire,
+};
 
 pub use self::sequence::{Number, Sequence, SequenceError};
 pub use self::splitter::{Axis, AxisValues, Pairing, PieceEnd, RecordFormat, Splitter};
+
+/// The version of the interface between task and host.
+pub const TASK_INTERFACE_VERSION: u32 = 1;
 
 /// Told apart from every other hash, with the version of the interface between task and host.
 const ANSWERS_DOMAIN: &str = "gleaner 2026 answers of interface 1";
@@ -239,6 +245,35 @@ pub enum JobSpecError {
         /// The name.
         name: String,
     },
+    /// A stage or an output has the name of a file that tells of a job.
+    #[error(
+        "stage `{stage}`: the name {name:?} is that of a file beside the outputs; choose another"
+    )]
+    Reserved {
+        /// The stage.
+        stage: String,
+        /// The name.
+        name: String,
+    },
+    /// The outputs of two stages would go into one folder.
+    #[error(
+        "the outputs of the stages `{earlier}` and `{stage}` would go into one folder where names \
+         that differ by case alone are one; rename one of them"
+    )]
+    OneFolder {
+        /// The stage.
+        stage: String,
+        /// An earlier one.
+        earlier: String,
+    },
+    /// A stage's outputs cannot go into a folder of its name.
+    #[error("stage `{stage}`: its outputs cannot go into a folder of its name: {reason}")]
+    Folder {
+        /// The stage.
+        stage: String,
+        /// Why.
+        reason: RelativeNameError,
+    },
     /// A field that a reducer names has no name, or too long a one.
     #[error(
         "stage `{stage}`: a field of {bytes} bytes cannot be named; a name has 1 to {max}",
@@ -326,8 +361,31 @@ impl JobSpec {
         check_bounds("max_attempts", self.max_attempts.get().into(), 1, ATTEMPTS_MAX.into())?;
         check_bounds("the number of stages", self.stages.len() as u64, 1, STAGES_MAX as u64)?;
         check_unique("stage", self.stages.iter().map(|stage| stage.name.as_str()))?;
+        self.check_folders()?;
         for (index, stage) in self.stages.iter().enumerate() {
             stage.check(index)?;
+        }
+        Ok(())
+    }
+}
+
+impl JobSpec {
+    /// Each stage's outputs go into a folder of its name, beside the files that tell of the job.
+    fn check_folders(&self) -> Result<(), JobSpecError> {
+        let mut folders = std::collections::BTreeMap::new();
+        for StageSpec { name, reducer, .. } in &self.stages {
+            let stage = name.clone();
+            if let Err(reason) = name.parse::<RelativeName>() {
+                return Err(JobSpecError::Folder { stage, reason });
+            }
+            let output = reducer.file().map(RelativeName::as_str);
+            let mut names = [Some(name.as_str()), output].into_iter().flatten();
+            if let Some(name) = names.find(|name| results::is_reserved(name)) {
+                return Err(JobSpecError::Reserved { stage, name: name.to_owned() });
+            }
+            if let Some(earlier) = folders.insert(name.to_lowercase(), name.clone()) {
+                return Err(JobSpecError::OneFolder { stage, earlier });
+            }
         }
         Ok(())
     }

@@ -18,6 +18,7 @@ mod payload;
 mod project;
 mod reducer;
 mod relative_name;
+pub mod results;
 mod seed;
 mod submitter;
 mod ticket;
@@ -33,7 +34,8 @@ pub use id::{
 };
 pub use job::{
     Answers, Axis, AxisValues, FileRef, Floats, JobSpec, JobSpecError, Limits, Number, Pairing,
-    PieceEnd, RecordFormat, Sequence, SequenceError, Splitter, StageSpec, StageTask, UnitSize,
+    PieceEnd, RecordFormat, Sequence, SequenceError, Splitter, StageSpec, StageTask,
+    TASK_INTERFACE_VERSION, UnitSize,
 };
 pub use lease::{Lease, LeaseClaims, LeaseKey, LeaseToken};
 pub use message::{

@@ -86,6 +86,22 @@ impl Reducer {
 
     /// The most records that [`Reducer::Top`] keeps: they are held in memory.
     pub const TOP_RECORDS_MAX: u32 = 10_000;
+
+    /// The name of the one file that it makes; [`Reducer::Files`] has the task's.
+    pub fn file(&self) -> Option<&RelativeName> {
+        match self {
+            Self::Concat { file }
+            | Self::Lines { file }
+            | Self::Csv { file, .. }
+            | Self::Merge { file, .. }
+            | Self::Sum { file }
+            | Self::Min { file }
+            | Self::Max { file }
+            | Self::Histogram { file, .. }
+            | Self::Top { file, .. } => Some(file),
+            Self::Files => None,
+        }
+    }
 }
 
 /// Bins of equal width for numbers.

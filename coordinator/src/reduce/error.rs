@@ -249,6 +249,12 @@ pub enum OutputFault {
         /// The item that came first.
         earlier: u64,
     },
+    /// A file has the name of one that tells of a job.
+    #[error("its file `{name}` has the name of a file beside the outputs; choose another")]
+    ReservedFile {
+        /// The name.
+        name: RelativeName,
+    },
     /// A file would have to be a folder as well.
     #[error("its file `{name}` cannot be beside one of item {earlier}: one is the other's folder")]
     FileIsFolder {

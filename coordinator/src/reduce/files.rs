@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use gleaner_coordinator_core::StageOutput;
-use gleaner_protocol::RelativeName;
+use gleaner_protocol::{RelativeName, results};
 
 use super::messagepack::{Reader, Token};
 use super::{OutputFault, ReduceError};
@@ -73,6 +73,9 @@ impl Names {
     fn insert(&mut self, item: u64, name: &RelativeName) -> Result<(), OutputFault> {
         if self.0.len() == FILES_MAX {
             return Err(OutputFault::TooManyFiles { max: FILES_MAX });
+        }
+        if results::is_reserved(name.as_str()) {
+            return Err(OutputFault::ReservedFile { name: name.clone() });
         }
         let key = name.as_str().to_lowercase();
         if let Some(earlier) = self.0.get(&key) {

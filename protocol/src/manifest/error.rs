@@ -216,6 +216,27 @@ pub enum ManifestProblem {
         /// The name.
         name: String,
     },
+    /// Two stages whose outputs would go into one folder.
+    #[error(
+        "`{key}` is {name:?}: its outputs would go into one folder with those of the stage \
+         {earlier:?} where names that differ by case alone are one"
+    )]
+    OneFolder {
+        /// The key.
+        key: String,
+        /// The name.
+        name: String,
+        /// The earlier stage.
+        earlier: String,
+    },
+    /// A name of a file that tells of a job.
+    #[error("`{key}` is {name:?}, which is the name of a file that stands beside the outputs")]
+    Reserved {
+        /// The key.
+        key: String,
+        /// The name.
+        name: String,
+    },
     /// A stage that takes its input from one that does not come before it.
     #[error("`{key}` is {stage:?}, which is no earlier stage")]
     NotEarlier {
@@ -436,7 +457,12 @@ impl ManifestProblem {
             Self::FieldTwice { field, .. } => {
                 format!("rename the parameter `{field}`, or the splitter's field")
             }
-            Self::StageTwice { .. } => "give each stage a name of its own".into(),
+            Self::StageTwice { .. } | Self::OneFolder { .. } => {
+                "give each stage a name of its own".into()
+            }
+            Self::Reserved { .. } => {
+                "choose another: failed.csv, provenance.json and gaps.csv tell of the job".into()
+            }
             Self::NotEarlier { earlier, .. } if earlier.is_empty() => {
                 "the first stage needs another splitter, such as `range`, `lines` or `grid`".into()
             }

@@ -6,7 +6,7 @@ use toml::de::DeValue;
 
 use super::error::{ManifestError, ManifestProblem};
 use super::section::{Entry, Section};
-use super::stage::relative_name;
+use super::stage::result_name;
 use super::{Place, values};
 use crate::{Bins, Reducer, RelativeName, TopOrder};
 
@@ -160,10 +160,10 @@ fn output_name(
     extension: &str,
 ) -> Result<RelativeName, ManifestError> {
     match section.find("output") {
-        Some(entry) => relative_name(&entry, entry.text()?),
+        Some(entry) => result_name(&entry, entry.text()?),
         None => {
             let entry = section.require("name", "name = \"search\"")?;
-            relative_name(&entry, &format!("{stage}.{extension}"))
+            result_name(&entry, &format!("{stage}.{extension}"))
         }
     }
 }

@@ -14,7 +14,7 @@ use super::{
 use crate::limits::{BLOB_BYTES_MAX, ITEMS_PER_UNIT_MAX, MODULE_BYTES_MAX, STAGE_FILES_MAX};
 use crate::{
     FileRef, Floats, Limits, OnFailure, Reducer, RelativeName, StageSpec, StageTask, UnitSize,
-    ValueMap,
+    ValueMap, results,
 };
 
 const KEYS: &[&str] = &[
@@ -200,9 +200,14 @@ fn name(section: &Section<'_>, earlier: &[StagePlan]) -> Result<String, Manifest
     let entry = section.require("name", "name = \"search\"")?;
     let name = entry.identifier()?;
     // Results are put into a folder of the stage's name.
-    relative_name(&entry, &name)?;
+    result_name(&entry, &name)?;
     if earlier.iter().any(|stage| stage.name == name) {
         return Err(entry.error(ManifestProblem::StageTwice { key: entry.path.clone(), name }));
+    }
+    let folder = name.to_lowercase();
+    if let Some(other) = earlier.iter().find(|stage| stage.name.to_lowercase() == folder) {
+        let (key, earlier) = (entry.path.clone(), other.name.clone());
+        return Err(entry.error(ManifestProblem::OneFolder { key, name, earlier }));
     }
     Ok(name)
 }
@@ -227,7 +232,12 @@ fn unit_size(entry: &Entry<'_>) -> Result<UnitSize, ManifestError> {
     }
 }
 
-pub(super) fn relative_name(entry: &Entry<'_>, name: &str) -> Result<RelativeName, ManifestError> {
+/// The name of something that is put among a job's results.
+pub(super) fn result_name(entry: &Entry<'_>, name: &str) -> Result<RelativeName, ManifestError> {
+    if results::is_reserved(name) {
+        let (key, name) = (entry.path.clone(), name.to_owned());
+        return Err(entry.error(ManifestProblem::Reserved { key, name }));
+    }
     name.parse().map_err(|reason| {
         entry.error(ManifestProblem::FileName { key: entry.path.clone(), reason })
     })

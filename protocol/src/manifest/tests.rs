@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     Axis, AxisValues, Bins, BlobHash, Floats, Limits, Pairing, PieceEnd, RecordFormat, Reducer,
-    Splitter, StageIndex, TopOrder, UnitSize, Value, ValueMap,
+    RelativeName, Splitter, StageIndex, TopOrder, UnitSize, Value, ValueMap,
 };
 
 const WHOLE: &str = r#"
@@ -785,6 +785,50 @@ fn stages_that_do_not_fit_together_are_refused() {
         line 15, column 10: `stage.search.output`: the file name "../search.csv" has a part that cannot be used: ".."
         use a plain name such as "result.csv""#]],
     );
+}
+
+#[test]
+fn names_that_would_collide_among_the_results_are_refused() {
+    check(
+        &WHOLE.replace("name = \"report\"", "name = \"SEARCH\""),
+        expect![[r#"
+        line 25, column 8: `stage.SEARCH.name` is "SEARCH": its outputs would go into one folder with those of the stage "search" where names that differ by case alone are one
+        give each stage a name of its own"#]],
+    );
+    check(
+        &WHOLE.replace("name = \"report\"", "name = \"failed.csv\""),
+        expect![[r#"
+        line 25, column 8: `stage.failed.csv.name` is "failed.csv", which is the name of a file that stands beside the outputs
+        choose another: failed.csv, provenance.json and gaps.csv tell of the job"#]],
+    );
+    check(
+        &WHOLE.replace("\"search.csv\"", "\"Gaps.csv\""),
+        expect![[r#"
+        line 15, column 10: `stage.search.output` is "Gaps.csv", which is the name of a file that stands beside the outputs
+        choose another: failed.csv, provenance.json and gaps.csv tell of the job"#]],
+    );
+}
+
+#[test]
+fn a_job_whose_results_would_collide_is_refused_however_it_came_about() {
+    let check = |change: &dyn Fn(&mut JobSpec), words: &str| {
+        let manifest = Manifest::parse(WHOLE).expect("a manifest");
+        let found = found(&manifest);
+        let mut job = manifest.into_job_spec(&found).expect("a job");
+        assert_eq!(job.check(), Ok(()));
+        change(&mut job);
+        let error = job.check().expect_err("it collides").to_string();
+        assert!(error.contains(words), "{error}");
+    };
+    let rename = |stage: usize, name: &'static str| {
+        move |job: &mut JobSpec| job.stages[stage].name = name.to_owned()
+    };
+    check(&rename(1, "Search"), "the outputs of the stages `search` and `Search`");
+    check(&rename(0, ".."), "cannot go into a folder of its name");
+    check(&rename(0, "provenance.json"), "stage `provenance.json`: the name \"provenance.json\"");
+    let file = "failed.csv".parse::<RelativeName>().expect("a name");
+    let output = |job: &mut JobSpec| job.stages[0].reducer = Reducer::Sum { file: file.clone() };
+    check(&output, "stage `search`: the name \"failed.csv\"");
 }
 
 #[test]
