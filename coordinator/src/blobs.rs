@@ -274,6 +274,17 @@ impl Blobs {
         })
     }
 
+    /// Blobs apart from these, for what is thrown away: their folder goes with the value, and is
+    /// removed when this folder is opened again after a crash.
+    ///
+    /// # Errors
+    /// As [`Blobs::open`].
+    pub fn apart(&self) -> Result<BlobsApart, BlobError> {
+        let folder = self.scratch_path();
+        let remove = RemoveFolderOnDrop(folder.clone());
+        Ok(BlobsApart { blobs: Self::open(&folder)?, _remove: remove })
+    }
+
     /// A path where nothing is yet, for someone else to write a whole file to that
     /// [`Blobs::adopt`] then takes. What is not taken is removed when the folder is opened again.
     pub fn scratch_path(&self) -> PathBuf {
@@ -386,6 +397,31 @@ impl Scratch {
         sync.await.map_err(|error| self.blobs.io_error(error))?;
         self.blobs.adopt(&self.remove.0, hash).await?;
         Ok(BlobRef { hash, bytes: self.hasher.count() })
+    }
+}
+
+/// Blobs in a folder of their own that goes with this value.
+#[derive(Debug)]
+pub struct BlobsApart {
+    blobs: Blobs,
+    _remove: RemoveFolderOnDrop,
+}
+
+impl std::ops::Deref for BlobsApart {
+    type Target = Blobs;
+
+    fn deref(&self) -> &Blobs {
+        &self.blobs
+    }
+}
+
+#[derive(Debug)]
+struct RemoveFolderOnDrop(PathBuf);
+
+impl Drop for RemoveFolderOnDrop {
+    fn drop(&mut self) {
+        // What cannot be removed now is removed when the folder above is opened again.
+        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 

@@ -122,6 +122,19 @@ impl Sandbox {
         Ok(Self { compiler: Arc::new(compiler), spawner })
     }
 
+    /// The same sandbox with the same cache, whose slots and compiling children have another
+    /// priority; they are `program` as in [`SandboxConfig`].
+    ///
+    /// # Errors
+    /// When the program cannot be opened, or the system gives no thread.
+    pub fn at_priority(&self, program: &Path, priority: Priority) -> Result<Self, SandboxError> {
+        let spawner = Spawner::new(program, priority).map_err(|source| {
+            let path = program.to_owned();
+            SandboxError::Program { path, source }
+        })?;
+        Ok(Self { compiler: self.compiler.clone(), spawner })
+    }
+
     /// The module `module`, whose bytes are in the file `wasm`, compiled for this machine: now, in a
     /// limited child, or taken from the cache. One module is compiled at a time. The child rewrites
     /// the module first where `floats` asks for it.

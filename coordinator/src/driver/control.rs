@@ -1,11 +1,12 @@
 //! The control API's requests, put to the engine.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use gleaner_clock::Clock;
 use gleaner_coordinator_core::{
-    Event, JobSnapshot, OverQuota, Owner, Question, Reply, Subject, Usage,
+    Event, JobSnapshot, OverQuota, Owner, Question, Reply, StageSnapshot, Subject, Usage,
 };
 use gleaner_network::Node;
 use gleaner_protocol::api::{
@@ -15,19 +16,25 @@ use gleaner_protocol::api::{
 };
 use gleaner_protocol::limits::{NAME_BYTES_MAX, PRIORITY_MAX};
 use gleaner_protocol::{
-    BlobHash, BlobRef, InvitationId, JobId, StageIndex, SubmissionId, SubmitterTerms, UnitId,
+    BlobHash, BlobRef, InvitationId, ItemRange, JobId, StageIndex, SubmissionId, SubmitterTerms,
+    UnitId,
 };
+use gleaner_sandbox::Sandbox;
 
 use super::answers;
 use super::engine::{Ask, Changes, Engine, Input};
+use super::inputs::Inputs;
+use super::reports::{FailedTable, JobParts, Partial, Provenance, Reports, Sight};
 use super::submission::{self, SubmissionError};
 use super::submitters::{BLOBS_WAITING_MAX, NoRoom, Submitters};
 use super::units::{self, Running};
 use super::views;
 use crate::blobs::Blobs;
-use crate::http::{Control, ControlError, UnitsRequest};
+use crate::http::{Control, ControlError, Streamed, UnitsRequest};
 use crate::project::{InviteError, InviteOptions, Invited, Project};
-use crate::store::{AddSubmitterError, Store, StoreError, StoredSubmitter, UnitChoice, UnitsQuery};
+use crate::store::{
+    AddSubmitterError, Store, StoreError, StoredJob, StoredSubmitter, UnitChoice, UnitsQuery,
+};
 
 /// Names that a submitter cannot have, as they would be taken for the operator.
 const NAMES_RESERVED: [&str; 2] = ["operator", "local"];
@@ -42,6 +49,11 @@ pub(crate) struct DriverControl {
     pub(crate) blobs: Blobs,
     pub(crate) node: Node,
     pub(crate) engine: Engine,
+    pub(crate) inputs: Arc<Inputs>,
+    pub(crate) reports: Reports,
+    pub(crate) previews: Reports,
+    /// Runs merges of previews when nobody else wants the processor.
+    pub(crate) preview_sandbox: Sandbox,
     pub(crate) submitters: Arc<Submitters>,
     pub(crate) changes: Arc<Changes>,
 }
@@ -187,14 +199,61 @@ impl Control for DriverControl {
         self.snapshot(Ask::Question(Question::Job(job))).await.map(views::outputs)
     }
 
-    async fn units(&self, job: JobId, query: UnitsRequest) -> Result<UnitsPage, ControlError> {
+    async fn failed(&self, job: JobId) -> Result<Streamed, ControlError> {
+        let snapshot = self.snapshot(Ask::Question(Question::Job(job))).await?;
+        let parts = self.parts(&snapshot).await?.1;
+        let (blobs, inputs) = (self.blobs.clone(), self.inputs.clone());
+        Ok(self.reports.start(FailedTable { job, parts, blobs, inputs }))
+    }
+
+    async fn provenance(&self, caller: Owner, job: JobId) -> Result<Streamed, ControlError> {
+        let snapshot = self.snapshot(Ask::Question(Question::Job(job))).await?;
+        let (submission, JobParts { spec, .. }) = self.parts(&snapshot).await?;
+        let sight = self.sight(caller, &snapshot).await?;
+        Ok(self.reports.start(Provenance {
+            project: self.project.record.clone(),
+            submission,
+            submitter: self.submitters.name(snapshot.owner),
+            spec,
+            job: snapshot,
+            sight,
+        }))
+    }
+
+    async fn partial(&self, job: JobId) -> Result<Streamed, ControlError> {
+        let (snapshot, running) = self.running_items(job).await?;
+        let parts = self.parts(&snapshot).await?.1;
+        Ok(self.previews.start(Partial {
+            job: snapshot,
+            parts,
+            running,
+            blobs: self.blobs.clone(),
+            inputs: self.inputs.clone(),
+            sandbox: self.preview_sandbox.clone(),
+        }))
+    }
+
+    async fn units(
+        &self,
+        caller: Owner,
+        job: JobId,
+        query: UnitsRequest,
+    ) -> Result<UnitsPage, ControlError> {
         // The core first: what it says is durable then, and the store knows at least as much.
         let running = self.running(job, query.from).await?;
         let stage = query.stage.map(|name| stage_of(&running.job, &name)).transpose()?;
         let choice = if query.failed { UnitChoice::Troubled } else { UnitChoice::All };
         let query = UnitsQuery { job, from: query.from, stage, choice };
         let stored = self.store.units(query).await.map_err(store_failed)?;
-        Ok(units::page(&running, stored))
+        let mut page = units::page(&running, stored);
+        let sources: BTreeSet<_> = page.units.iter().filter_map(units::source).collect();
+        let seen = self.seen(caller, sources).await?;
+        for unit in &mut page.units {
+            if units::source(unit).is_some_and(|source| !seen.contains_key(&source)) {
+                units::hide_source(unit);
+            }
+        }
+        Ok(page)
     }
 
     async fn why(&self, subject: Subject) -> Result<WhyView, ControlError> {
@@ -337,6 +396,66 @@ impl DriverControl {
     fn view(&self, snapshot: JobSnapshot) -> JobView {
         let submitter = self.submitters.name(snapshot.owner);
         views::job(snapshot, submitter)
+    }
+
+    /// Those of `jobs` that `caller` may see. One that is gone nobody does.
+    async fn seen(&self, caller: Owner, jobs: BTreeSet<JobId>) -> Result<Sight, ControlError> {
+        let mut seen = Sight::new();
+        for job in jobs {
+            match self.snapshot(Ask::Question(Question::Job(job))).await {
+                Ok(snapshot) if [Owner::Operator, snapshot.owner].contains(&caller) => {
+                    seen.insert(job, snapshot);
+                }
+                Ok(_) | Err(ControlError::NoSuchJob(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(seen)
+    }
+
+    /// The jobs from which a job took over answers, as far as `caller` may see them.
+    async fn sight(&self, caller: Owner, job: &JobSnapshot) -> Result<Sight, ControlError> {
+        let mut sources = BTreeSet::new();
+        for (stage, _) in (0..).map(StageIndex).zip(&job.stages) {
+            let runs = self.store.kept_runs(job.job, stage).await.map_err(store_failed)?;
+            sources.extend(runs.iter().map(|run| run.source));
+        }
+        self.seen(caller, sources).await
+    }
+
+    /// A job, and the items of its units that run, in their order.
+    async fn running_items(
+        &self,
+        job: JobId,
+    ) -> Result<(JobSnapshot, Vec<(StageIndex, ItemRange)>), ControlError> {
+        let mut units = BTreeSet::new();
+        let mut from = 0;
+        let snapshot = loop {
+            let Running { job, leases, next } = self.running(job, from).await?;
+            units.extend(leases.iter().map(|lease| lease.attempt.unit));
+            match next {
+                Some(next) => from = next,
+                None => break job,
+            }
+        };
+        let mut items = Vec::with_capacity(units.len());
+        for unit in units {
+            // What is not in the store yet is told as waiting.
+            if let Some(unit) = self.store.unit(unit).await.map_err(store_failed)? {
+                items.push((unit.stage, unit.items));
+            }
+        }
+        items.sort_unstable_by_key(|(stage, items)| (*stage, items.start));
+        Ok((snapshot, items))
+    }
+
+    /// A job as it was submitted, with what has come out of it.
+    async fn parts(&self, job: &JobSnapshot) -> Result<(SubmissionId, JobParts), ControlError> {
+        let stored = self.store.submitted(job.job).await.map_err(store_failed)?;
+        let StoredJob { submission, spec } = stored.ok_or(ControlError::NoSuchJob(job.job))?;
+        let first = |stage: &StageSnapshot| stage.outputs.first().map(|output| output.blob);
+        let outputs = job.stages.iter().map(first).collect();
+        Ok((submission, JobParts { spec, outputs }))
     }
 
     async fn usage(&self, owner: Owner) -> Result<Usage, ControlError> {

@@ -18,6 +18,7 @@ mod outbox;
 mod reception;
 mod reduction;
 mod remote;
+mod reports;
 mod results;
 mod served;
 mod session;
@@ -52,6 +53,7 @@ use inputs::Inputs;
 use reception::{Reception, fetch_permits};
 use reduction::Reductions;
 use remote::RemoteApi;
+use reports::Reports;
 use served::Served;
 use submitters::Submitters;
 
@@ -181,6 +183,8 @@ pub async fn start(config: Config) -> Result<Coordinator, StartError> {
         priority: Priority::Normal,
         ..SandboxConfig::new(config.program.clone(), compiled)
     })?;
+    // A preview must not keep anybody waiting.
+    let preview_sandbox = sandbox.at_priority(&config.program, Priority::Idle)?;
     let (node, streams) = Node::start(&project.host_key, node_config(&config)).await?;
     port::remember(&config.data, node.port());
     let (engine, inbox) = Engine::channel();
@@ -201,7 +205,7 @@ pub async fn start(config: Config) -> Result<Coordinator, StartError> {
     let parts = shared.engine_parts(config.core.clone(), commits, recovered, sandbox, &stop);
     let engine = tokio::spawn(run_engine(parts, inbox, stop.clone()));
     tokio::spawn(accept(Arc::new(shared.reception()), streams, stop.clone()));
-    let control = Arc::new(shared.control());
+    let control = Arc::new(shared.control(preview_sandbox));
     let server =
         Server::start(&config.data, config.api_port, control, shared.blobs.clone()).await?;
     let remote = Arc::new(shared.remote_api(server.remote_door()));
@@ -311,7 +315,7 @@ impl Shared {
         }
     }
 
-    fn control(&self) -> DriverControl {
+    fn control(&self, preview_sandbox: Sandbox) -> DriverControl {
         DriverControl {
             project: self.project.clone(),
             clock: self.clock,
@@ -319,6 +323,10 @@ impl Shared {
             blobs: self.blobs.clone(),
             node: self.node.clone(),
             engine: self.engine.clone(),
+            inputs: self.inputs.clone(),
+            reports: Reports::new(self.store.clone()),
+            previews: Reports::of_previews(self.store.clone()),
+            preview_sandbox,
             submitters: self.submitters.clone(),
             changes: self.changes.clone(),
         }

@@ -53,6 +53,16 @@ pub(crate) fn page(running: &Running, stored: StoredUnits) -> UnitsPage {
     UnitsPage { units, next }
 }
 
+/// The job whose units answered these items, if an earlier one did.
+pub(crate) fn source(unit: &UnitView) -> Option<JobId> {
+    unit.unit.filter(|_| unit.state == UnitState::Kept).map(|unit| unit.job)
+}
+
+/// Leaves out which job answered: another submitter's looks like none.
+pub(crate) fn hide_source(unit: &mut UnitView) {
+    (unit.unit, unit.units) = (None, None);
+}
+
 /// How the attempts of a unit ended, the last few of them, in sentences.
 pub(crate) fn attempts(job: JobId, unit: &StoredUnit) -> Vec<String> {
     const TOLD_MAX: usize = 5;

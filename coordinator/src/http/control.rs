@@ -8,6 +8,8 @@ use gleaner_protocol::api::{
 };
 use gleaner_protocol::{BlobHash, InvitationId, JobId, UnitId};
 
+use super::Streamed;
+
 /// The coordinator as the control API sees it. Every answer waits until what it depends on is
 /// durable.
 pub trait Control: Send + Sync + 'static {
@@ -69,9 +71,23 @@ pub trait Control: Send + Sync + 'static {
         job: JobId,
     ) -> impl Future<Output = Result<Vec<OutputFile>, ControlError>> + Send;
 
-    /// A page of a job's units.
+    /// The table of a job's failed items, as CSV.
+    fn failed(&self, job: JobId) -> impl Future<Output = Result<Streamed, ControlError>> + Send;
+
+    /// What made a job's outputs, as JSON, with no word of other jobs that `caller` may not see.
+    fn provenance(
+        &self,
+        caller: Owner,
+        job: JobId,
+    ) -> impl Future<Output = Result<Streamed, ControlError>> + Send;
+
+    /// Previews of what a job has not done, as files one after the other.
+    fn partial(&self, job: JobId) -> impl Future<Output = Result<Streamed, ControlError>> + Send;
+
+    /// A page of a job's units, with no word of other jobs that `caller` may not see.
     fn units(
         &self,
+        caller: Owner,
         job: JobId,
         query: UnitsRequest,
     ) -> impl Future<Output = Result<UnitsPage, ControlError>> + Send;

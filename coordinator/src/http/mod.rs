@@ -14,6 +14,7 @@ mod control;
 mod credentials;
 mod remote;
 mod routes;
+mod streamed;
 mod walls;
 
 use std::io;
@@ -33,6 +34,7 @@ use crate::blobs::Blobs;
 pub use control::{Control, ControlError, UnitsRequest};
 pub use credentials::{CredentialError, load_or_create_token};
 pub use remote::RemoteDoor;
+pub use streamed::{BodyWriter, ReaderGone, Streamed, streamed};
 
 use credentials::AddressFile;
 use walls::{Walls, guard, harden};

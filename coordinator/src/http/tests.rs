@@ -138,7 +138,34 @@ impl Control for Scripted {
         }])
     }
 
-    async fn units(&self, job: JobId, query: UnitsRequest) -> Result<UnitsPage, ControlError> {
+    async fn failed(&self, job: JobId) -> Result<Streamed, ControlError> {
+        self.known(job)?;
+        let (mut body, streamed) = streamed();
+        tokio::spawn(async move {
+            body.write(b"stage,item\r\n").await.expect("it is read");
+            body.finish().await.expect("it is read");
+        });
+        Ok(streamed)
+    }
+
+    async fn provenance(&self, caller: Owner, job: JobId) -> Result<Streamed, ControlError> {
+        self.known(job)?;
+        let (mut body, streamed) = streamed();
+        let told = format!("{{\"caller\":\"{caller:?}\"}}");
+        tokio::spawn(async move { body.write(told.as_bytes()).await });
+        Ok(streamed)
+    }
+
+    async fn partial(&self, job: JobId) -> Result<Streamed, ControlError> {
+        self.failed(job).await
+    }
+
+    async fn units(
+        &self,
+        _: Owner,
+        job: JobId,
+        query: UnitsRequest,
+    ) -> Result<UnitsPage, ControlError> {
         self.known(job)?;
         let stage = query.stage.unwrap_or_default();
         let state = if query.failed { UnitState::Failed } else { UnitState::Waiting };
@@ -370,6 +397,30 @@ async fn every_route_answers_as_the_contract_says() {
     assert_eq!(reply.invitation.state, InvitationState::Revoked);
     let error = fixture.ask("GET", "/v1/workers", b"").await.fault(503);
     assert_eq!(error.error, "the coordinator is stopping");
+}
+
+#[tokio::test]
+async fn reports_are_sent_while_they_are_made_and_break_off_where_they_cannot_be() {
+    let fixture = fixture().await;
+    let table = fixture.ask("GET", "/v1/jobs/job-7/failed.csv", b"").await;
+    assert_eq!(table.status, 200, "{table:?}");
+    assert!(table.head.contains("filename=\"failed.csv\""), "{table:?}");
+    assert!(
+        table.body.contains("stage,item\r\n") && table.body.ends_with("0\r\n\r\n"),
+        "{table:?}"
+    );
+    let partial = fixture.ask("GET", "/v1/jobs/job-7/partial", b"").await;
+    assert!(partial.head.contains("content-type: application/vnd.gleaner.files"), "{partial:?}");
+    // The script does not finish it: no last chunk.
+    let broken = fixture.ask("GET", "/v1/jobs/job-7/provenance.json", b"").await;
+    assert!(!broken.body.ends_with("0\r\n\r\n"), "{broken:?}");
+    for report in ["failed.csv", "provenance.json", "partial"] {
+        let path = format!("/v1/jobs/job-8/{report}");
+        fixture.ask("GET", &path, b"").await.fault(404);
+        let path = format!("/v1/jobs/job-7/{report}");
+        let bob = SubmitterId([2; 32]);
+        fixture.ask_from_elsewhere(bob, "GET", &path, b"").await.fault(404);
+    }
 }
 
 #[tokio::test]

@@ -185,7 +185,7 @@ fn write_cell(value: &[u8], text: &mut Vec<u8>) -> Result<(), OutputFault> {
     Ok(())
 }
 
-fn write_text(value: &str, text: &mut Vec<u8>) {
+pub(crate) fn write_text(value: &str, text: &mut Vec<u8>) {
     if !value.contains(['"', ',', '\r', '\n']) {
         text.extend_from_slice(value.as_bytes());
         return;

@@ -87,17 +87,24 @@ impl<M: Merger> MergeTree<M> {
 
     /// Takes the next item's output.
     pub(super) async fn push(&mut self, item: u64, output: ByteBuf) -> Result<(), ReduceError> {
-        self.push_value(item, Some(output)).await
-    }
-
-    /// Takes the next item as one without output.
-    pub(super) async fn leave_out(&mut self, item: u64) -> Result<(), ReduceError> {
-        self.push_value(item, None).await
-    }
-
-    async fn push_value(&mut self, item: u64, value: Option<ByteBuf>) -> Result<(), ReduceError> {
         let items = ItemRange { start: item, end: item + 1 };
-        let mut digit = Digit { level: 0, items, value };
+        self.push_digit(Digit { level: 0, items, value: Some(output) }).await
+    }
+
+    /// Takes the next items as ones without output: whole subtrees of them, so that it takes no
+    /// time to pass by more items than anybody can count.
+    pub(super) async fn leave_out(&mut self, items: ItemRange) -> Result<(), ReduceError> {
+        let mut start = items.start;
+        while start < items.end {
+            let level = start.trailing_zeros().min((items.end - start).ilog2());
+            let end = start + (1 << level);
+            self.push_digit(Digit { level, items: ItemRange { start, end }, value: None }).await?;
+            start = end;
+        }
+        Ok(())
+    }
+
+    async fn push_digit(&mut self, mut digit: Digit) -> Result<(), ReduceError> {
         while let Some(left) = self.digits.pop_if(|left| left.level == digit.level) {
             digit = self.merge(left, digit).await?;
         }

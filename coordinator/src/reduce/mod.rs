@@ -10,6 +10,7 @@ mod csv;
 mod error;
 mod exact_sum;
 mod extreme;
+mod failed;
 mod files;
 mod histogram;
 mod json;
@@ -18,6 +19,7 @@ mod merge;
 mod messagepack;
 mod numbers;
 mod outputs;
+mod partial;
 mod slot;
 mod sum;
 mod summary;
@@ -25,17 +27,21 @@ mod text;
 mod top;
 
 use gleaner_coordinator_core::StageOutput;
-use gleaner_protocol::{BlobRef, Outcome, Reducer, RelativeName, StageSpec};
+use gleaner_protocol::{BlobRef, ItemRange, Outcome, Reducer, RelativeName, StageSpec};
 use serde_bytes::ByteBuf;
 
 use crate::blobs::{Blobs, Scratch};
 use crate::split::StageInput;
 use crate::store::{SettledResults, SettledUnit};
 
+pub(crate) use csv::write_text as csv_text;
+pub(crate) use failed::{FailedRow, failed_header, has_parameters, parameters};
+
 pub use columns::wants_input;
 pub use error::{OutputFault, ReduceError};
 pub use files::FILES_MAX;
 pub use merge::{MergeError, Merger};
+pub use partial::{Gaps, PartialOutput, Places, reduce_partial};
 pub use slot::SlotMerger;
 
 use columns::{ItemFields, Wanted};
@@ -91,12 +97,7 @@ async fn push_unit<M: Merger>(
     let (outputs, failures) = match outcome {
         Some(Outcome::Completed { outputs, failures }) => (outputs, failures),
         Some(_) => return Err(damaged(None)),
-        None => {
-            for item in items.start..items.end {
-                reduction.leave_out(item).await?;
-            }
-            return Ok(());
-        }
+        None => return reduction.leave_out(items).await,
     };
     let mut failures = failures.into_iter().map(|failure| failure.item).peekable();
     let mut outputs = UnitOutputs::open(outputs, blobs).await?;
@@ -104,7 +105,7 @@ async fn push_unit<M: Merger>(
         let output = outputs.next().await.map_err(|source| damaged(Some(source)))?;
         let output = output.ok_or_else(|| damaged(None))?;
         match failures.next_if_eq(&item) {
-            Some(_) => reduction.leave_out(item).await?,
+            Some(_) => reduction.leave_out(ItemRange { start: item, end: item + 1 }).await?,
             None => reduction.push(item, fields.of(item).await?, output).await?,
         }
     }
@@ -196,14 +197,14 @@ impl<M: Merger> Reduction<M> {
         }
     }
 
-    /// Takes item `item`, the one after the last, as one that gave no output.
+    /// Takes `items`, those after the last, as ones that gave no output.
     ///
     /// # Errors
     /// [`ReduceError`]; the reduction is of no use after that.
-    pub async fn leave_out(&mut self, item: u64) -> Result<(), ReduceError> {
+    pub async fn leave_out(&mut self, items: ItemRange) -> Result<(), ReduceError> {
         match &mut self.fold {
             // The tree keeps its shape.
-            Fold::Merge { tree, .. } => tree.leave_out(item).await,
+            Fold::Merge { tree, .. } => tree.leave_out(items).await,
             Fold::Text { .. } | Fold::Summary { .. } | Fold::Files(_) => Ok(()),
         }
     }

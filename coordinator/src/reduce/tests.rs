@@ -345,6 +345,14 @@ async fn files_have_names_of_their_own() {
     "#]],
     )
     .await;
+    check(
+        Reducer::Files,
+        &[files(&["a"]), files(&["Failed.csv"])],
+        expect![[r#"
+        error: item 1: its file `Failed.csv` has the name of a file beside the outputs; choose another
+    "#]],
+    )
+    .await;
     for pair in [["a/b", "a"], ["a", "a/b"]] {
         let error = reduced(&Reducer::Files, &pair.map(|name| files(&[name]))).await;
         let error = error.expect_err("a file is no folder");
@@ -414,7 +422,10 @@ async fn merged_but_for(items: &[&str]) -> String {
     let mut reduction = Reduction::start(&merge, &blobs, Bracketing).await.expect("starts");
     for (item, value) in (0..).zip(items) {
         match *value {
-            "" => reduction.leave_out(item).await.expect("left out"),
+            "" => {
+                let item = ItemRange { start: item, end: item + 1 };
+                reduction.leave_out(item).await.expect("left out");
+            }
             value => reduction.push(item, &[], encode(value)).await.expect("merged"),
         }
     }
@@ -535,6 +546,65 @@ async fn settled_units_become_one_output_wherever_their_bytes_are() {
     let expected: String = (0..300).map(|n| format!("{n}\n")).collect();
     let bytes = folder.blobs.read(outputs[0].blob.hash).await.expect("held");
     assert_eq!(String::from_utf8_lossy(&bytes), expected);
+}
+
+/// Remembers the gaps that it is told of.
+#[derive(Default)]
+struct Told(Vec<ItemRange>);
+
+impl Gaps for Told {
+    async fn gap(&mut self, items: ItemRange) -> Result<(), ReduceError> {
+        self.0.push(items);
+        Ok(())
+    }
+}
+
+/// What a preview of `items` items makes of the items that are there, and the gaps.
+async fn previewed(
+    reducer: Reducer,
+    items: u64,
+    units: &[(ItemRange, Outcome)],
+) -> (Option<String>, u64, Vec<ItemRange>) {
+    let folder = folder();
+    let apart = folder.blobs.apart().expect("a folder");
+    let results = settled_by(&folder, units).await;
+    let mut gaps = Told::default();
+    let places = Places { read: &folder.blobs, write: &apart };
+    let stage = stage_of(&reducer);
+    let partial = reduce_partial(&stage, items, None, results, places, Bracketing, &mut gaps).await;
+    let PartialOutput { files, items_settled } = partial.expect("a preview");
+    let mut text = None;
+    if let Some(file) = files.first() {
+        let held = folder.blobs.find(file.blob.hash).await.expect("looked up");
+        assert_eq!(held, None, "a preview is kept nowhere but apart");
+        let bytes = apart.read(file.blob.hash).await.expect("held");
+        text = Some(String::from_utf8(bytes.to_vec()).expect("text"));
+    }
+    (text, items_settled, gaps.0)
+}
+
+#[tokio::test]
+async fn a_preview_is_what_there_is_and_tells_its_gaps() {
+    let completed = |start, outputs: &[&str]| {
+        let items = ItemRange { start, end: start + outputs.len() as u64 };
+        let outputs = Payload::Inline(outputs.iter().map(|output| encode(*output)).collect());
+        (items, Outcome::Completed { outputs, failures: Vec::new() })
+    };
+    let range = |start, end| ItemRange { start, end };
+    let failed = (range(4, 5), Outcome::Failed { item: 4, message: "no star".into() });
+    let units = [completed(1, &["b", "c"]), failed, completed(5, &["f"])];
+    let lines = Reducer::Lines { file: name() };
+    let gaps = vec![range(0, 1), range(3, 5), range(6, 8)];
+    let expected = (Some("b\nc\nf\n".to_owned()), 3, gaps);
+    assert_eq!(previewed(lines.clone(), 8, &units).await, expected);
+    assert_eq!(previewed(lines, 2, &[]).await, (None, 0, vec![range(0, 2)]));
+
+    // More items than could be passed one by one.
+    let merge = Reducer::Merge { file: name(), function: "combine".into() };
+    let end = i64::MAX as u64;
+    let (text, ..) = previewed(merge.clone(), end, &[completed(2, &["c", "d", "e"])]).await;
+    assert_eq!(text.as_deref(), Some("\"((c d) e)\"\n"));
+    assert_eq!(previewed(merge, end, &[]).await, (None, 0, vec![range(0, end)]));
 }
 
 #[tokio::test]

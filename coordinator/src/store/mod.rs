@@ -9,6 +9,7 @@
 //! Deliberately absent: what records mean (that is the core's), and bytes of blobs.
 
 mod error;
+mod failed;
 mod kept;
 mod load;
 mod members;
@@ -17,6 +18,7 @@ mod results;
 mod schema;
 mod submitters;
 mod units;
+mod work;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -29,6 +31,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::watch;
 
 pub use error::StoreError;
+pub use failed::{StoredFailure, StoredJob};
 pub use kept::Question;
 pub use members::{Admission, Denial, InvitationTerms, StoredInvitation};
 pub use results::{SettledResults, SettledUnit};
@@ -37,6 +40,7 @@ pub use units::{
     StoredAttempt, StoredLog, StoredUnit, StoredUnits, Unanswered, UnitChoice, UnitEntry,
     UnitsQuery,
 };
+pub use work::{Cut, SettledWork};
 
 use writer::{Progress, Write, Writer};
 
@@ -47,6 +51,7 @@ const FILE: &str = "store.sqlite";
 /// written and the folder is free again.
 #[derive(Clone, Debug)]
 pub struct Store {
+    reader: Arc<Mutex<Connection>>,
     inner: Arc<Inner>,
 }
 
@@ -55,7 +60,6 @@ struct Inner {
     path: Arc<Path>,
     epoch: Epoch,
     lease_key: LeaseKey,
-    reader: Arc<Mutex<Connection>>,
     /// Ends before the lock is let go, since fields are dropped in this order.
     writer: Writer,
     _lock: FolderLock,
@@ -91,8 +95,17 @@ impl Store {
         let (writer, progress) = Writer::start(connection, path.clone())?;
         let commits = Commits { progress, path: path.clone() };
         let reader = Arc::new(Mutex::new(reader));
-        let inner = Inner { path, epoch, lease_key, reader, writer, _lock: lock };
-        Ok((Self { inner: Arc::new(inner) }, commits))
+        let inner = Inner { path, epoch, lease_key, writer, _lock: lock };
+        Ok((Self { reader, inner: Arc::new(inner) }, commits))
+    }
+
+    /// The same store, read over a connection of its own: long readings keep nobody else waiting.
+    ///
+    /// # Errors
+    /// Any [`StoreError`] of opening it.
+    pub fn read_apart(&self) -> Result<Self, StoreError> {
+        let reader = schema::open_reader(&self.inner.path)?;
+        Ok(Self { reader: Arc::new(Mutex::new(reader)), inner: self.inner.clone() })
     }
 
     /// How often this store has been opened, this time included.
@@ -143,7 +156,7 @@ impl Store {
         &self,
         query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let reader = self.inner.reader.clone();
+        let reader = self.reader.clone();
         let task = tokio::task::spawn_blocking(move || {
             // A query that panicked changed nothing: the connection only reads.
             query(&reader.lock().unwrap_or_else(PoisonError::into_inner))

@@ -16,6 +16,9 @@
 //! | `GET /v1/jobs/{job}/units` | `?from=N&stage=NAME&failed=true` | [`UnitsPage`] |
 //! | `GET /v1/jobs/{job}/output` | | a list of [`OutputFile`] |
 //! | `GET /v1/jobs/{job}/output/{stage}/{name}` | | the bytes, as an attachment |
+//! | `GET /v1/jobs/{job}/failed.csv` | | the items that gave no output, as CSV |
+//! | `GET /v1/jobs/{job}/provenance.json` | | what made the output |
+//! | `GET /v1/jobs/{job}/partial` | | previews of what is not done, each file after a [`PartialEntry`] |
 //! | `GET /v1/jobs/{job}/why` | | [`WhyView`] |
 //! | `GET /v1/units/{unit}/why` | | [`WhyView`] |
 //! | `GET /v1/workers/{worker}/why` | | [`WhyView`]; for the operator alone |
@@ -37,6 +40,7 @@ mod submitters;
 
 mod invitations;
 
+mod partial;
 mod units;
 mod why;
 
@@ -47,6 +51,7 @@ pub use invitations::{
     RevokeReply, RevokeRequest,
 };
 
+pub use self::partial::{FILES_CONTENT_TYPE, PartialEntry, PartialFile, PartialStage};
 pub use self::units::{
     AttemptLog, AttemptState, AttemptView, UnitLogs, UnitState, UnitView, UnitsPage,
 };

@@ -38,9 +38,10 @@ pub enum UnitState {
 /// A unit, or a run of consecutive units that wait.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UnitView {
-    /// The unit, the first one of a run; none when its items are not cut into units yet.
+    /// The unit, the first one of a run; none when its items are not cut into units yet, and for
+    /// answers of a job that the caller may not see.
     pub unit: Option<UnitId>,
-    /// How many units this is; none when their items are not cut yet.
+    /// How many units this is; none where there is no `unit`.
     pub units: Option<u64>,
     /// Its stage's name.
     pub stage: String,

@@ -67,5 +67,24 @@ fn parse(bytes: &[u8]) -> Option<Reply> {
     let (first, headers) = head.split_once("\r\n").unwrap_or((head, ""));
     let status = first.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
     let headers = headers.replace("\r\n", "\n").to_ascii_lowercase();
-    Some(Reply { status, headers, body: bytes[end + 4..].to_vec() })
+    let body = &bytes[end + 4..];
+    let body = match headers.contains("transfer-encoding: chunked") {
+        true => whole(body)?,
+        false => body.to_vec(),
+    };
+    Some(Reply { status, headers, body })
+}
+
+/// A body of its chunks; none when the last one is missing.
+fn whole(mut chunks: &[u8]) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let end = chunks.windows(2).position(|window| window == b"\r\n")?;
+        let length = usize::from_str_radix(std::str::from_utf8(&chunks[..end]).ok()?, 16).ok()?;
+        if length == 0 {
+            return Some(body);
+        }
+        body.extend_from_slice(chunks.get(end + 2..end + 2 + length)?);
+        chunks = chunks.get(end + 4 + length..)?;
+    }
 }

@@ -2,6 +2,7 @@
 
 mod invitations;
 mod orders;
+mod reports;
 mod submitters;
 mod units;
 mod why;
@@ -67,6 +68,9 @@ pub(super) fn router<C: Control>(control: Arc<C>, blobs: Blobs, stop: Cancellati
         .route("/v1/jobs/{job}/priority", post(orders::prioritise::<C>))
         .route("/v1/jobs/{job}/output", get(output::<C>))
         .route("/v1/jobs/{job}/output/{stage}/{*name}", get(output_file::<C>))
+        .route("/v1/jobs/{job}/failed.csv", get(reports::failed::<C>))
+        .route("/v1/jobs/{job}/provenance.json", get(reports::provenance::<C>))
+        .route("/v1/jobs/{job}/partial", get(reports::partial::<C>))
         .route("/v1/jobs/{job}/units", get(units::units::<C>))
         .route("/v1/units/{unit}/logs", get(units::logs::<C>))
         .route("/v1/jobs/{job}/why", get(why::job::<C>))

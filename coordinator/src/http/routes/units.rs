@@ -1,9 +1,10 @@
 //! The units of a job, and their logs.
 
-use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
+use axum::{Extension, Json};
+use gleaner_coordinator_core::Owner;
 use gleaner_protocol::UnitId;
 use gleaner_protocol::api::{UnitLogs, UnitsPage};
 
@@ -13,6 +14,7 @@ use crate::http::{Control, UnitsRequest};
 
 pub(super) async fn units<C: Control>(
     State(api): State<Api<C>>,
+    Extension(caller): Extension<Owner>,
     Path(job): Path<String>,
     query: Result<Query<UnitsRequest>, QueryRejection>,
 ) -> Result<Json<UnitsPage>, Fault> {
@@ -21,7 +23,7 @@ pub(super) async fn units<C: Control>(
         let hint = "the query is `?from=N&stage=NAME&failed=true`, each of them or none";
         Fault::new(StatusCode::BAD_REQUEST, error.body_text(), hint)
     })?;
-    Ok(Json(api.control.units(job, query).await?))
+    Ok(Json(api.control.units(caller, job, query).await?))
 }
 
 pub(super) async fn logs<C: Control>(

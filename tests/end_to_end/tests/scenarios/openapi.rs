@@ -169,6 +169,16 @@ fn call_jobs(api: &mut Api<'_>, folder: &JobFolder, done: &str) -> Result<()> {
         api.json(operation, &format!("/v1/jobs/{done}{end}"), &Value::Null)?;
         api.call(operation, &format!("/v1/jobs/job-99{end}"), b"", 404)?;
     }
+    for job in [done, running] {
+        api.call("failed", &format!("/v1/jobs/{job}/failed.csv"), b"", 200)?;
+        api.json("provenance", &format!("/v1/jobs/{job}/provenance.json"), &Value::Null)?;
+        api.call("partial", &format!("/v1/jobs/{job}/partial"), b"", 200)?;
+    }
+    let reports =
+        [("failed", "failed.csv"), ("provenance", "provenance.json"), ("partial", "partial")];
+    for (operation, report) in reports {
+        api.call(operation, &format!("/v1/jobs/job-99/{report}"), b"", 404)?;
+    }
     api.json("units", &format!("/v1/jobs/{done}/units?from=0&stage=s"), &Value::Null)?;
     api.json("units", &format!("/v1/jobs/{running}/units"), &Value::Null)?;
     api.call("units", "/v1/jobs/job-99/units", b"", 404)?;

@@ -1,0 +1,144 @@
+//! Reports about jobs, made while they are sent: what failed, what made the outputs.
+//!
+//! Invariants: memory does not grow with the job; at most [`REPORTS_MAX`] are read at a time, over a
+//! connection to the store of their own, so that none keeps the job itself waiting; a report that
+//! cannot be finished breaks off, and is never taken for a whole one.
+
+mod failed;
+mod gaps;
+mod partial;
+mod provenance;
+mod work;
+
+use std::sync::Arc;
+
+use gleaner_protocol::{BlobRef, JobSpec, Splitter, StageIndex, StageSpec};
+use tokio::sync::Semaphore;
+use tracing::error;
+
+use crate::blobs::{BlobError, Blobs};
+use crate::http::{BodyWriter, ReaderGone, Streamed, streamed};
+use crate::reduce::{OutputFault, ReduceError};
+use crate::split::{SplitError, StageInput};
+use crate::store::{Store, StoreError};
+
+pub(crate) use failed::FailedTable;
+pub(crate) use partial::Partial;
+pub(crate) use provenance::{Provenance, Sight};
+
+/// The most reports that are made at a time; others wait.
+const REPORTS_MAX: usize = 4;
+
+/// The most previews that are made at a time, as each folds all that a job has settled.
+const PREVIEWS_MAX: usize = 1;
+
+/// Why a report broke off.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReportError {
+    /// Nobody reads it.
+    #[error(transparent)]
+    ReaderGone(#[from] ReaderGone),
+    /// The store could not be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The items themselves could not be read.
+    #[error(transparent)]
+    Input(#[from] SplitError),
+    /// A blob could not be read.
+    #[error(transparent)]
+    Blob(#[from] BlobError),
+    /// A preview could not be made, and its job is not at fault.
+    #[error(transparent)]
+    Reduce(#[from] ReduceError),
+    /// An item's own fields are no record.
+    #[error("an item's own fields: {0}")]
+    Fields(#[from] OutputFault),
+}
+
+/// A report that writes itself.
+pub(crate) trait Report: Send + 'static {
+    /// What it is called in the log.
+    const NAME: &str;
+
+    /// Writes all of it.
+    fn write(
+        self,
+        store: &Store,
+        body: &mut BodyWriter,
+    ) -> impl Future<Output = Result<(), ReportError>> + Send;
+}
+
+/// Makes reports.
+#[derive(Clone, Debug)]
+pub(crate) struct Reports {
+    store: Store,
+    permits: Arc<Semaphore>,
+}
+
+impl Reports {
+    /// A maker of tables and lists.
+    pub(crate) fn new(store: Store) -> Self {
+        Self { store, permits: Arc::new(Semaphore::new(REPORTS_MAX)) }
+    }
+
+    /// A maker of previews.
+    pub(crate) fn of_previews(store: Store) -> Self {
+        Self { store, permits: Arc::new(Semaphore::new(PREVIEWS_MAX)) }
+    }
+
+    /// Begins to make a report, which ends with its reader.
+    pub(crate) fn start<R: Report>(&self, report: R) -> Streamed {
+        let (mut body, streamed) = streamed();
+        let Self { store, permits } = self.clone();
+        tokio::spawn(async move {
+            let permit = tokio::select! {
+                permit = permits.acquire_owned() => permit.expect("it is never closed"),
+                () = body.reader_gone() => return,
+            };
+            let written = async {
+                let store = store.read_apart()?;
+                report.write(&store, &mut body).await
+            };
+            let written = written.await;
+            drop(permit);
+            match written {
+                // Whoever has gone needs no end.
+                Ok(()) => drop(body.finish().await),
+                Err(ReportError::ReaderGone(_)) => {}
+                Err(error) => error!(%error, report = R::NAME, "a report broke off"),
+            }
+        });
+        streamed
+    }
+}
+
+/// A job's specification, and the first output of each of its stages that is done.
+#[derive(Clone, Debug)]
+pub(crate) struct JobParts {
+    pub(crate) spec: JobSpec,
+    pub(crate) outputs: Vec<Option<BlobRef>>,
+}
+
+impl JobParts {
+    pub(crate) fn stage(&self, stage: StageIndex) -> &StageSpec {
+        &self.spec.stages[stage.0 as usize]
+    }
+
+    /// Opens the input of a stage anew, as one of a job that has ended is not held open; `None` when
+    /// it comes after a stage that is not done.
+    pub(crate) async fn open(
+        &self,
+        stage: StageIndex,
+        blobs: &Blobs,
+    ) -> Result<Option<StageInput>, SplitError> {
+        let spec = self.stage(stage);
+        let earlier = match &spec.splitter {
+            Splitter::After { stage, .. } => match self.outputs[stage.0 as usize] {
+                None => return Ok(None),
+                output => output,
+            },
+            _ => None,
+        };
+        StageInput::open(spec, earlier, blobs).await.map(Some)
+    }
+}
