@@ -100,13 +100,22 @@ impl Client {
         let (stage, name) = (escape(&file.stage), escape(file.name.as_str()));
         let path = format!("/v1/jobs/{job}/output/{stage}/{name}");
         let answer = self.send(Method::GET, &path, empty(), ANSWER_LIMIT).await?;
-        let part = Part(part_path(destination));
+        let part = Part::in_folder(destination.parent().unwrap_or(Path::new(".")));
         write(answer, file, &part.0, destination).await
     }
 }
 
 /// A file that is written under a name of its own; dropped, it is gone, unless it was renamed.
-struct Part(PathBuf);
+#[derive(Debug)]
+pub(crate) struct Part(pub(crate) PathBuf);
+
+impl Part {
+    /// A name in `folder` that nobody else uses.
+    pub(crate) fn in_folder(folder: &Path) -> Self {
+        let number = getrandom::u64().expect("the system has randomness");
+        Self(folder.join(format!(".gleaner-{number:016x}.part")))
+    }
+}
 
 impl Drop for Part {
     fn drop(&mut self) {
@@ -168,13 +177,7 @@ async fn write(
     tokio::fs::rename(part, destination).await.map_err(write_error)
 }
 
-/// A name in the same folder that nobody else uses.
-fn part_path(destination: &Path) -> PathBuf {
-    let number = getrandom::u64().expect("the system has randomness");
-    destination.with_file_name(format!(".gleaner-{number:016x}.part"))
-}
-
-fn file_error(action: &'static str, path: &Path, source: io::Error) -> ClientError {
+pub(crate) fn file_error(action: &'static str, path: &Path, source: io::Error) -> ClientError {
     ClientError::File { action, path: path.to_owned(), source }
 }
 

@@ -13,11 +13,12 @@ use gleaner_client::{Client, PreparedJob, new_submission_id};
 use gleaner_coordinator::{Coordinator, InitOptions, NetworkFolders};
 use gleaner_protocol::Ticket;
 use gleaner_protocol::api::{InviteRequest, JobState};
+use gleaner_protocol::results::{PROVENANCE_FILE, is_reserved};
 use gleaner_sandbox::Priority;
 use gleaner_worker::Worker;
 
 use super::prepare::{Source, prepare};
-use super::results::{Overwrite, fetch, listing};
+use super::results::{Extent, Overwrite, fetch, fetch_reports, listing};
 use super::watch::{conclude, exit, follow};
 use super::{Context, dry_run};
 use crate::failure::{Exit, Hinted, Interrupted};
@@ -57,7 +58,7 @@ pub async fn run(context: &Context, arguments: Arguments) -> Result<Exit> {
     let folder =
         arguments.output.unwrap_or_else(|| PathBuf::from(format!("{}-output", prepared.spec.name)));
     let overwrite = if arguments.force { Overwrite::Allow } else { Overwrite::Refuse };
-    refuse_occupied(&folder, overwrite)?;
+    let overwrite = refuse_occupied(&folder, overwrite)?;
     let mut stop = StopRequests::listen()?;
     let data = tempfile::tempdir().context("cannot make a temporary folder")?;
     let mut swarm = Swarm::start(data.path(), &context.program, arguments.slots).await?;
@@ -162,27 +163,42 @@ async fn compute(
     let job = client.submit_prepared(prepared, new_submission_id()).await?;
     let view = follow(client, &context.printer, job).await?;
     if view.state != JobState::Done {
+        // The coordinator goes with what it knows of the failure.
+        let fetched = fetch_reports(client, job, folder, overwrite).await?;
+        if context.printer.form() == Form::Text {
+            context.printer.result(&fetched.files, || listing(&fetched.files))?;
+        }
         return conclude(&context.printer, &view);
     }
-    let fetched = fetch(client, job, folder, overwrite).await?;
+    let fetched = fetch(client, job, folder, overwrite, Extent::Whole).await?;
     if context.printer.form() == Form::Text {
         conclude(&context.printer, &view)?;
     }
-    context.printer.result(&fetched, || listing(&fetched))?;
+    context.printer.result(&fetched.files, || listing(&fetched.files))?;
     Ok(exit(&view))
 }
 
-/// Computing for hours and then not being allowed to write would lose it all.
-fn refuse_occupied(folder: &Path, overwrite: Overwrite) -> Result<()> {
-    let is_occupied = match fs::read_dir(folder) {
-        Ok(mut entries) => entries.next().is_some(),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
+/// Computing for hours and then not being allowed to write would lose it all. What a run that
+/// failed has left, the reports alone, may be replaced.
+fn refuse_occupied(folder: &Path, overwrite: Overwrite) -> Result<Overwrite> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(overwrite),
         Err(error) => {
             return Err(error).with_context(|| format!("cannot use the folder {folder:?}"));
         }
     };
-    if !is_occupied || overwrite == Overwrite::Allow {
-        return Ok(());
+    let names: Vec<_> = entries
+        .map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()))
+        .collect::<Result<_, _>>()
+        .with_context(|| format!("cannot use the folder {folder:?}"))?;
+    let is_of_failed_run = names.iter().any(|name| name == PROVENANCE_FILE)
+        && names.iter().all(|name| is_reserved(name));
+    if is_of_failed_run {
+        return Ok(Overwrite::Allow);
+    }
+    if names.is_empty() || overwrite == Overwrite::Allow {
+        return Ok(overwrite);
     }
     let line = format!("the folder {folder:?} is not empty");
     let hint = "choose another folder with -o DIR, or put the output into it with --force";

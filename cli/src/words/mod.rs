@@ -8,7 +8,7 @@ pub mod workers;
 
 use std::time::Duration;
 
-use gleaner_protocol::api::{JobState, JobView, StageState, StageView};
+use gleaner_protocol::api::{JobState, JobView, PartialStage, StageState, StageView};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Unit};
 
@@ -96,6 +96,31 @@ pub fn ending(job: &JobView) -> String {
         JobState::Running => format!("{} is running: {}", job.job, job_items(job)),
         JobState::Paused => format!("{} is paused: {}", job.job, job_items(job)),
     }
+}
+
+/// How much there is of a stage that is not done.
+pub fn partial_stage(stage: &PartialStage) -> String {
+    let PartialStage { stage, items, items_settled, fault } = stage;
+    match (items, fault) {
+        (_, Some(fault)) => format!("{stage}: no preview: {fault}"),
+        (None, None) => format!("{stage}: has not begun"),
+        (Some(items), None) => {
+            format!("{stage}: {} of {} items", grouped(*items_settled), grouped(*items))
+        }
+    }
+}
+
+/// A number with its digits in groups of three.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::with_capacity(digits.len() * 4 / 3);
+    for (position, digit) in digits.chars().enumerate() {
+        if position > 0 && (digits.len() - position).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
 }
 
 /// Where a stage stands in a few words.

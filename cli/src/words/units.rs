@@ -34,6 +34,7 @@ fn name(unit: &UnitView) -> String {
     match (unit.unit, unit.units) {
         (Some(first), Some(units @ 2..)) => format!("{first} to {}", first.number + units - 1),
         (Some(unit), _) => unit.to_string(),
+        (None, _) if unit.state == UnitState::Kept => "of an earlier job".into(),
         (None, _) => "not cut yet".into(),
     }
 }

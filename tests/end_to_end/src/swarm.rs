@@ -416,7 +416,8 @@ fn fail_if_ended(process: &mut Process) -> Result<()> {
     }
 }
 
-/// The bytes of every file below `folder`, by its path from there.
+/// The bytes of every file in the folders below `folder`, by its path from there: the outputs, and
+/// not the reports beside them.
 ///
 /// # Errors
 /// When something cannot be read.
@@ -430,6 +431,9 @@ pub fn read_output(folder: &Path) -> Result<Output> {
             let path = entry?.path();
             if path.is_dir() {
                 folders.push(path);
+                continue;
+            }
+            if current == folder {
                 continue;
             }
             let name = path.strip_prefix(folder).context("a file lies below its folder")?;

@@ -20,6 +20,7 @@ mod mersenne;
 mod openapi;
 mod orders;
 mod proxy;
+mod results;
 mod shapes;
 mod submission;
 mod submitters;

@@ -234,3 +234,37 @@ fn a_coordinator_that_restarts_is_found_again_in_the_middle() -> Result<()> {
     ensure!(ada.results(&job)? == expected, "the output differs");
     swarm.stop()
 }
+
+#[test]
+fn answers_of_anothers_job_are_taken_over_without_its_name() -> Result<()> {
+    let swarm = Swarm::with_workers(&[1])?;
+    let folder = squares()?;
+    let (ada, bob) = (Submitter::added(&swarm, "ada", &[])?, Submitter::added(&swarm, "bob", &[])?);
+    let adas = ada.submit(&folder.manifest())?;
+    swarm.wait_for_end(&adas)?;
+    let bobs = bob.submit(&folder.manifest())?;
+    let end = swarm.wait_for_end(&bobs)?;
+    ensure!(end["stages"][0]["items_kept"] == 40, "it was computed again: {end}");
+
+    let told = bob.tell(&["units", &bobs])? + &bob.tell(&["units", &bobs, "--json"])?;
+    ensure!(told.contains("of an earlier job"), "{told}");
+    let results = tempfile::tempdir()?;
+    bob.tell(&["results", &bobs, "-o", text(results.path())?])?;
+    let provenance = std::fs::read_to_string(results.path().join("provenance.json"))?;
+    ensure!(provenance.contains("\"from\":\"an earlier job\""), "{provenance}");
+    for (place, told) in [("units", &told), ("provenance.json", &provenance)] {
+        for secret in [adas.as_str(), "unit-1.", "worker-"] {
+            ensure!(!told.contains(secret), "{place} tells bob of {secret}: {told}");
+        }
+    }
+    let operators = swarm.tell(&["units", &bobs])?;
+    ensure!(operators.contains("unit-1.0"), "the operator sees all: {operators}");
+    let results = tempfile::tempdir()?;
+    swarm.tell(&["results", &bobs, "-o", text(results.path())?])?;
+    let provenance = std::fs::read(results.path().join("provenance.json"))?;
+    let provenance: Value = serde_json::from_slice(&provenance)?;
+    let units = &provenance["units"][0];
+    ensure!(units["from"]["job"] == adas.as_str() && units["unit"] == "unit-1.0", "{units}");
+    ensure!(units["agreed"].as_array().is_some_and(|workers| workers.len() == 1), "{units}");
+    swarm.stop()
+}
