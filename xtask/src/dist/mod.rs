@@ -27,8 +27,15 @@ const TARGET: &str = "x86_64-unknown-linux-gnu";
 const TOOLS: [&str; 2] = ["cargo-zigbuild==0.24.1", "ziglang==0.17.1"];
 
 /// What lies beside the program, as it lies in the workspace.
-const DOCUMENTS: [&str; 6] =
-    ["README.md", "CHANGELOG.md", "LICENSE", "LICENSE-APACHE", "LICENSE-MIT", "docs/manifest.md"];
+const DOCUMENTS: [&str; 7] = [
+    "README.md",
+    "CHANGELOG.md",
+    "LICENSE",
+    "LICENSE-APACHE",
+    "LICENSE-MIT",
+    "docs/manifest.md",
+    "docs/results.md",
+];
 
 /// The example job, which needs no compiler to be run.
 const EXAMPLE: [&str; 4] = ["job.toml", "planets.wasm", "README.md", "data/hd164922.csv"];
