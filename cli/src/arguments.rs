@@ -111,10 +111,16 @@ pub enum Command {
                       change.\n\nExample:\n  gleaner watch job-7"
     )]
     Watch(Job),
-    /// Fetch a job's output
+    /// Fetch a job's results: its output, what failed, what made it
     #[command(
-        after_help = "Files are put into DIR/STAGE/NAME, each whole and verified or not at all.\n\n\
-                      Example:\n  gleaner results job-7 -o planets"
+        after_help = "Outputs are put into DIR/STAGE/NAME, each whole and verified or not at all; \
+                      beside them failed.csv, a row for each item that gave no output, and \
+                      provenance.json, what made these bytes.\n\n\
+                      With --partial, stages that are not done have a preview of what is settled, \
+                      called NAME.partial.EXTENSION, and gaps.csv says what is missing. Fetched \
+                      again, files of the same job are brought up to date.\n\n\
+                      Examples:\n  gleaner results job-7 -o planets\n  \
+                      gleaner results job-7 -o planets --partial"
     )]
     Results(results::Arguments),
     /// List a job's units: where each stands, who has it, how its attempts ended

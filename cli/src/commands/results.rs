@@ -101,7 +101,7 @@ pub async fn run(context: &Context, arguments: Arguments) -> Result<Exit> {
     if extent == Extent::Whole && !view.state.is_final() && client.output(job).await?.is_empty() {
         return Err(no_output(&view, "").into());
     }
-    let fetching = fetch(&client, job, &folder, overwrite, extent);
+    let fetching = Box::pin(fetch(&client, job, &folder, overwrite, extent));
     let fetched = unless_interrupted(fetching, || {
         let line = format!("interrupted; the files of {job} that came whole are in {folder:?}");
         Interrupted::new(line, format!("run `gleaner results {job}` again for the others"))

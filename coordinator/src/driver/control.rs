@@ -203,34 +203,36 @@ impl Control for DriverControl {
         let snapshot = self.snapshot(Ask::Question(Question::Job(job))).await?;
         let parts = self.parts(&snapshot).await?.1;
         let (blobs, inputs) = (self.blobs.clone(), self.inputs.clone());
-        Ok(self.reports.start(FailedTable { job, parts, blobs, inputs }))
+        self.reports.start(FailedTable { job, parts, blobs, inputs }).await
     }
 
     async fn provenance(&self, caller: Owner, job: JobId) -> Result<Streamed, ControlError> {
         let snapshot = self.snapshot(Ask::Question(Question::Job(job))).await?;
         let (submission, JobParts { spec, .. }) = self.parts(&snapshot).await?;
         let sight = self.sight(caller, &snapshot).await?;
-        Ok(self.reports.start(Provenance {
+        let provenance = Provenance {
             project: self.project.record.clone(),
             submission,
             submitter: self.submitters.name(snapshot.owner),
             spec,
             job: snapshot,
             sight,
-        }))
+        };
+        self.reports.start(provenance).await
     }
 
     async fn partial(&self, job: JobId) -> Result<Streamed, ControlError> {
         let (snapshot, running) = self.running_items(job).await?;
         let parts = self.parts(&snapshot).await?.1;
-        Ok(self.previews.start(Partial {
+        let partial = Partial {
             job: snapshot,
             parts,
             running,
             blobs: self.blobs.clone(),
             inputs: self.inputs.clone(),
             sandbox: self.preview_sandbox.clone(),
-        }))
+        };
+        self.previews.start(partial).await
     }
 
     async fn units(

@@ -63,6 +63,9 @@ impl From<ControlError> for Fault {
             ControlError::Failed(error) => {
                 Self { status: StatusCode::INTERNAL_SERVER_ERROR, error }
             }
+            ControlError::Busy { .. } => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, words, "ask again in a minute")
+            }
             ControlError::Stopping => {
                 let hint = "repeat the request when it runs again";
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, words, hint)

@@ -169,6 +169,14 @@ pub enum ControlError {
     /// The coordinator cannot meet it now: its disk is full, say.
     #[error("{0}")]
     Failed(ApiError),
+    /// As many reports of a kind are made as may be at a time; a repeat helps in a while.
+    #[error("{max} requests for {report} are being answered, as many as may be at a time")]
+    Busy {
+        /// What is asked for.
+        report: &'static str,
+        /// The limit.
+        max: usize,
+    },
     /// The coordinator is stopping; a repeat helps once it runs again.
     #[error("the coordinator is stopping")]
     Stopping,

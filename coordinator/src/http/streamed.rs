@@ -5,6 +5,7 @@
 //! it for the whole; nothing more of it is made once its reader has gone.
 
 use std::io;
+use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -16,6 +17,10 @@ const PART_BYTES: usize = 64 * 1024;
 
 /// Parts between whoever makes a body and its connection.
 const PARTS_AHEAD: usize = 4;
+
+/// How long a reader may take for what was made ahead before it counts as gone: others wait for
+/// what it holds.
+const READER_PATIENCE: Duration = Duration::from_secs(60);
 
 /// The reader of a body has gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -66,7 +71,7 @@ impl BodyWriter {
     /// [`ReaderGone`].
     pub async fn flush(&mut self) -> Result<(), ReaderGone> {
         let part = Part::Bytes(std::mem::take(&mut self.gathered).into());
-        self.parts.send(part).await.map_err(|_| ReaderGone)
+        self.send(part).await
     }
 
     /// Ends the body: it is whole.
@@ -75,7 +80,14 @@ impl BodyWriter {
     /// [`ReaderGone`].
     pub async fn finish(mut self) -> Result<(), ReaderGone> {
         self.flush().await?;
-        self.parts.send(Part::End).await.map_err(|_| ReaderGone)
+        self.send(Part::End).await
+    }
+
+    async fn send(&self, part: Part) -> Result<(), ReaderGone> {
+        match self.parts.send_timeout(part, READER_PATIENCE).await {
+            Ok(()) => Ok(()),
+            Err(_) => Err(ReaderGone),
+        }
     }
 
     /// Waits until the reader has gone.

@@ -11,13 +11,14 @@ mod provenance;
 mod work;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use gleaner_protocol::{BlobRef, JobSpec, Splitter, StageIndex, StageSpec};
 use tokio::sync::Semaphore;
 use tracing::error;
 
 use crate::blobs::{BlobError, Blobs};
-use crate::http::{BodyWriter, ReaderGone, Streamed, streamed};
+use crate::http::{BodyWriter, ControlError, ReaderGone, Streamed, streamed};
 use crate::reduce::{OutputFault, ReduceError};
 use crate::split::{SplitError, StageInput};
 use crate::store::{Store, StoreError};
@@ -29,8 +30,11 @@ pub(crate) use provenance::{Provenance, Sight};
 /// The most reports that are made at a time; others wait.
 const REPORTS_MAX: usize = 4;
 
+/// How long a report waits until it may begin: less than its reader waits for the head.
+const PERMIT_PATIENCE: Duration = Duration::from_secs(30);
+
 /// The most previews that are made at a time, as each folds all that a job has settled.
-const PREVIEWS_MAX: usize = 1;
+const PREVIEWS_MAX: usize = 2;
 
 /// Why a report broke off.
 #[derive(Debug, thiserror::Error)]
@@ -72,29 +76,36 @@ pub(crate) trait Report: Send + 'static {
 #[derive(Clone, Debug)]
 pub(crate) struct Reports {
     store: Store,
+    max: usize,
     permits: Arc<Semaphore>,
 }
 
 impl Reports {
     /// A maker of tables and lists.
     pub(crate) fn new(store: Store) -> Self {
-        Self { store, permits: Arc::new(Semaphore::new(REPORTS_MAX)) }
+        Self::with_max(store, REPORTS_MAX)
     }
 
     /// A maker of previews.
     pub(crate) fn of_previews(store: Store) -> Self {
-        Self { store, permits: Arc::new(Semaphore::new(PREVIEWS_MAX)) }
+        Self::with_max(store, PREVIEWS_MAX)
+    }
+
+    fn with_max(store: Store, max: usize) -> Self {
+        Self { store, max, permits: Arc::new(Semaphore::new(max)) }
     }
 
     /// Begins to make a report, which ends with its reader.
-    pub(crate) fn start<R: Report>(&self, report: R) -> Streamed {
+    ///
+    /// # Errors
+    /// [`ControlError::Busy`] when as many as may be are made, and none ends for a while.
+    pub(crate) async fn start<R: Report>(&self, report: R) -> Result<Streamed, ControlError> {
+        let Self { store, max, permits } = self.clone();
+        let permit = tokio::time::timeout(PERMIT_PATIENCE, permits.acquire_owned()).await;
+        let permit = permit.map_err(|_| ControlError::Busy { report: R::NAME, max })?;
+        let permit = permit.expect("it is never closed");
         let (mut body, streamed) = streamed();
-        let Self { store, permits } = self.clone();
         tokio::spawn(async move {
-            let permit = tokio::select! {
-                permit = permits.acquire_owned() => permit.expect("it is never closed"),
-                () = body.reader_gone() => return,
-            };
             let written = async {
                 let store = store.read_apart()?;
                 report.write(&store, &mut body).await
@@ -108,7 +119,7 @@ impl Reports {
                 Err(error) => error!(%error, report = R::NAME, "a report broke off"),
             }
         });
-        streamed
+        Ok(streamed)
     }
 }
 

@@ -226,7 +226,7 @@ impl Units<'_> {
 }
 
 fn stage_told(spec: &StageSpec, stage: &StageSnapshot, seed: u64) -> String {
-    let task = &spec.task;
+    let (task, limits) = (&spec.task, &spec.task.limits);
     let files: Vec<_> = task
         .files
         .iter()
@@ -255,7 +255,14 @@ fn stage_told(spec: &StageSpec, stage: &StageSnapshot, seed: u64) -> String {
         "seed": seed,
         "parameters": task.parameters,
         "files": files,
-        "limits": task.limits,
+        "limits": {
+            "memory_bytes": limits.memory_bytes,
+            "output_bytes": limits.output_bytes,
+            "log_bytes": limits.log_bytes,
+            "host_calls": limits.host_calls,
+            "cpu_seconds": limits.cpu.as_secs_f64(),
+            "wall_seconds": limits.wall.as_secs_f64(),
+        },
         "splitter": spec.splitter,
         "unit_size": spec.unit_size,
         "reducer": spec.reducer,

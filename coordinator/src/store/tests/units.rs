@@ -163,3 +163,71 @@ async fn jobs_that_failed_before_causes_were_kept_get_theirs() {
         [FailureCause::Task { unit: 0 }, FailureCause::NoAnswer { unit: 4 }, FailureCause::Stage];
     assert_eq!(causes.collect::<Vec<_>>(), expected);
 }
+
+#[tokio::test]
+async fn failed_items_come_in_pages_that_fit_together() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, mut commits) = Store::open(folder.path()).expect("opens");
+    let unit = |number| UnitId { job: JOB, number };
+    let failed = |start, end| {
+        FailedItems::new(items(start, end), FailureKind::Failed, &format!("no {start}"))
+    };
+    let many = (0..1000).map(|item| failed(item * 2, item * 2 + 1)).collect();
+    let mut records = half_done();
+    records.push(Record::ItemsFailed { stage: REPORT, unit: unit(9), failed: vec![failed(0, 4)] });
+    records.push(Record::ItemsFailed { stage: SEARCH, unit: unit(3), failed: many });
+    commit_all(&store, &mut commits, records).await;
+    let (mut told, mut stage, mut item) = (Vec::new(), SEARCH, 0);
+    loop {
+        let page = store.failures(JOB, stage, item).await.expect("reads");
+        let Some(last) = page.last() else { break };
+        assert!(page.len() < 1000, "it is a page");
+        (stage, item) = (last.stage, last.items.end);
+        told.extend(page);
+    }
+    assert_eq!(told.len(), 1001);
+    assert!(told[..1000].iter().map(|failure| failure.items.start).eq((0..1000).map(|n| n * 2)));
+    let expected = StoredFailure {
+        stage: REPORT,
+        items: items(0, 4),
+        unit: unit(9),
+        kind: "failed".to_owned(),
+        message: "no 0".to_owned(),
+    };
+    assert_eq!(told[1000], expected);
+    assert_eq!(store.failures(JobId(9), SEARCH, 0).await.expect("reads"), []);
+}
+
+#[tokio::test]
+async fn who_gave_an_answer_is_told_apart_from_who_did_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, mut commits) = Store::open(folder.path()).expect("opens");
+    let second = Opinion { worker: WorkerId([7; 32]), ..opinion(0, 2) };
+    let other = Opinion { answer: outcome(9).answer(), worker: WorkerId([8; 32]), ..opinion(0, 3) };
+    let accepted = |opinion, unit| {
+        let (outcome, log) = (outcome(unit), String::new());
+        Record::ResultAccepted { opinion, outcome, log }
+    };
+    let mut records = half_done();
+    records.extend([accepted(second, 0), accepted(other, 9)]);
+    commit_all(&store, &mut commits, records).await;
+    let apart = store.read_apart().expect("opens");
+    let work = apart.work(JOB, SEARCH, Cut::First, 0, 2).await.expect("reads");
+    let expected = SettledWork {
+        unit: 0,
+        items: items(0, 10),
+        answer: Some(outcome(0).answer()),
+        agreed: vec![WorkerId([1; 32]), WorkerId([7; 32])],
+        disagreed: vec![WorkerId([8; 32])],
+        without_answer: Vec::new(),
+    };
+    assert_eq!(work.first(), Some(&expected));
+    assert_eq!(work[1].without_answer, [WorkerId([9; 32])]);
+    assert_eq!(work.len(), 2);
+    let rest = apart.work(JOB, SEARCH, Cut::First, 2, 100).await.expect("reads");
+    assert_eq!(rest.iter().map(|work| work.unit).collect::<Vec<_>>(), [4]);
+    assert_eq!(apart.work(JOB, SEARCH, Cut::Alone, 0, 100).await.expect("reads"), []);
+    let submitted = store.submitted(JOB).await.expect("reads").expect("it is there");
+    assert_eq!(submitted.spec, spec());
+    assert_eq!(store.submitted(JobId(9)).await.expect("reads"), None);
+}
