@@ -26,7 +26,7 @@ use tempfile::TempDir;
 use self::trial::Trials;
 use crate::blobs::{BlobError, Blobs};
 use crate::driver::{SubmissionError, check_submission};
-use crate::split::{SplitError, StageInput};
+use crate::split::{SlotSplitter, SplitError, StageInput, slot};
 
 /// The most items of a stage that are run: spread over the whole stage, they show what differs.
 const ITEMS_MAX: u64 = 16;
@@ -119,7 +119,7 @@ pub async fn rehearse(
 ) -> Result<Vec<StageRehearsal>, RehearsalError> {
     let (rehearsal, items) = Rehearsal::open(program, spec, files).await?;
     let mut stages = Vec::with_capacity(spec.stages.len());
-    for ((index, stage), items) in (0..).map(StageIndex).zip(&spec.stages).zip(items) {
+    for ((index, stage), items) in (0..).map(StageIndex).zip(&rehearsal.spec.stages).zip(items) {
         let sample = match stage.splitter {
             Splitter::After { .. } => None,
             _ => Some(rehearsal.sample(index, stage).await?),
@@ -131,6 +131,8 @@ pub async fn rehearse(
 
 /// A job's files and a sandbox, for as long as this value lives.
 pub struct Rehearsal {
+    /// As a coordinator would take it: with the items of split functions.
+    spec: JobSpec,
     sandbox: Sandbox,
     blobs: Blobs,
     _folder: TempDir,
@@ -152,18 +154,20 @@ impl Rehearsal {
         for (blob, path) in files {
             blobs.borrow(path, blob.hash).await?;
         }
-        let items = check_submission(&mut spec.clone(), &blobs).await?;
         let compiled = folder.path().join("compiled");
         let config = SandboxConfig {
             priority: Priority::Normal,
             ..SandboxConfig::new(program.to_owned(), compiled)
         };
-        Ok((Self { sandbox: Sandbox::new(config)?, blobs, _folder: folder }, items))
+        let sandbox = Sandbox::new(config)?;
+        let mut spec = spec.clone();
+        let items = check_submission(&mut spec, &blobs, &SlotSplitter::new(&sandbox)).await?;
+        Ok((Self { spec, sandbox, blobs, _folder: folder }, items))
     }
 
-    /// The functions of `spec`, which this was opened for, to be tried.
-    pub fn trials<'a>(&'a self, spec: &'a JobSpec) -> Trials<'a> {
-        Trials { rehearsal: self, spec }
+    /// The job's functions to be tried.
+    pub fn trials(&self) -> Trials<'_> {
+        Trials { rehearsal: self }
     }
 
     async fn sample(&self, index: StageIndex, stage: &StageSpec) -> Result<Sample, RehearsalError> {
@@ -199,12 +203,16 @@ impl Rehearsal {
         let compiled = self.sandbox.compile(task.module, task.floats, &path(task.module)?).await;
         let module = compiled
             .map_err(|source| RehearsalError::Compile { stage: stage.name.clone(), source })?;
+        let limits = match entry {
+            Entry::Split(_) => slot::limits(task.limits),
+            Entry::Task(_) | Entry::Merge(_) => task.limits,
+        };
         let spec = SlotSpec {
             module,
             entry,
             parameters: wire::encode(&task.parameters),
             files,
-            limits: task.limits,
+            limits,
             on_failure: OnFailure::Stop,
         };
         let spawned = self.sandbox.spawn(spec).await;

@@ -43,6 +43,17 @@ pub const PIECE_BYTES_MIN: u64 = 1;
 /// See [`PIECE_BYTES_MIN`].
 pub const PIECE_BYTES_MAX: u64 = RECORD_BYTES_MAX as u64;
 
+/// The most items that a split function may give: numbers of them that a person would write out,
+/// and an index of 80 MB. What has more has a rule, which a range and the task can say.
+pub const SPLIT_ITEMS_MAX: u64 = 10_000_000;
+
+/// What a split function may give in all: the coordinator holds it in memory while it is checked,
+/// that of one job at a time.
+pub const SPLIT_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+/// How long a split function may take: its submitter waits for the answer.
+pub const SPLIT_TIME_MAX: Duration = Duration::from_secs(2 * 60);
+
 /// The most files that are an item each in one stage: their names and hashes are part of the job.
 pub const EACH_FILES_MAX: usize = 10_000;
 
@@ -103,6 +114,7 @@ const _: () = assert!(
         < FRAME_BYTES_MAX
 );
 const _: () = assert!(PIECE_BYTES_MIN < PIECE_BYTES_MAX);
+const _: () = assert!(SPLIT_BYTES_MAX <= Limits::OUTPUT_BYTES_MAX);
 // A name and a hash take about 200 bytes of JSON; a submission is one body of at most a frame.
 const _: () = assert!(EACH_FILES_MAX * (NAME_BYTES_MAX + 300) < FRAME_BYTES_MAX);
 const _: () = assert!(HEARTBEAT_INTERVAL.as_secs() * 4 <= LEASE_DURATION.as_secs());

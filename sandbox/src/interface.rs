@@ -14,6 +14,9 @@ pub(crate) const TASK_PREFIX: &str = "gleaner_1:task:";
 /// What the name of a merge function's export starts with.
 pub(crate) const MERGE_PREFIX: &str = "gleaner_1:merge:";
 
+/// What the name of a split function's export starts with.
+pub(crate) const SPLIT_PREFIX: &str = "gleaner_1:split:";
+
 /// The name of the exported memory.
 pub(crate) const MEMORY: &str = "memory";
 
@@ -47,7 +50,7 @@ pub(crate) const FUNCTIONS: &[HostFunction] = &[
     function("panic", &[I32, I32], &[]),
 ];
 
-/// The type of every task and merge function: `() -> i32`.
+/// The type of every task, merge and split function: `() -> i32`.
 pub(crate) const ENTRY: HostFunction = function("", &[], &[I32]);
 
 const fn function(

@@ -12,6 +12,9 @@ use crate::{Context, Error, host};
 /// What a task without an input takes: any record.
 pub type NoInput = serde::de::IgnoredAny;
 
+/// What begins a MessagePack list whose length has 32 bits.
+const LIST_32: u8 = 0xdd;
+
 /// The export has done all it has to do.
 pub const DONE: i32 = 0;
 
@@ -38,6 +41,19 @@ where
     let left = host::input(host::INPUT_FIRST);
     let right = host::input(host::INPUT_SECOND);
     finish(answer_merge(&left, &right, merge))
+}
+
+/// Runs a split on the parameters that the host has ready, and writes its items.
+pub fn run_split<I, F>(split: F) -> i32
+where
+    I: DeserializeOwned,
+    F: FnOnce(I, &Context) -> Result<Vec<u8>, Error>,
+{
+    host::report_panics();
+    let parameters = host::input(host::INPUT_SECOND);
+    let item = host::input(host::INPUT_FIRST);
+    let context = Context::default().with_seed(host::seed());
+    finish(answer_split(&parameters, &item, &context, split))
 }
 
 /// A task's output for an item, encoded.
@@ -74,6 +90,50 @@ where
     let left = decode_value(left).map_err(|error| error.context("left value"))?;
     let right = decode_value(right).map_err(|error| error.context("right value"))?;
     encode(&merge(left, right)?)
+}
+
+/// A split's items, encoded.
+///
+/// # Errors
+/// When the parameters do not fit the split's type, or the split says so.
+pub fn answer_split<I, F>(
+    parameters: &[u8],
+    item: &[u8],
+    context: &Context,
+    split: F,
+) -> Result<Vec<u8>, Error>
+where
+    I: DeserializeOwned,
+    F: FnOnce(I, &Context) -> Result<Vec<u8>, Error>,
+{
+    split(decode_record(parameters, item)?, context)
+}
+
+/// The items that a split gave as one list.
+///
+/// # Errors
+/// The author's, or that an item is no record.
+pub fn encode_items<T>(items: Result<T, Error>) -> Result<Vec<u8>, Error>
+where
+    T: IntoIterator,
+    T::Item: Serialize,
+{
+    let mut count: u32 = 0;
+    // A list whose length takes four bytes: it is known when the last item is.
+    let mut list = vec![LIST_32, 0, 0, 0, 0];
+    for item in items? {
+        let bytes = encode(&item)?;
+        if !matches!(bytes.first(), Some(0x80..=0x8f | 0xde | 0xdf)) {
+            let words = format_args!(
+                "item {count} of the split is no record: make it a struct with named fields"
+            );
+            return Err(Error::new(words));
+        }
+        list.extend(bytes);
+        count = count.checked_add(1).ok_or_else(|| Error::new("the split gives too many items"))?;
+    }
+    list[1..5].copy_from_slice(&count.to_be_bytes());
+    Ok(list)
 }
 
 fn finish(answer: Result<Vec<u8>, Error>) -> i32 {

@@ -15,7 +15,7 @@ use std::{env, fs};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::entry::{answer_merge, answer_task};
+use crate::entry::{answer_merge, answer_split, answer_task};
 use crate::{Bytes, Context, Error};
 
 /// Names the file of [`Calls`], in MessagePack.
@@ -66,15 +66,20 @@ where
     I: DeserializeOwned,
     O: Serialize,
 {
+    serve(|calls, call| answer_task(&calls.parameters, fields(call), &context(calls, call), &task));
+}
+
+/// Calls a split as the environment says.
+///
+/// # Panics
+/// As [`serve_task`].
+pub fn serve_split<I, F>(split: F)
+where
+    I: DeserializeOwned,
+    F: Fn(I, &Context) -> Result<Vec<u8>, Error>,
+{
     serve(|calls, call| {
-        let context = calls.files.iter().fold(
-            Context::for_test().with_item(call.item).with_seed(call.seed),
-            |context, (name, path)| {
-                context.with_file(name, fs::read(path).expect("a shared file can be read"))
-            },
-        );
-        let fields = call.values.first().map_or(&[][..], |value| value);
-        answer_task(&calls.parameters, fields, &context, &task)
+        answer_split(&calls.parameters, fields(call), &context(calls, call), &split)
     });
 }
 
@@ -93,6 +98,17 @@ where
         };
         answer_merge(left, right, &merge)
     });
+}
+
+fn fields(call: &Call) -> &[u8] {
+    call.values.first().map_or(&[][..], |value| value)
+}
+
+fn context(calls: &Calls, call: &Call) -> Context {
+    let context = Context::for_test().with_item(call.item).with_seed(call.seed);
+    calls.files.iter().fold(context, |context, (name, path)| {
+        context.with_file(name, fs::read(path).expect("a shared file can be read"))
+    })
 }
 
 fn serve(answer: impl Fn(&Calls, &Call) -> Result<Vec<u8>, Error>) {

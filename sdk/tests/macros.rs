@@ -1,6 +1,6 @@
 //! The attributes on every signature they take: the expansion compiles, and the function stays.
 
-use gleaner_sdk::entry::{answer_merge, answer_task};
+use gleaner_sdk::entry::{answer_merge, answer_split, answer_task, encode_items};
 use gleaner_sdk::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -70,6 +70,21 @@ fn join(a: String, b: String) -> Result<String, Error> {
     Ok(a + &b)
 }
 
+#[split]
+fn numbers(input: Input) -> Vec<Output> {
+    vec![Output { root: input.number }, Output { root: f64::NAN }]
+}
+
+#[split]
+fn lent(_input: Input, context: &Context) -> impl Iterator<Item = Output> {
+    (0..3).map(|root| Output { root: root as f64 + context.seed() as f64 })
+}
+
+#[split]
+fn unlucky() -> Result<Vec<Output>, Error> {
+    Err(Error::new("none today"))
+}
+
 fn pack<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
     rmp_serde::to_vec_named(value).expect("it encodes")
 }
@@ -127,6 +142,25 @@ fn a_merge_names_the_side_it_cannot_read() {
     assert_eq!(sum, Ok(pack(&3.0)));
     let error = answer_merge(&pack(&1.0), &pack("x"), |a, b| Ok(add(a, b))).expect_err("no number");
     assert!(error.to_string().starts_with("right value: "), "{error}");
+}
+
+#[test]
+fn a_split_gives_a_list_of_records() {
+    let context = Context::for_test().with_seed(2);
+    let encoded = |items: Vec<Output>| encode_items(Ok(items));
+    assert_eq!(
+        answer_split(&item(9.0), &NO_PARAMETERS, &context, |input, _| encoded(numbers(input))),
+        Ok([b"\xdd\0\0\0\x02".to_vec(), pack(&Output { root: 9.0 }), nan()].concat())
+    );
+    let lent: Vec<_> = lent(Input { number: 0.0 }, &context).map(|item| item.root).collect();
+    assert_eq!(lent, [2.0, 3.0, 4.0]);
+    assert_eq!(encode_items(unlucky()), Err(Error::new("none today")));
+    let error = encode_items(Ok(vec![1, 2])).expect_err("numbers are no records");
+    assert!(error.to_string().starts_with("item 0 of the split is no record"), "{error}");
+}
+
+fn nan() -> Vec<u8> {
+    pack(&Output { root: f64::from_bits(gleaner_sdk::canonical::NAN_64) })
 }
 
 #[test]

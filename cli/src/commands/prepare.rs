@@ -85,6 +85,7 @@ fn check_modules(file: &JobFile) -> Result<Vec<(PathBuf, ModuleInfo)>> {
         let offered = match used.kind {
             FunctionKind::Task => &info.tasks,
             FunctionKind::Merge => &info.merges,
+            FunctionKind::Split => &info.splits,
         };
         if !offered.iter().any(|name| name == used.function) {
             let (path, problem) = (file.path().to_owned(), used.not_found(offered));

@@ -44,6 +44,9 @@ fn offers(module: &ModuleInfo) -> Vec<Vec<String>> {
     if !module.merges.is_empty() {
         rows.push(row("merges", list(&module.merges)));
     }
+    if !module.splits.is_empty() {
+        rows.push(row("splits", list(&module.splits)));
+    }
     rows
 }
 

@@ -32,6 +32,7 @@ use super::views;
 use crate::blobs::Blobs;
 use crate::http::{Control, ControlError, Streamed, UnitsRequest};
 use crate::project::{InviteError, InviteOptions, Invited, Project};
+use crate::split::SlotSplitter;
 use crate::store::{
     AddSubmitterError, Store, StoreError, StoredJob, StoredSubmitter, UnitChoice, UnitsQuery,
 };
@@ -56,6 +57,7 @@ pub(crate) struct DriverControl {
     pub(crate) preview_sandbox: Sandbox,
     pub(crate) submitters: Arc<Submitters>,
     pub(crate) changes: Arc<Changes>,
+    pub(crate) splitter: SlotSplitter,
 }
 
 impl Control for DriverControl {
@@ -81,18 +83,8 @@ impl Control for DriverControl {
         if let Some(full) = self.store.full() {
             return Err(disk_full(&full));
         }
-        let items =
-            submission::check_submission(&mut spec, &self.blobs).await.map_err(|error| {
-                let told = error.to_api();
-                match error {
-                    SubmissionError::Blob(_) | SubmissionError::Input(_) => {
-                        ControlError::Failed(told)
-                    }
-                    SubmissionError::Job(_) | SubmissionError::BlobMissing { .. } => {
-                        ControlError::Refused(told)
-                    }
-                }
-            })?;
+        let items = submission::check_submission(&mut spec, &self.blobs, &self.splitter).await;
+        let items = items.map_err(|error| submission_failed(&error))?;
         let blobs: Vec<_> = spec.blobs().collect();
         let kept = answers::known_at_submission(&self.store, &spec, &items).await;
         let kept = kept.map_err(store_failed)?;
@@ -567,6 +559,18 @@ fn not_added(error: AddSubmitterError) -> ControlError {
         AddSubmitterError::Store(error) => return store_failed(error),
     };
     ControlError::Refused(ApiError { error: words, hint: Some(hint) })
+}
+
+fn submission_failed(error: &SubmissionError) -> ControlError {
+    let told = error.to_api();
+    match error {
+        SubmissionError::Blob(_) | SubmissionError::Input(_) | SubmissionError::Split { .. } => {
+            ControlError::Failed(told)
+        }
+        SubmissionError::Job(_) | SubmissionError::BlobMissing { .. } => {
+            ControlError::Refused(told)
+        }
+    }
 }
 
 fn disk_full(full: &StoreError) -> ControlError {

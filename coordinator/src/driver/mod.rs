@@ -46,6 +46,7 @@ use crate::blobs::{BlobError, Blobs};
 use crate::http::{RemoteDoor, ServeError, Server};
 use crate::port;
 use crate::project::{LoadError, Project};
+use crate::split::SlotSplitter;
 use crate::store::{Commits, Store, StoreError};
 use control::DriverControl;
 use engine::{Changes, Engine, EngineParts, Input};
@@ -67,7 +68,7 @@ const COMPILED_FOLDER: &str = "compiled";
 pub struct Config {
     /// The coordinator's folder, made by [`crate::init`].
     pub data: PathBuf,
-    /// The program whose `slot` and `compile` subcommands run and compile merges.
+    /// The program whose `slot` and `compile` subcommands run and compile merges and splits.
     pub program: PathBuf,
     /// The port for workers, UDP and TCP; 0 for any free one. Default: that of the last start,
     /// which tickets name, and 4747 at the first.
@@ -185,6 +186,7 @@ pub async fn start(config: Config) -> Result<Coordinator, StartError> {
     })?;
     // A preview must not keep anybody waiting.
     let preview_sandbox = sandbox.at_priority(&config.program, Priority::Idle)?;
+    let splitter = SlotSplitter::new(&sandbox);
     let (node, streams) = Node::start(&project.host_key, node_config(&config)).await?;
     port::remember(&config.data, node.port());
     let (engine, inbox) = Engine::channel();
@@ -205,7 +207,7 @@ pub async fn start(config: Config) -> Result<Coordinator, StartError> {
     let parts = shared.engine_parts(config.core.clone(), commits, recovered, sandbox, &stop);
     let engine = tokio::spawn(run_engine(parts, inbox, stop.clone()));
     tokio::spawn(accept(Arc::new(shared.reception()), streams, stop.clone()));
-    let control = Arc::new(shared.control(preview_sandbox));
+    let control = Arc::new(shared.control(preview_sandbox, splitter));
     let server =
         Server::start(&config.data, config.api_port, control, shared.blobs.clone()).await?;
     let remote = Arc::new(shared.remote_api(server.remote_door()));
@@ -315,8 +317,9 @@ impl Shared {
         }
     }
 
-    fn control(&self, preview_sandbox: Sandbox) -> DriverControl {
+    fn control(&self, preview_sandbox: Sandbox, splitter: SlotSplitter) -> DriverControl {
         DriverControl {
+            splitter,
             project: self.project.clone(),
             clock: self.clock,
             store: self.store.clone(),

@@ -2,11 +2,11 @@
 
 use gleaner_protocol::api::ApiError;
 use gleaner_protocol::limits::MODULE_BYTES_MAX;
-use gleaner_protocol::{BlobRef, JobSpec, Reducer, Splitter, StageSpec};
+use gleaner_protocol::{BlobRef, JobSpec, Reducer, Splitter, StageIndex, StageSpec};
 use gleaner_sandbox::{ModuleInfo, check_module};
 
 use crate::blobs::{BlobError, Blobs};
-use crate::split::{SplitError, StageInput, check_stages};
+use crate::split::{SlotSplitError, SlotSplitter, SplitError, StageInput, check_stages};
 
 /// Why a submission was not taken. Nothing of it is kept but blobs that were sent before it.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +30,17 @@ pub enum SubmissionError {
     /// This coordinator's disk failed while the input was read.
     #[error(transparent)]
     Input(SplitError),
+    /// This coordinator could not run a split function.
+    #[error("stage `{stage}`, split `{function}`: it could not be run here")]
+    Split {
+        /// The stage.
+        stage: String,
+        /// The function.
+        function: String,
+        /// Why.
+        #[source]
+        source: SlotSplitError,
+    },
 }
 
 impl SubmissionError {
@@ -38,6 +49,7 @@ impl SubmissionError {
         let hint = match self {
             Self::Job(_) => "mend the manifest or the task and submit again",
             Self::BlobMissing { .. } => "a submitter uploads missing blobs and posts the job again",
+            Self::Split { .. } => "submit again; if it stays so, ask the coordinator's operator",
             Self::Blob(_) | Self::Input(_) => "ask the coordinator's operator to look at its disk",
         };
         ApiError { error: self.to_string(), hint: Some(hint.into()) }
@@ -45,25 +57,46 @@ impl SubmissionError {
 }
 
 /// Checks a job whole, as a coordinator does before it takes it, and counts the items of the stages
-/// that wait for no other. Notes in the job how many of them a unit may have.
+/// that wait for no other. Runs split functions by `splitter`, and notes in the job what they gave and
+/// how many items a unit may have.
 ///
 /// # Errors
 /// [`SubmissionError`]: the first thing wrong.
 pub async fn check_submission(
     spec: &mut JobSpec,
     blobs: &Blobs,
+    splitter: &SlotSplitter,
 ) -> Result<Vec<Option<u64>>, SubmissionError> {
     spec.check().map_err(|error| SubmissionError::Job(error.to_string()))?;
     check_stages(spec).map_err(|error| SubmissionError::Job(error.to_string()))?;
     let mut items = Vec::with_capacity(spec.stages.len());
-    for stage in &mut spec.stages {
+    for (index, stage) in (0..).map(StageIndex).zip(&mut spec.stages) {
         check_blobs(stage, blobs).await?;
         check_functions(stage, blobs).await?;
+        split(index, stage, blobs, splitter).await?;
         let input = open_input(stage, blobs).await?;
         stage.unit_items_max = input.as_ref().and_then(StageInput::unit_items_max);
         items.push(input.map(|input| input.items()));
     }
     Ok(items)
+}
+
+async fn split(
+    index: StageIndex,
+    stage: &mut StageSpec,
+    blobs: &Blobs,
+    splitter: &SlotSplitter,
+) -> Result<(), SubmissionError> {
+    splitter.split(index, stage, blobs).await.map_err(|source| {
+        let Splitter::Split { function, .. } = &stage.splitter else {
+            unreachable!("a stage without a split function has nothing to run");
+        };
+        let (stage, function) = (stage.name.clone(), function.clone());
+        match source.is_of_job() {
+            true => SubmissionError::Job(format!("stage `{stage}`, split `{function}`: {source}")),
+            false => SubmissionError::Split { stage, function, source },
+        }
+    })
 }
 
 async fn check_blobs(stage: &StageSpec, blobs: &Blobs) -> Result<(), SubmissionError> {
@@ -109,6 +142,12 @@ fn missing_function(stage: &StageSpec, info: &ModuleInfo) -> Option<String> {
     if !info.tasks.contains(function) {
         let tasks = list(&info.tasks);
         return Some(format!("its module has no task `{function}`; it has: {tasks}"));
+    }
+    if let Splitter::Split { function, .. } = &stage.splitter
+        && !info.splits.contains(function)
+    {
+        let splits = list(&info.splits);
+        return Some(format!("its module has no split `{function}`; it has: {splits}"));
     }
     match &stage.reducer {
         Reducer::Merge { function, .. } if !info.merges.contains(function) => {

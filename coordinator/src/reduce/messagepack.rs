@@ -5,7 +5,7 @@ use rmp::Marker;
 
 /// One value, or the beginning of one that holds others.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Token<'a> {
+pub(crate) enum Token<'a> {
     Nil,
     Bool(bool),
     Unsigned(u64),
@@ -22,24 +22,24 @@ pub(super) enum Token<'a> {
 
 /// The bytes are no MessagePack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Malformed;
+pub(crate) struct Malformed;
 
 /// Reads one value after the other.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
 
-    pub(super) fn next(&mut self) -> Result<Token<'a>, Malformed> {
+    pub(crate) fn next(&mut self) -> Result<Token<'a>, Malformed> {
         Ok(match Marker::from_u8(self.array::<1>()?[0]) {
             Marker::Null => Token::Nil,
             Marker::True => Token::Bool(true),
@@ -82,7 +82,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The bytes of the next value with all that it holds.
-    pub(super) fn skip(&mut self) -> Result<&'a [u8], Malformed> {
+    pub(crate) fn skip(&mut self) -> Result<&'a [u8], Malformed> {
         let start = self.rest;
         let mut left: u64 = 1;
         while left > 0 {
@@ -137,7 +137,7 @@ impl<'a> Reader<'a> {
 
 impl Token<'_> {
     /// What it is, in an author's words.
-    pub(super) fn kind(&self) -> &'static str {
+    pub(crate) fn kind(&self) -> &'static str {
         match self {
             Self::Nil => "nothing (`None` or `()`)",
             Self::Bool(_) => "a boolean",

@@ -16,7 +16,7 @@ mod histogram;
 mod json;
 mod limits;
 mod merge;
-mod messagepack;
+pub(crate) mod messagepack;
 mod numbers;
 mod outputs;
 mod partial;

@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use gleaner_protocol::{
-    BlobRef, ItemRange, JobSpec, Outcome, Payload, Reducer, Splitter, StageIndex, StageSpec,
-    item_seed,
+    BlobRef, ItemRange, Outcome, Payload, Reducer, Splitter, StageIndex, StageSpec, item_seed,
 };
 use gleaner_sandbox::{Entry, Slot, SlotUnit};
 use serde_bytes::ByteBuf;
 
 use super::{Rehearsal, RehearsalError};
 use crate::split::StageInput;
+use crate::split::slot::{NO_FIELDS, SEED_ITEM};
 
 /// How many calls go into a unit in each round; the last takes all that lie side by side. Each
 /// round has a process of its own, and the first is made twice.
@@ -81,7 +81,6 @@ pub struct Sampling {
 /// Tries the functions of a job's stages.
 pub struct Trials<'a> {
     pub(super) rehearsal: &'a Rehearsal,
-    pub(super) spec: &'a JobSpec,
 }
 
 impl Trials<'_> {
@@ -130,6 +129,19 @@ impl Trials<'_> {
         Ok((input.items(), self.rounds(stage, entry, runs).await?))
     }
 
+    /// What calling a stage's split function gives; none where it has none.
+    ///
+    /// # Errors
+    /// As [`Trials::tasks`].
+    pub async fn split(&self, index: StageIndex) -> Result<Option<Trial>, RehearsalError> {
+        let stage = self.stage(index);
+        let Splitter::Split { function, .. } = &stage.splitter else { return Ok(None) };
+        let seed = item_seed(stage.task.seed, index, SEED_ITEM);
+        let call = Call { item: 0, seed, values: vec![ByteBuf::from(NO_FIELDS)] };
+        let entry = Entry::Split(function.clone());
+        Ok(Some(self.rounds(stage, entry, vec![vec![call]]).await?))
+    }
+
     /// What merging neighbours of `outputs` gives; none where the stage does not merge, or there
     /// are no two.
     ///
@@ -152,7 +164,7 @@ impl Trials<'_> {
     }
 
     fn stage(&self, index: StageIndex) -> &StageSpec {
-        &self.spec.stages[index.0 as usize]
+        &self.rehearsal.spec.stages[index.0 as usize]
     }
 
     /// Makes the calls once for each of the cuts; only neighbours of one run share a unit.
@@ -213,8 +225,8 @@ async fn run(
     cpu: &mut Duration,
 ) -> Result<Vec<ByteBuf>, Outcome> {
     let seeds = match entry {
-        Entry::Task(_) => calls.iter().map(|call| call.seed).collect(),
-        _ => Vec::new(),
+        Entry::Task(_) | Entry::Split(_) => calls.iter().map(|call| call.seed).collect(),
+        Entry::Merge(_) => Vec::new(),
     };
     let items = calls.iter().flat_map(|call| call.values.iter().cloned()).collect();
     let first_item = calls.first().map_or(0, |call| call.item);

@@ -1,7 +1,7 @@
 //! From a stage's splitter to its items: for a range of items, one MessagePack map of fields each.
 //!
 //! Ranges and grids are arithmetic, and so are exact pieces of a file; other records of a file are
-//! found through a [`RecordIndex`]; a file of many, and an earlier stage's output, is one item as it
+//! found through a [`RecordIndex`]; a split function's are in a blob of their own; a file of many, and an earlier stage's output, is one item as it
 //! is. Invariants: an item's bytes depend on splitter and number alone, never on the range asked
 //! for; memory is bounded by the range asked for, and [`StageInput::unit_items_max`] says how long a
 //! range should be at most. Deliberately absent: the stage's parameters (the worker has them from
@@ -9,8 +9,10 @@
 
 mod error;
 mod fields;
+mod made;
 mod plain;
 mod records;
+pub(crate) mod slot;
 #[cfg(test)]
 mod tests;
 mod whole;
@@ -32,10 +34,12 @@ use plain::{PlainError, PlainFile};
 use whole::WholeFile;
 
 pub use error::SplitError;
+pub use made::SplitFault;
 pub use plain::{Compression, StreamError};
 pub use records::{
     FieldNames, RecordCursor, RecordError, RecordIndex, RecordProblem, RecordReader, RecordScanner,
 };
+pub use slot::{SlotSplitError, SlotSplitter};
 
 /// How much of a file is read at a time.
 const READ_BYTES: usize = 256 * 1024;
@@ -61,6 +65,8 @@ enum Source {
     Pieces { file: PlainFile, bytes: u64, chunk_bytes: u64 },
     /// Files that are an item each.
     EachFile,
+    /// What a split function gave.
+    Made { items: BlobRef },
     /// The earlier stage's output.
     Whole { output: BlobRef },
 }
@@ -99,7 +105,8 @@ impl StageInput {
     /// Any [`SplitError`]; see there which are the submitter's to mend.
     ///
     /// # Panics
-    /// When the stage comes after another one and `earlier` is `None`.
+    /// When the stage comes after another one and `earlier` is `None`, or its split function was not
+    /// run.
     pub async fn open(
         stage: &StageSpec,
         earlier: Option<BlobRef>,
@@ -118,6 +125,13 @@ impl StageInput {
                 check_length(&stage.name, output)?;
                 let longest_bytes = output.bytes;
                 Opened { source: Source::Whole { output }, items: 1, longest_bytes }
+            }
+            (None, Splitter::Split { items, .. }) => {
+                let made = items.expect("the function ran before the stage opens");
+                let head = made::head(made, blobs).await;
+                let (items, longest_bytes) =
+                    head.map_err(|source| SplitError::Blob { stage: stage.name.clone(), source })?;
+                Opened { source: Source::Made { items: made }, items, longest_bytes }
             }
             (None, Splitter::EachFile { files, .. }) => Opened {
                 source: Source::EachFile,
@@ -172,6 +186,16 @@ impl StageInput {
             Source::Arithmetic => {
                 let map = |item| fields::arithmetic(&self.splitter, item);
                 Ok((range.start..range.end).map(map).collect())
+            }
+            Source::Made { items } => {
+                let read = made::read(*items, self.items, range, &self.blobs).await;
+                let read = read.map_err(|source| self.blob_error(source))?;
+                let blob = items.hash;
+                read.map_err(|item| SplitError::Damaged {
+                    stage: self.stage.to_string(),
+                    blob,
+                    item,
+                })
             }
             Source::EachFile | Source::Whole { .. } => {
                 let mut items = Vec::new();

@@ -5,7 +5,7 @@ use std::num::NonZeroU64;
 use serde::{Deserialize, Serialize};
 
 use super::sequence::{Sequence, SequenceError};
-use super::{FileRef, JobSpecError, check_bounds, check_unique};
+use super::{FileRef, JobSpecError, check_bounds, check_name, check_unique};
 use crate::limits::{
     EACH_FILE_BYTES_MAX, EACH_FILES_MAX, ITEMS_MAX, PIECE_BYTES_MAX, PIECE_BYTES_MIN,
 };
@@ -70,6 +70,15 @@ pub enum Splitter {
         /// `replicate` from 0; once and without that field when it is absent.
         #[serde(default)]
         replicates: Option<NonZeroU64>,
+    },
+    /// One item for each record that a function of the stage's module gives.
+    Split {
+        /// The split function, by its name in the source.
+        function: String,
+        /// What it gave. The coordinator runs it when it takes the job, and takes nobody else's
+        /// word for it.
+        #[serde(default)]
+        items: Option<BlobRef>,
     },
     /// One item: the whole output of an earlier stage.
     After {
@@ -162,7 +171,7 @@ impl Splitter {
                 points.checked_mul(replicates.map_or(1, NonZeroU64::get))
             }
             Self::After { .. } => Some(1),
-            Self::Lines { .. } | Self::Records { .. } => None,
+            Self::Lines { .. } | Self::Records { .. } | Self::Split { .. } => None,
         }
     }
 
@@ -170,6 +179,7 @@ impl Splitter {
     pub fn blobs(&self) -> Vec<BlobRef> {
         match self {
             Self::EachFile { files, .. } => files.iter().map(|file| file.blob).collect(),
+            Self::Split { items, .. } => items.iter().copied().collect(),
             _ => self.source().map(|(blob, _)| blob).into_iter().collect(),
         }
     }
@@ -183,12 +193,15 @@ impl Splitter {
             Self::Range { end, .. } => *end = i64::MAX,
             Self::After { stage, .. } => *stage = StageIndex(0),
             Self::Lines { file, .. } | Self::Records { file, .. } => file.clear(),
+            // The items count, whatever made them.
+            Self::Split { function, .. } => function.clear(),
             Self::EachFile { .. } | Self::Grid { .. } => {}
         }
         other
     }
 
-    /// The fields it is known to give each item; those of CSV and JSON show when they are read.
+    /// The fields it is known to give each item; those of CSV, JSON and a split function show when
+    /// they are read.
     pub fn fields(&self) -> Vec<&str> {
         match self {
             Self::Range { field, .. } | Self::Lines { field, .. } | Self::After { field, .. } => {
@@ -197,6 +210,7 @@ impl Splitter {
             Self::Records { field: Some(field), .. } => vec![field],
             Self::Records { format, field: None, .. } => format.fields().to_vec(),
             Self::EachFile { field, .. } => vec![NAME, field],
+            Self::Split { .. } => Vec::new(),
             Self::Grid { axes, replicates, .. } => {
                 let replicate = replicates.map(|_| REPLICATE);
                 axes.iter().map(|axis| axis.field.as_str()).chain(replicate).collect()
@@ -206,7 +220,11 @@ impl Splitter {
 
     /// Whether an item may have other fields than [`Splitter::fields`], which show when it is read.
     pub fn has_other_fields(&self) -> bool {
-        matches!(self, Self::Records { format, field: None, .. } if format.names_its_fields())
+        match self {
+            Self::Records { format, field: None, .. } => format.names_its_fields(),
+            Self::Split { .. } => true,
+            _ => false,
+        }
     }
 
     /// The file that is read to find the items, and the submitter's name for it.
@@ -215,9 +233,11 @@ impl Splitter {
             Self::Lines { source, file, .. } | Self::Records { source, file, .. } => {
                 Some((*source, file))
             }
-            Self::Range { .. } | Self::EachFile { .. } | Self::Grid { .. } | Self::After { .. } => {
-                None
-            }
+            Self::Range { .. }
+            | Self::EachFile { .. }
+            | Self::Grid { .. }
+            | Self::Split { .. }
+            | Self::After { .. } => None,
         }
     }
 
@@ -228,6 +248,7 @@ impl Splitter {
     pub(super) fn check(&self) -> Result<(), JobSpecError> {
         match self {
             Self::Range { .. } | Self::After { .. } | Self::Lines { .. } => {}
+            Self::Split { function, .. } => return check_name("the split", function),
             Self::Records { format, field, .. } => format.check(field.as_deref())?,
             Self::EachFile { files, .. } => check_files(files)?,
             Self::Grid { axes, pairing, .. } => check_axes(axes, *pairing)?,

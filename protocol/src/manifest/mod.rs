@@ -26,6 +26,7 @@
 //! # or: csv, json_lines, fasta, fastq = { file = "records.csv" }
 //! # or: each_file = { field = "image", glob = "data/*.png" }
 //! # or: grid = { a = [1, 2], b = { linspace = [0, 1, 11] } }, also zip; with `replicates = 3`
+//! # or: split = "tiles"          # a function of the module that gives the items
 //! # or: after = "earlier-stage"
 //! unit_items = "auto"          # or a number
 //! floats = "plain"             # or "strict"
@@ -145,6 +146,8 @@ pub enum FunctionKind {
     Task,
     /// It combines two values.
     Merge,
+    /// It gives a stage's items.
+    Split,
 }
 
 /// Where a key stands.
@@ -320,6 +323,7 @@ impl FunctionKind {
         match self {
             Self::Task => "#[task]",
             Self::Merge => "#[merge]",
+            Self::Split => "#[split]",
         }
     }
 }
@@ -329,6 +333,7 @@ impl fmt::Display for FunctionKind {
         f.write_str(match self {
             Self::Task => "task",
             Self::Merge => "merge",
+            Self::Split => "split",
         })
     }
 }

@@ -113,6 +113,7 @@ mod tests {
                 "grid = { a = [1, \"x\"], b = { linspace = [0, 1, 3] } }\nreplicates = 2\nreduce = \"files\"",
             ),
             lines("zip = { a = [1, 2], b = [3, 4] }\nreduce = \"merge\"\nmerge = \"add\""),
+            lines("split = \"tiles\"\nreduce = \"csv\"\ncolumns = [\"x\"]"),
             lines(
                 "range = { field = \"i\", end = 3 }\nreduce = \"top\"\ntop = { field = \"p\", records = 3, order = \"least\" }",
             ),
@@ -157,6 +158,9 @@ mod tests {
             lines(
                 "range = { field = \"i\", end = 3 }\nreduce = \"histogram\"\nhistogram = { bins = 2 }",
             ),
+            lines("split = \"\"\nreduce = \"lines\""),
+            lines("split = { function = \"tiles\" }\nreduce = \"lines\""),
+            lines("split = \"tiles\"\nreplicates = 2\nreduce = \"lines\""),
             lines("grid = {}\nreduce = \"lines\""),
             lines("grid = { a = [] }\nreduce = \"lines\""),
         ];

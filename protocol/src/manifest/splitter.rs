@@ -26,6 +26,7 @@ pub(super) const SPLITTERS: &[&str] = &[
     "each_file",
     "grid",
     "zip",
+    "split",
     "after",
 ];
 
@@ -84,7 +85,19 @@ impl SplitterPlan {
             "each_file" => each_file(&entry),
             "grid" => grid(&entry, Pairing::Product, replicates).map(Self::Whole),
             "zip" => grid(&entry, Pairing::Zip, replicates).map(Self::Whole),
+            "split" => {
+                let function = entry.identifier()?;
+                Ok(Self::Whole(Splitter::Split { function, items: None }))
+            }
             _ => after(&entry, earlier).map(Self::Whole),
+        }
+    }
+
+    /// The split function that gives its items.
+    pub(super) fn function(&self) -> Option<&str> {
+        match self {
+            Self::Whole(Splitter::Split { function, .. }) => Some(function),
+            _ => None,
         }
     }
 
@@ -116,7 +129,11 @@ impl SplitterPlan {
 
     /// Whether an item may have other fields, which show when its file is read.
     pub(super) fn has_other_fields(&self) -> bool {
-        matches!(self, Self::Records { format, field: None, .. } if format.names_its_fields())
+        match self {
+            Self::Whole(splitter) => splitter.has_other_fields(),
+            Self::Records { format, field: None, .. } => format.names_its_fields(),
+            _ => false,
+        }
     }
 
     pub(super) fn into_splitter(self, found: &FoundFiles) -> Result<Splitter, ManifestError> {

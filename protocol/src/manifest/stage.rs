@@ -31,6 +31,7 @@ const KEYS: &[&str] = &[
     "each_file",
     "grid",
     "zip",
+    "split",
     "after",
     "replicates",
     "unit_items",
@@ -54,6 +55,7 @@ pub(super) struct StagePlan {
     function: String,
     function_place: Place,
     splitter: SplitterPlan,
+    split_place: Option<Place>,
     unit_size: UnitSize,
     reducer: Reducer,
     merge_place: Option<Place>,
@@ -77,6 +79,7 @@ impl StagePlan {
             function: section.find("function").map_or(Ok("run".into()), |f| f.identifier())?,
             function_place: function_place(&section),
             splitter: SplitterPlan::read(&section, earlier)?,
+            split_place: section.find("split").map(|entry| entry.place()),
             unit_size: section.find("unit_items").map_or(Ok(UnitSize::Auto), |e| unit_size(&e))?,
             reducer,
             merge_place,
@@ -124,8 +127,12 @@ impl StagePlan {
             }
             _ => None,
         };
+        let split = self.splitter.function().zip(self.split_place.as_ref());
+        let split =
+            split.map(|(function, place)| function_use(function, FunctionKind::Split, place));
         [function_use(&self.function, FunctionKind::Task, &self.function_place)]
             .into_iter()
+            .chain(split)
             .chain(merge)
     }
 

@@ -705,13 +705,13 @@ fn stages_that_do_not_fit_together_are_refused() {
         &stage(""),
         expect![[r#"
             line 3, column 1: `stage.s` has no splitter; it must have one
-            give each stage one of `range`, `lines`, `bytes`, `csv`, `json_lines`, `fasta`, `fastq`, `each_file`, `grid`, `zip` or `after`"#]],
+            give each stage one of `range`, `lines`, `bytes`, `csv`, `json_lines`, `fasta`, `fastq`, `each_file`, `grid`, `zip`, `split` or `after`"#]],
     );
     check(
         &stage("range = { field = \"i\", end = 3 }\nlines = { field = \"l\", file = \"f\" }"),
         expect![[r#"
             line 3, column 1: `stage.s` has the splitters `range` and `lines`; it must have one
-            give each stage one of `range`, `lines`, `bytes`, `csv`, `json_lines`, `fasta`, `fastq`, `each_file`, `grid`, `zip` or `after`"#]],
+            give each stage one of `range`, `lines`, `bytes`, `csv`, `json_lines`, `fasta`, `fastq`, `each_file`, `grid`, `zip`, `split` or `after`"#]],
     );
     check(
         &stage("after = \"earlier\""),

@@ -51,6 +51,9 @@ pub struct ModuleInfo {
     pub tasks: Vec<String>,
     /// The names of its merge functions, in the order of its exports.
     pub merges: Vec<String>,
+    /// The names of its split functions, in the order of its exports.
+    #[serde(default)]
+    pub splits: Vec<String>,
     /// The functions of the interface that it imports, in the order of its imports.
     #[serde(default)]
     pub imports: Vec<String>,
@@ -197,15 +200,15 @@ pub enum ModuleError {
         /// The limit.
         max: u64,
     },
-    /// An export with the name of a task or a merge is something else than a function `() -> i32`.
-    #[error("its export `{export}` is {found}; a task or merge is a function () -> i32")]
+    /// An export with the name of a task, a merge or a split is something else than a function `() -> i32`.
+    #[error("its export `{export}` is {found}; a task, merge or split is a function () -> i32")]
     ExportType {
         /// The export's name.
         export: String,
         /// What it is.
         found: String,
     },
-    /// The name of a task or a merge is empty or longer than the limit.
+    /// The name of a task, a merge or a split is empty or longer than the limit.
     #[error("its export `{export}` has a name of {bytes} bytes; names have 1 to {max}")]
     Name {
         /// The start of the export's name.
@@ -219,7 +222,7 @@ pub enum ModuleError {
     /// longer.
     #[error("rewritten for `floats = \"strict\"`: {0}")]
     Strict(Box<ModuleError>),
-    /// It offers no task and no merge.
+    /// It offers no task, no merge and no split.
     #[error("it exports no task: nothing named `gleaner_1:task:NAME`")]
     NoTask,
 }
@@ -423,6 +426,10 @@ impl Checker {
             self.check_entry(&export, name)?;
             self.info.merges.push(name.to_owned());
         }
+        if let Some(name) = export.name.strip_prefix(interface::SPLIT_PREFIX) {
+            self.check_entry(&export, name)?;
+            self.info.splits.push(name.to_owned());
+        }
         Ok(())
     }
 
@@ -476,7 +483,8 @@ impl Checker {
         if !self.memory_exported {
             return Err(ModuleError::NoMemory);
         }
-        if self.info.tasks.is_empty() && self.info.merges.is_empty() {
+        let ModuleInfo { tasks, merges, splits, .. } = &self.info;
+        if tasks.is_empty() && merges.is_empty() && splits.is_empty() {
             return Err(ModuleError::NoTask);
         }
         self.info.functions = self.functions.len() as u32;

@@ -27,12 +27,14 @@ fn check_text(text: &str, expected: &str) {
 fn a_task_is_accepted_and_told() {
     let wasm = module(
         r#"(import "gleaner_1" "seed" (func (result i64)))
-           (func (export "gleaner_1:merge:join") (result i32) (i32.const 0))"#,
+           (func (export "gleaner_1:merge:join") (result i32) (i32.const 0))
+           (func (export "gleaner_1:split:tiles") (result i32) (i32.const 0))"#,
     );
     let info = check_module(&wasm).expect("a task");
     assert_eq!(info.tasks, ["run"]);
     assert_eq!(info.merges, ["join"]);
-    assert_eq!((info.memory_bytes_min, info.functions), (65_536, 3));
+    assert_eq!(info.splits, ["tiles"]);
+    assert_eq!((info.memory_bytes_min, info.functions), (65_536, 4));
     assert_eq!((info.imports, info.bytes), (vec!["seed".to_owned()], wasm.len() as u64));
     assert_eq!(info.memory_bytes_max, None);
 }
@@ -140,12 +142,13 @@ fn shapes_that_tasks_cannot_have_are_refused() {
 fn exports_of_another_type_are_refused() {
     check(
         &module(r#"(func (export "gleaner_1:task:odd") (param i32))"#),
-        "its export `gleaner_1:task:odd` is a function (i32); a task or merge is a function \
-         () -> i32",
+        "its export `gleaner_1:task:odd` is a function (i32); a task, merge or split is a \
+         function () -> i32",
     );
     check(
         &module(r#"(global (export "gleaner_1:merge:odd") i32 (i32.const 0))"#),
-        "its export `gleaner_1:merge:odd` is no function; a task or merge is a function () -> i32",
+        "its export `gleaner_1:merge:odd` is no function; a task, merge or split is a function \
+         () -> i32",
     );
     check(
         &module(r#"(func (export "gleaner_1:task:") (result i32) (i32.const 0))"#),

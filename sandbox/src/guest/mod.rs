@@ -46,7 +46,7 @@ pub(crate) fn arguments(limits: &Limits, shared: usize) -> Vec<OsString> {
 /// How many outputs `items` byte strings of a unit give.
 pub(crate) fn outputs_of(entry: &Entry, items: usize) -> usize {
     match entry {
-        Entry::Task(_) => items,
+        Entry::Task(_) | Entry::Split(_) => items,
         Entry::Merge(_) => items / 2,
     }
 }
@@ -130,6 +130,7 @@ fn load(
     let name = match entry {
         Entry::Task(name) => format!("{}{name}", interface::TASK_PREFIX),
         Entry::Merge(name) => format!("{}{name}", interface::MERGE_PREFIX),
+        Entry::Split(name) => format!("{}{name}", interface::SPLIT_PREFIX),
     };
     let entry = loaded.get_export_index(&name).ok_or(StartFailure::NoEntry)?;
     let memory = loaded.get_export_index(interface::MEMORY).ok_or(StartFailure::NoEntry)?;

@@ -53,6 +53,9 @@ pub enum Entry {
     Task(String),
     /// The merge function of this name, once for each pair of values.
     Merge(String),
+    /// The split function of this name, as a task on one item without fields. Its output is the
+    /// list of a stage's items.
+    Split(String),
 }
 
 /// Consecutive items to run.
@@ -211,6 +214,7 @@ impl std::fmt::Display for Entry {
         match self {
             Self::Task(name) => write!(f, "task function `{name}`"),
             Self::Merge(name) => write!(f, "merge function `{name}`"),
+            Self::Split(name) => write!(f, "split function `{name}`"),
         }
     }
 }

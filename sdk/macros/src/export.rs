@@ -6,13 +6,14 @@ use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{Error, ItemFn, Result};
 
-use crate::signature::{TaskArguments, merge_argument, task_arguments};
+use crate::signature::{TaskArguments, merge_argument, split_arguments, task_arguments};
 
-/// Which of the two attributes.
+/// Which of the attributes.
 #[derive(Clone, Copy)]
 pub(crate) enum Kind {
     Task,
     Merge,
+    Split,
 }
 
 /// The function and its export; or the function and what is wrong with it, so that calls of it
@@ -41,6 +42,7 @@ fn try_expand(kind: Kind, attribute: TokenStream, item: &TokenStream) -> Result<
     let call = match kind {
         Kind::Task => task_call(&function, &quote! { ::gleaner_sdk::entry::run_task })?,
         Kind::Merge => merge_call(&function, &quote! { ::gleaner_sdk::entry::run_merge })?,
+        Kind::Split => split_call(&function, &quote! { ::gleaner_sdk::entry::run_split })?,
     };
     let export_name = format!("gleaner_1:{}:{name}", kind.word());
     let native = match cfg!(feature = "native") {
@@ -66,6 +68,7 @@ fn native(kind: Kind, function: &ItemFn, name: &str) -> Result<TokenStream> {
     let call = match kind {
         Kind::Task => task_call(function, &quote! { ::gleaner_sdk::native::serve_task })?,
         Kind::Merge => merge_call(function, &quote! { ::gleaner_sdk::native::serve_merge })?,
+        Kind::Split => split_call(function, &quote! { ::gleaner_sdk::native::serve_split })?,
     };
     let test = format_ident!("gleaner_native_{}_{name}", kind.word());
     Ok(quote! {
@@ -85,14 +88,38 @@ impl Kind {
         match self {
             Self::Task => "task",
             Self::Merge => "merge",
+            Self::Split => "split",
         }
     }
 }
 
 /// Hands the task to `entry` as a closure over its input and the context.
 fn task_call(function: &ItemFn, entry: &TokenStream) -> Result<TokenStream> {
+    let arguments = task_arguments(function, "task")?;
+    Ok(call_with_input(function, arguments, entry, |call| returned(function, call)))
+}
+
+/// Hands the split to `entry` as a closure that gives its items encoded: they may borrow from the
+/// context, which is lent for the call.
+fn split_call(function: &ItemFn, entry: &TokenStream) -> Result<TokenStream> {
+    let arguments = split_arguments(function)?;
+    let at = function.sig.output.span();
+    Ok(call_with_input(function, arguments, entry, |call| {
+        let returned = returned(function, call);
+        quote_spanned! {at=> ::gleaner_sdk::entry::encode_items(#returned) }
+    }))
+}
+
+/// Hands `entry` a closure over the function's input and the context; `finish` makes of the
+/// function's call what the closure gives.
+fn call_with_input(
+    function: &ItemFn,
+    arguments: TaskArguments,
+    entry: &TokenStream,
+    finish: impl FnOnce(TokenStream) -> TokenStream,
+) -> TokenStream {
     let name = &function.sig.ident;
-    let (input, arguments) = match task_arguments(function)? {
+    let (input, arguments) = match arguments {
         TaskArguments::None => (None, quote! {}),
         TaskArguments::Context => (None, quote! { context }),
         TaskArguments::Input(input) => (Some(input), quote! { input }),
@@ -102,15 +129,15 @@ fn task_call(function: &ItemFn, entry: &TokenStream) -> Result<TokenStream> {
         Some(input) => (quote! { #input }, quote! { input }),
         None => (quote! { ::gleaner_sdk::entry::NoInput }, quote! { _input }),
     };
-    let returned = returned(function, quote! { #name(#arguments) });
+    let finished = finish(quote! { #name(#arguments) });
     // The span of the input's type, so that a type that cannot be read is underlined.
     let run = quote_spanned! {input_type.span()=> #entry::<#input_type, _> };
-    Ok(quote! {
+    quote! {
         #run(|#input_name, context: &::gleaner_sdk::Context| {
             let _ = context;
-            #returned
+            #finished
         })
-    })
+    }
 }
 
 /// Hands the merge to `entry` as a closure over its two values.

@@ -1,4 +1,4 @@
-//! The attributes `#[task]` and `#[merge]` of `gleaner-sdk`, which re-exports them.
+//! The attributes `#[task]`, `#[merge]` and `#[split]` of `gleaner-sdk`, which re-exports them.
 //!
 //! Each leaves the function as it is and adds an export that calls it: under the interface's name
 //! on wasm32, as unused code elsewhere, so that a type that cannot cross is an error wherever the
@@ -49,4 +49,23 @@ pub fn task(attribute: TokenStream, function: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn merge(attribute: TokenStream, function: TokenStream) -> TokenStream {
     export::expand(Kind::Merge, attribute.into(), function.into()).into()
+}
+
+/// Makes a function a split, which a manifest names by `split = "NAME"` to have a stage's items from
+/// it.
+///
+/// ```text
+/// #[split]
+/// fn tiles(input: Sky, context: &Context) -> Result<Vec<Tile>, Error> {
+/// ```
+///
+/// - `input` is a struct whose fields are the stage's parameters; it may be left out, and so may
+///   `context: &Context`, which has the stage's files and a seed of the stage's own.
+/// - It gives back a `Vec` or anything else that is `IntoIterator`, or a `Result` of one as a task
+///   does. Each item is a struct (or a map): its fields are the task's, besides the parameters.
+///
+/// It runs once, when the job is submitted, within the stage's limits of memory, log and host calls.
+#[proc_macro_attribute]
+pub fn split(attribute: TokenStream, function: TokenStream) -> TokenStream {
+    export::expand(Kind::Split, attribute.into(), function.into()).into()
 }

@@ -1,10 +1,10 @@
-//! Which functions can be tasks and merges, and in what words others are refused.
+//! Which functions can be tasks, merges and splits, and in what words others are refused.
 
 use quote::ToTokens;
 use syn::spanned::Spanned;
 use syn::{Error, FnArg, ItemFn, Result, ReturnType, Type};
 
-/// What a task function takes.
+/// What a task or a split function takes.
 pub(crate) enum TaskArguments {
     /// Nothing.
     None,
@@ -16,12 +16,12 @@ pub(crate) enum TaskArguments {
     InputAndContext(Type),
 }
 
-/// What a task takes.
+/// What a task, or a split, takes.
 ///
 /// # Errors
 /// When it is no plain function, or takes something else.
-pub(crate) fn task_arguments(function: &ItemFn) -> Result<TaskArguments> {
-    check_plain(function, "task")?;
+pub(crate) fn task_arguments(function: &ItemFn, kind: &str) -> Result<TaskArguments> {
+    check_plain(function, kind)?;
     match argument_types(function)?.as_slice() {
         [] => Ok(TaskArguments::None),
         [only] if is_context(only)? => Ok(TaskArguments::Context),
@@ -31,18 +31,37 @@ pub(crate) fn task_arguments(function: &ItemFn) -> Result<TaskArguments> {
             if !is_context(context)? {
                 return Err(Error::new(
                     context.span(),
-                    "the second argument of a task is `context: &Context`; \
-                     put the fields of the input into one struct",
+                    format!(
+                        "the second argument of a {kind} is `context: &Context`; \
+                         put the fields of the input into one struct"
+                    ),
                 ));
             }
             Ok(TaskArguments::InputAndContext(input))
         }
         [_, _, extra, ..] => Err(Error::new(
             extra.span(),
-            "a task takes its input and `context: &Context`, no more; \
-             put the fields of the input into one struct",
+            format!(
+                "a {kind} takes its input and `context: &Context`, no more; \
+                 put the fields of the input into one struct"
+            ),
         )),
     }
+}
+
+/// What a split takes: what a task does.
+///
+/// # Errors
+/// When it is no plain function, takes something else, or gives nothing back.
+pub(crate) fn split_arguments(function: &ItemFn) -> Result<TaskArguments> {
+    let arguments = task_arguments(function, "split")?;
+    if matches!(function.sig.output, ReturnType::Default) {
+        return Err(Error::new(
+            function.sig.ident.span(),
+            "a split gives back the stage's items: `-> Vec<Item>`, where `Item` is a struct",
+        ));
+    }
+    Ok(arguments)
 }
 
 /// The type of both arguments of a merge.

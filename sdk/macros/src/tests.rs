@@ -30,6 +30,29 @@ fn signatures_that_fit_are_exported_by_their_name() {
 }
 
 #[test]
+fn a_split_is_exported_and_must_give_items() {
+    for item in [
+        quote! { fn tiles() -> Vec<Tile> { Vec::new() } },
+        quote! { fn tiles(sky: Sky) -> Result<Vec<Tile>, Error> { sky.tiles() } },
+        quote! { fn tiles(sky: Sky, c: &Context) -> impl Iterator<Item = Tile> { sky.tiles(c) } },
+    ] {
+        let expanded = expand(Kind::Split, quote!(), item.clone()).to_string();
+        assert_eq!(refusal(Kind::Split, item), "");
+        assert!(expanded.contains(r#""gleaner_1:split:tiles""#), "{expanded}");
+    }
+    for (item, words) in [
+        (quote! { fn tiles(sky: Sky) {} }, "gives back the stage's items"),
+        (quote! { async fn tiles() -> Vec<Tile> {} }, "a split is a plain function"),
+        (quote! { fn tiles(a: A, b: B) -> Vec<Tile> {} }, "second argument of a split"),
+        (quote! { fn tiles(a: A, c: &Context, d: D) -> Vec<Tile> {} }, "a split takes its input"),
+        (quote! { fn tiles(a: &A) -> Vec<Tile> {} }, "take it by value"),
+    ] {
+        let refusal = refusal(Kind::Split, item.clone());
+        assert!(refusal.contains(words), "{item}: {refusal}");
+    }
+}
+
+#[test]
 fn the_function_stays_even_when_it_is_refused() {
     let expanded = expand(Kind::Task, quote!(), quote! { async fn run() {} }).to_string();
     assert!(expanded.starts_with("async fn run () { }"), "{expanded}");

@@ -21,6 +21,8 @@
 //! | `nested_star` | `row`; parameter `mass` | the row's fields and the parameter |
 //! | `sequence` | `id`, `description`, `sequence`, `quality` | the record |
 //! | `measure` | `name`, `content` | the record `name`, `bytes`, `sum` |
+//! | `spell` (split `words`) | `word`, `count` | the record `backwards`, `letters` |
+//! | `noop` (split `odd`) | none, as its parameter `how` says | nil |
 //! | `replicated` | `x`, `replicate` | the record `x`, `replicate`, `seed` |
 //! | `fail_at`, `panic_at`, `trap_at` | `number`; parameter `at` | the number; the item `at` ends as named |
 //! | `greedy` | `number`; parameter `mebibytes` | how many bytes it could get and write |
@@ -34,6 +36,7 @@
 mod misbehaving;
 mod ordinary;
 mod records;
+mod splits;
 
 pub use misbehaving::{
     Calls, Depth, Memory, Output, Place, Words, chatty, deep, fail_at, flood, greedy, panic_at,
@@ -48,3 +51,4 @@ pub use records::{
     Drawn, Measured, NamedFile, NestedStar, Piece, Replicated, Sequence, Star, measure,
     nested_star, quote, replicated, sequence, star,
 };
+pub use splits::{Item, Odd, SharedWord, Spelt, Text, Word, odd, spell, words};

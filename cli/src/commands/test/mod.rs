@@ -145,7 +145,7 @@ async fn try_all(
     let files: Vec<_> = job.files.iter().map(|file| (file.blob, file.path.clone())).collect();
     let opened = Rehearsal::open(&context.program, spec, &files).await;
     let (rehearsal, _) = opened.map_err(told)?;
-    let trials = rehearsal.trials(spec);
+    let trials = rehearsal.trials();
     let subject = Subject { arguments, job, native, trials };
     let mut tried = Vec::new();
     for index in (0..).map(StageIndex).take(spec.stages.len()) {
@@ -177,8 +177,12 @@ impl Subject<'_> {
             },
         };
         let sampling = Sampling { items: self.arguments.items, earlier };
+        let mut tried = Vec::new();
+        if let Some(split) = self.trials.split(index).await.map_err(told)? {
+            tried.push(self.judge(&stage.name, None, index, &split)?);
+        }
         let (items, trial) = self.trials.tasks(index, sampling).await.map_err(told)?;
-        let mut tried = vec![self.judge(&stage.name, Some(items), index, &trial)?];
+        tried.push(self.judge(&stage.name, Some(items), index, &trial)?);
         if trial.verdict == Verdict::Alike
             && let Some(merges) = self.trials.merges(index, &trial.outputs).await.map_err(told)?
         {
@@ -224,6 +228,7 @@ impl Subject<'_> {
         let function = match &trial.entry {
             Entry::Task(name) => name.clone(),
             Entry::Merge(name) => format!("{name} (merge)"),
+            Entry::Split(name) => format!("{name} (split)"),
         };
         let tried = trial.calls.len() as u64;
         Ok(Tried { stage: stage.to_owned(), function, tried, of, slots, native, fault })
@@ -284,6 +289,7 @@ fn in_slots(stage: &str, trial: &Trial) -> (String, Option<Fault>) {
         Verdict::Failed(outcome) => {
             let line = match &trial.entry {
                 Entry::Merge(name) => format!("stage `{stage}`, merge `{name}`: {outcome}"),
+                Entry::Split(name) => format!("stage `{stage}`, split `{name}`: {outcome}"),
                 Entry::Task(_) => format!("stage `{stage}`: {outcome}"),
             };
             ("failed".into(), fault(line, "the job would fail as this item did here"))
@@ -319,6 +325,7 @@ fn what(stage: &str, entry: &Entry, item: u64) -> String {
     match entry {
         Entry::Task(_) => format!("stage `{stage}`: item {item}"),
         Entry::Merge(name) => format!("stage `{stage}`: pair {item} of the merge `{name}`"),
+        Entry::Split(name) => format!("stage `{stage}`: what the split `{name}` gives"),
     }
 }
 

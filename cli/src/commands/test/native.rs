@@ -122,6 +122,7 @@ impl Native {
         let name = match entry {
             Entry::Task(name) => format!("gleaner_native_task_{name}"),
             Entry::Merge(name) => format!("gleaner_native_merge_{name}"),
+            Entry::Split(name) => format!("gleaner_native_split_{name}"),
         };
         let output = Command::new(&self.program)
             .args(["--list", "--format", "terse"])

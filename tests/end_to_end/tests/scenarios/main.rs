@@ -22,6 +22,7 @@ mod orders;
 mod proxy;
 mod results;
 mod shapes;
+mod splits;
 mod submission;
 mod submitters;
 mod units;

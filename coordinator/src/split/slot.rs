@@ -1,0 +1,139 @@
+//! Split functions in a slot: the stage's module, run behind the same walls as on a worker.
+//!
+//! Invariants: one of them runs at a time, so that what they give is held in memory once; what a
+//! function gives is durable before it is told. Deliberately absent: any trust in the function.
+
+use std::sync::Arc;
+
+use gleaner_protocol::limits::{SPLIT_BYTES_MAX, SPLIT_TIME_MAX};
+use gleaner_protocol::{
+    BlobRef, Limits, OnFailure, Outcome, Payload, Splitter, StageIndex, StageSpec, item_seed, wire,
+};
+use gleaner_sandbox::{CompileError, Entry, Sandbox, SlotSpec, SlotUnit, SpawnError};
+use serde_bytes::ByteBuf;
+use tokio::sync::Semaphore;
+
+use super::field_names;
+use super::made::{Checked, SplitFault};
+use crate::blobs::{BlobError, Blobs};
+
+/// The item whose seed is a split function's: no stage has as many.
+pub(crate) const SEED_ITEM: u64 = u64::MAX;
+
+/// A record without fields, in MessagePack: the item that a split function runs on.
+pub(crate) const NO_FIELDS: &[u8] = &[0x80];
+
+/// Why a split function gave no items.
+#[derive(Debug, thiserror::Error)]
+pub enum SlotSplitError {
+    /// The function ended otherwise.
+    #[error("{0}")]
+    NoItems(Outcome),
+    /// What it gave cannot be items.
+    #[error(transparent)]
+    Fault(#[from] SplitFault),
+    /// The module could not be compiled here.
+    #[error(transparent)]
+    Compile(#[from] CompileError),
+    /// No slot could be had for it.
+    #[error(transparent)]
+    Spawn(#[from] SpawnError),
+    /// A file is missing, or what it gave cannot be kept.
+    #[error(transparent)]
+    Blob(#[from] BlobError),
+}
+
+impl SlotSplitError {
+    /// Whether the function or its limits are at fault, and would be on every repeat.
+    pub fn is_of_job(&self) -> bool {
+        match self {
+            Self::NoItems(outcome) => {
+                !matches!(outcome, Outcome::HostMemory | Outcome::SlotCrashed { .. })
+            }
+            Self::Fault(_) => true,
+            Self::Compile(error) => matches!(error, CompileError::Refused(_)),
+            Self::Spawn(error) => matches!(error, SpawnError::NoEntry(_)),
+            Self::Blob(_) => false,
+        }
+    }
+}
+
+/// Runs split functions. Clones share the turn.
+#[derive(Clone)]
+pub struct SlotSplitter {
+    sandbox: Sandbox,
+    turn: Arc<Semaphore>,
+}
+
+impl SlotSplitter {
+    /// A splitter that runs functions in slots of `sandbox`.
+    pub fn new(sandbox: &Sandbox) -> Self {
+        Self { sandbox: sandbox.clone(), turn: Arc::new(Semaphore::new(1)) }
+    }
+
+    /// Runs the split function of a stage, where it has one, and notes its items in the stage.
+    ///
+    /// # Errors
+    /// [`SlotSplitError`]; see [`SlotSplitError::is_of_job`] for whose fault it is.
+    pub async fn split(
+        &self,
+        index: StageIndex,
+        stage: &mut StageSpec,
+        blobs: &Blobs,
+    ) -> Result<(), SlotSplitError> {
+        let Splitter::Split { function, .. } = &stage.splitter else { return Ok(()) };
+        let function = function.clone();
+        let _turn = self.turn.acquire().await.expect("it is never closed");
+        let output = self.run(&function, index, stage, blobs).await?;
+        let names = field_names(stage);
+        let checking = tokio::task::spawn_blocking(move || Checked::new(output, &names));
+        let checked = checking.await.expect("checking does not panic")?;
+        let mut scratch = blobs.scratch().await?;
+        checked.write(&mut scratch).await?;
+        let items: BlobRef = scratch.keep().await?;
+        stage.splitter = Splitter::Split { function, items: Some(items) };
+        Ok(())
+    }
+
+    async fn run(
+        &self,
+        function: &str,
+        index: StageIndex,
+        stage: &StageSpec,
+        blobs: &Blobs,
+    ) -> Result<ByteBuf, SlotSplitError> {
+        let task = &stage.task;
+        let path =
+            |blob: BlobRef| blobs.path(blob.hash).ok_or(BlobError::Missing { hash: blob.hash });
+        let files = task.files.iter().map(|file| Ok((file.name.clone(), path(file.blob)?)));
+        let slot = SlotSpec {
+            files: files.collect::<Result<_, BlobError>>()?,
+            module: self.sandbox.compile(task.module, task.floats, &path(task.module)?).await?,
+            entry: Entry::Split(function.to_owned()),
+            parameters: wire::encode(&task.parameters),
+            limits: limits(task.limits),
+            on_failure: OnFailure::Stop,
+        };
+        let slot = self.sandbox.spawn(slot).await?;
+        let seeds = vec![item_seed(task.seed, index, SEED_ITEM)];
+        let unit = SlotUnit { first_item: 0, items: vec![ByteBuf::from(NO_FIELDS)], seeds };
+        match slot.run(unit).await.outcome {
+            Outcome::Completed { outputs: Payload::Inline(mut outputs), .. }
+                if outputs.len() == 1 =>
+            {
+                Ok(outputs.remove(0))
+            }
+            outcome => Err(SlotSplitError::NoItems(outcome)),
+        }
+    }
+}
+
+/// A stage's limits for its split function, which gives the whole stage's items and is waited for.
+pub(crate) fn limits(limits: Limits) -> Limits {
+    Limits {
+        output_bytes: SPLIT_BYTES_MAX,
+        cpu: limits.cpu.min(SPLIT_TIME_MAX),
+        wall: limits.wall.min(SPLIT_TIME_MAX),
+        ..limits
+    }
+}
