@@ -100,7 +100,8 @@ impl Gleaner {
         read_output(&output)
     }
 
-    /// Runs a command to its end and gives its answer, whatever it is.
+    /// Runs a command to its end and gives its answer, whatever it is. Files that it writes without
+    /// being told where go with the call.
     ///
     /// # Errors
     /// When it cannot be started or does not end.
@@ -111,6 +112,7 @@ impl Gleaner {
         let mut child = self
             .command(data)
             .args(arguments)
+            .current_dir(printed.path())
             .stdin(Stdio::null())
             .stdout(File::create(&stdout)?)
             .stderr(File::create(&stderr)?)
