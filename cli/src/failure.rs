@@ -5,6 +5,8 @@ use std::process::ExitCode;
 use gleaner_client::{ClientError, JobFileError, OpenError, ProjectsError};
 use gleaner_worker::LeaveError;
 
+use crate::downloads::DownloadError;
+
 /// How the program ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
@@ -113,6 +115,9 @@ fn hint(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     }
     if let Some(error) = error.downcast_ref::<ClientError>() {
         return error.hint();
+    }
+    if let Some(error) = error.downcast_ref::<DownloadError>() {
+        return Some(error.hint().to_owned());
     }
     if let Some(error) = error.downcast_ref::<OpenError>() {
         return Some(error.hint());

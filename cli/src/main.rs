@@ -8,6 +8,7 @@
 mod arguments;
 mod commands;
 mod data_folder;
+mod downloads;
 mod failure;
 mod logging;
 mod operands;

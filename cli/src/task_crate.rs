@@ -99,7 +99,8 @@ impl TaskCrate {
             return Ok(Vec::new());
         }
         let job = JobFile::read(&path)?;
-        let mut modules: Vec<_> = job.functions().map(|used| job.locate(used.module)).collect();
+        let mut modules: Vec<_> =
+            job.functions().filter_map(|used| job.locate(used.module)).collect();
         modules.sort();
         modules.dedup();
         Ok(modules)

@@ -190,6 +190,18 @@ pub enum JobFileError {
         /// Why.
         source: io::Error,
     },
+    /// A file from elsewhere that the caller has not fetched.
+    #[error("{}: {position}: `{key}` names {url}, which was not fetched", manifest.display())]
+    NotFetched {
+        /// The manifest.
+        manifest: PathBuf,
+        /// Where it names the file.
+        position: Position,
+        /// The key.
+        key: String,
+        /// Where it is.
+        url: String,
+    },
 }
 
 impl fmt::Display for Place {
@@ -280,6 +292,7 @@ impl JobFileError {
             Self::NotText { .. } => "save it as UTF-8".into(),
             Self::Manifest { problem, .. } => problem.hint(),
             Self::File { .. } => "paths in a manifest are relative to the manifest's folder".into(),
+            Self::NotFetched { .. } => "`gleaner check` fetches what a manifest names".into(),
         }
     }
 }

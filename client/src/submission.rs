@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use gleaner_protocol::api::SubmitRequest;
 use gleaner_protocol::manifest::{
-    FilePattern, FoundFiles, FunctionUse, MANIFEST_BYTES_MAX, Manifest, Position, Setting,
+    FileHash, FilePattern, FileSource, FoundFiles, FunctionUse, MANIFEST_BYTES_MAX, Manifest,
+    NamedFile, Position, RemoteFile, Setting,
 };
 use gleaner_protocol::{BlobHash, BlobRef, FileRef, JobId, JobSpec, SubmissionId};
 
@@ -20,6 +21,8 @@ use crate::{Client, ClientError, JobFileError};
 pub struct JobFile {
     path: PathBuf,
     manifest: Manifest,
+    /// Where the files from elsewhere are on this machine, as far as they were fetched.
+    fetched: BTreeMap<FileHash, PathBuf>,
 }
 
 /// A job with its files hashed, ready to be sent.
@@ -81,7 +84,7 @@ impl JobFile {
         })?;
         let manifest = Manifest::parse_with(&text, settings)
             .map_err(|problem| JobFileError::Manifest { path: path.to_owned(), problem })?;
-        Ok(Self { path: path.to_owned(), manifest })
+        Ok(Self { path: path.to_owned(), manifest, fetched: BTreeMap::new() })
     }
 
     /// Where it was read.
@@ -94,30 +97,53 @@ impl JobFile {
         self.manifest.name()
     }
 
-    /// The functions that its modules must have; their module paths are for [`Self::locate`].
+    /// The files that it has from elsewhere, each as often as it is named.
+    pub fn remote_files(&self) -> impl Iterator<Item = (&NamedFile, &RemoteFile)> {
+        self.manifest.files().filter_map(|file| match file.source() {
+            FileSource::Remote(remote) => Some((file, remote)),
+            FileSource::Local(_) => None,
+        })
+    }
+
+    /// Notes where on this machine the file of this hash is. The caller has verified it.
+    pub fn add_fetched(&mut self, hash: FileHash, path: PathBuf) {
+        self.fetched.insert(hash, path);
+    }
+
+    /// The functions that its modules must have; their modules are for [`Self::locate`].
     pub fn functions(&self) -> impl Iterator<Item = FunctionUse<'_>> {
         self.manifest.functions()
     }
 
-    /// Where a path of the manifest leads: it is relative to the manifest's folder.
-    pub fn locate(&self, path: &Path) -> PathBuf {
-        self.path.parent().unwrap_or(Path::new("")).join(path)
+    /// Where a file of the manifest is on this machine: a path is relative to the manifest's folder.
+    /// None for a file from elsewhere that was not fetched.
+    pub fn locate(&self, source: &FileSource) -> Option<PathBuf> {
+        match source {
+            FileSource::Local(path) => Some(self.path.parent().unwrap_or(Path::new("")).join(path)),
+            FileSource::Remote(remote) => self.fetched.get(&remote.hash).cloned(),
+        }
     }
 
     /// Finds and hashes the files. Reads all of them: takes about a second for each gigabyte.
     ///
     /// # Errors
-    /// When one cannot be read or is too large; the error names the line that names it.
+    /// When one cannot be read, is too large or was not fetched; the error names the line that names
+    /// it.
     pub fn prepare(self) -> Result<PreparedJob, JobFileError> {
         let mut collected = Collected::default();
         for file in self.manifest.files() {
-            if collected.found.files.contains_key(file.path()) {
+            if collected.found.files.contains_key(file.source()) {
                 continue;
             }
-            let path = self.locate(file.path());
             let place = (file.position(), file.key());
+            let path = self.locate(file.source()).ok_or_else(|| JobFileError::NotFetched {
+                manifest: self.path.clone(),
+                position: file.position().clone(),
+                key: file.key().to_owned(),
+                url: file.source().to_string(),
+            })?;
             let blob = collected.add(path.clone()).map_err(|e| self.file_error(place, path, e))?;
-            collected.found.files.insert(file.path().to_owned(), blob);
+            collected.found.files.insert(file.source().clone(), blob);
         }
         for pattern in self.manifest.patterns() {
             if collected.found.matches.contains_key(pattern.text()) {

@@ -31,7 +31,7 @@ pub fn run(context: &Context, arguments: Arguments) -> Result<Exit> {
     }
     let manifest = manifest_at(&path)?;
     let source = Source { manifest: manifest.clone(), settings: Vec::new(), name: None };
-    let checked = check(&source)?;
+    let checked = check(context, &source)?;
     let job = &checked.job.spec;
     context.printer.result(&as_json(&checked), || {
         let mut lines = vec![format!("{}  the job {}", manifest.display(), job.name)];

@@ -14,6 +14,8 @@ use gleaner_protocol::limits::MODULE_BYTES_MAX;
 use gleaner_protocol::manifest::{FunctionKind, Setting};
 use gleaner_sandbox::{ModuleInfo, check_module, function_name};
 
+use super::Context;
+use crate::downloads::{Downloads, Wanted};
 use crate::failure::Hinted;
 
 /// What a job is made from.
@@ -40,22 +42,24 @@ pub struct Checked {
     pub modules: Vec<(PathBuf, ModuleInfo)>,
 }
 
-/// Reads and checks the manifest, the modules it names, and hashes its files.
+/// Reads and checks the manifest, fetches the files that it has from elsewhere, checks the modules it
+/// names, and hashes its files.
 ///
 /// # Errors
 /// The first thing wrong.
-pub fn prepare(source: &Source) -> Result<PreparedJob> {
-    Ok(check(source)?.job)
+pub fn prepare(context: &Context, source: &Source) -> Result<PreparedJob> {
+    Ok(check(context, source)?.job)
 }
 
 /// As [`prepare`], and tells what the modules offer.
 ///
 /// # Errors
 /// The first thing wrong.
-pub fn check(source: &Source) -> Result<Checked> {
+pub fn check(context: &Context, source: &Source) -> Result<Checked> {
     let mut settings = source.settings.clone();
     settings.extend(source.name.as_deref().map(Setting::of_name));
-    let file = JobFile::read_with(&source.manifest, &settings)?;
+    let mut file = JobFile::read_with(&source.manifest, &settings)?;
+    fetch(context, &mut file)?;
     let modules = check_modules(&file)?;
     Ok(Checked { job: file.prepare()?, modules })
 }
@@ -69,6 +73,27 @@ pub fn check_module_file(path: &Path) -> Result<ModuleInfo> {
     inspect(path, &wasm, Floats::Plain)
 }
 
+/// Fetches the files from elsewhere that are not here yet.
+fn fetch(context: &Context, file: &mut JobFile) -> Result<()> {
+    let downloads = Downloads::new(&context.data, context.printer);
+    let mut fetched = BTreeMap::new();
+    for (named, remote) in file.remote_files() {
+        if fetched.contains_key(&remote.hash) {
+            continue;
+        }
+        let wanted = Wanted { remote, key: named.key(), bytes_max: named.bytes_max() };
+        let path = downloads.get(wanted).with_context(|| {
+            let (manifest, position) = (file.path().display(), named.position());
+            format!("{manifest}: {position}: `{}`", named.key())
+        })?;
+        fetched.insert(remote.hash.clone(), path);
+    }
+    for (hash, path) in fetched {
+        file.add_fetched(hash, path);
+    }
+    Ok(())
+}
+
 /// Checks that each module can be run and has the functions that the manifest names.
 fn check_modules(file: &JobFile) -> Result<Vec<(PathBuf, ModuleInfo)>> {
     let mut modules = BTreeMap::new();
@@ -76,7 +101,7 @@ fn check_modules(file: &JobFile) -> Result<Vec<(PathBuf, ModuleInfo)>> {
         let info = match modules.entry((used.module, used.floats)) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => {
-                let path = file.locate(used.module);
+                let Some(path) = file.locate(used.module) else { continue };
                 // A module that cannot be read is told of, with its line, when the files are hashed.
                 let Ok(wasm) = read(&path) else { continue };
                 entry.insert(inspect(&path, &wasm, used.floats)?)
@@ -92,7 +117,8 @@ fn check_modules(file: &JobFile) -> Result<Vec<(PathBuf, ModuleInfo)>> {
             return Err(JobFileError::Manifest { path, problem }.into());
         }
     }
-    let located = modules.into_iter().map(|((path, _), info)| (file.locate(path), info));
+    let located =
+        modules.into_iter().filter_map(|((module, _), info)| Some((file.locate(module)?, info)));
     // One with plain and with strict floats is still one module.
     Ok(located.collect::<BTreeMap<_, _>>().into_iter().collect())
 }

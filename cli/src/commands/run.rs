@@ -49,7 +49,7 @@ const TICKET_VALID: Duration = Duration::from_secs(60 * 60);
 
 /// Runs a job here, and puts its output into a folder.
 pub async fn run(context: &Context, arguments: Arguments) -> Result<Exit> {
-    let prepared = prepare(&arguments.source)?;
+    let prepared = prepare(context, &arguments.source)?;
     if arguments.dry_run {
         let usual = gleaner_worker::Config::new(PathBuf::new(), &context.program).slots;
         let slots = arguments.slots.unwrap_or(usual);

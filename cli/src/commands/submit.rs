@@ -34,7 +34,7 @@ pub struct Arguments {
 
 /// Checks a job here, hands it to the coordinator, and follows it if asked to.
 pub async fn run(context: &Context, arguments: Arguments) -> Result<Exit> {
-    let mut prepared = prepare(&arguments.source)?;
+    let mut prepared = prepare(context, &arguments.source)?;
     if arguments.fresh {
         prepared.spec.answers = Answers::Fresh;
     }

@@ -1,7 +1,6 @@
 //! What can be wrong with a manifest, said with its place.
 
 use std::ops::Range;
-use std::path::PathBuf;
 
 use super::FunctionKind;
 use super::nearest::nearest;
@@ -317,6 +316,28 @@ pub enum ManifestProblem {
         /// The most allowed.
         max: u64,
     },
+    /// What is to be fetched, and cannot be.
+    #[error("`{key}` is {found:?}, which is no URL that can be fetched")]
+    Url {
+        /// The key.
+        key: String,
+        /// The text.
+        found: String,
+    },
+    /// A URL alone: there is no telling which file it will give.
+    #[error("`{key}` has a `url` and no `hash`, which would say which file it is")]
+    NoHash {
+        /// The key.
+        key: String,
+    },
+    /// No hash of a file.
+    #[error("`{key}` is {found:?}, which is no hash")]
+    Hash {
+        /// The key.
+        key: String,
+        /// The text.
+        found: String,
+    },
     /// A function that the module does not offer.
     #[error("`{key}` is {function:?}, but {module:?} has no {kind} of that name")]
     NoFunction {
@@ -324,8 +345,8 @@ pub enum ManifestProblem {
         key: String,
         /// The function.
         function: String,
-        /// The module's path, as the manifest has it.
-        module: PathBuf,
+        /// The module's path or URL, as the manifest has it.
+        module: String,
         /// What it should be.
         kind: FunctionKind,
         /// The functions of that kind that the module offers.
@@ -511,6 +532,15 @@ impl ManifestProblem {
                 "a setting changes what the manifest names: write it there first".into()
             }
             Self::NotThere { name, there, .. } => nearest_of(name, there, "it has"),
+            Self::Url { .. } => {
+                "write one that begins with https:// or http://, without a user's name in it".into()
+            }
+            Self::NoHash { .. } => {
+                "add hash = \"sha256:…\", as `sha256sum` tells it; with 64 zeros, `gleaner check` \
+                 tells the hash of what is there"
+                    .into()
+            }
+            Self::Hash { .. } => "write `sha256:` or `blake3:` and 64 hexadecimal digits".into(),
             Self::FileTooLarge { .. } => "make the file smaller, or split it among stages".into(),
         }
     }

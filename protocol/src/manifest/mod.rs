@@ -41,7 +41,7 @@
 //! period_min_days = 1.1
 //!
 //! [stage.files]                # files that every item may open, by name
-//! star = "data/hd164922.csv"
+//! star = "data/hd164922.csv"   # or { url = "https://…", hash = "sha256:…" }, as for any file
 //!
 //! [stage.limits]
 //! memory = "256 MiB"           # also output, log, host_calls, cpu = "10 min", wall = "1 h"
@@ -52,6 +52,7 @@ mod error;
 mod nearest;
 mod quantity;
 mod reducer;
+mod remote;
 mod schema;
 mod section;
 mod setting;
@@ -64,12 +65,12 @@ mod values;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU32;
-use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
 pub use self::error::{ManifestError, ManifestProblem, QuantityKind};
 pub use self::quantity::{parse_duration, parse_size};
+pub use self::remote::{FileHash, FileSource, ParseFileHashError, RemoteFile};
 pub use self::schema::SCHEMA;
 use self::section::{Entry, Section};
 use self::setting::Source;
@@ -100,10 +101,10 @@ pub struct Manifest {
     stages: Vec<StagePlan>,
 }
 
-/// A file of the submitter's that a manifest names.
+/// A file that a manifest names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LocalFile {
-    path: PathBuf,
+pub struct NamedFile {
+    source: FileSource,
     bytes_max: u64,
     place: Place,
 }
@@ -118,8 +119,8 @@ pub struct FilePattern {
 /// What the caller found of the files that a manifest names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FoundFiles {
-    /// For the path of each of [`Manifest::files`], its bytes.
-    pub files: BTreeMap<PathBuf, BlobRef>,
+    /// For the source of each of [`Manifest::files`], its bytes.
+    pub files: BTreeMap<FileSource, BlobRef>,
     /// For the text of each of [`Manifest::patterns`], the files that match, under their paths
     /// relative to the manifest's folder with `/` between their parts; in any order.
     pub matches: BTreeMap<String, Vec<FileRef>>,
@@ -128,8 +129,8 @@ pub struct FoundFiles {
 /// A function of a module that a manifest names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FunctionUse<'a> {
-    /// The module's path, as the manifest has it.
-    pub module: &'a Path,
+    /// The module.
+    pub module: &'a FileSource,
     /// The function.
     pub function: &'a str,
     /// What it must be.
@@ -201,9 +202,9 @@ impl Manifest {
         &self.name
     }
 
-    /// The files it names: modules, shared files and texts of lines. A path recurs when it is
+    /// The files it names: modules, shared files and those of splitters. A source recurs when it is
     /// named more than once.
-    pub fn files(&self) -> impl Iterator<Item = &LocalFile> {
+    pub fn files(&self) -> impl Iterator<Item = &NamedFile> {
         self.stages.iter().flat_map(StagePlan::files)
     }
 
@@ -223,7 +224,7 @@ impl Manifest {
     /// When a file is too large, or a pattern matches no file or too many.
     ///
     /// # Panics
-    /// When `found` lacks the path of one of [`Self::files`].
+    /// When `found` lacks the source of one of [`Self::files`].
     pub fn into_job_spec(self, found: &FoundFiles) -> Result<JobSpec, ManifestError> {
         let (seed, on_failure) = (self.seed, self.on_failure);
         let stages = self.stages.into_iter().map(|stage| stage.into_spec(seed, on_failure, found));
@@ -239,10 +240,15 @@ impl Manifest {
     }
 }
 
-impl LocalFile {
-    /// Its path, as the manifest has it: relative to the manifest's folder unless it is absolute.
-    pub fn path(&self) -> &Path {
-        &self.path
+impl NamedFile {
+    /// Where it is.
+    pub fn source(&self) -> &FileSource {
+        &self.source
+    }
+
+    /// How long it may be.
+    pub fn bytes_max(&self) -> u64 {
+        self.bytes_max
     }
 
     /// Where the manifest names it.
@@ -256,7 +262,7 @@ impl LocalFile {
     }
 
     fn resolve(&self, found: &FoundFiles) -> Result<BlobRef, ManifestError> {
-        let blob = *found.files.get(&self.path).expect("the caller has hashed all files");
+        let blob = *found.files.get(&self.source).expect("the caller has hashed all files");
         if blob.bytes <= self.bytes_max {
             return Ok(blob);
         }
@@ -311,7 +317,7 @@ impl FunctionUse<'_> {
         self.place.error(ManifestProblem::NoFunction {
             key: self.place.key.clone(),
             function: self.function.to_owned(),
-            module: self.module.to_owned(),
+            module: self.module.to_string(),
             kind: self.kind,
             offered: offered.to_vec(),
         })

@@ -36,6 +36,12 @@ mod tests {
             ("/$defs/records", splitter("fasta = { unknown = 1 }")),
             ("/$defs/records", splitter("fastq = { unknown = 1 }")),
             ("/$defs/stage/properties/each_file", splitter("each_file = { unknown = 1 }")),
+            (
+                "/$defs/file/anyOf/1",
+                stage(
+                    "files = { f = { unknown = 1 } }\nrange = { field = \"i\", end = 3 }\nreduce = \"lines\"",
+                ),
+            ),
             ("/$defs/axis/anyOf/1", splitter("grid = { a = { unknown = 1 } }")),
             (
                 "/$defs/stage/properties/histogram",
@@ -86,6 +92,7 @@ mod tests {
         let lines = |stage: &str| format!("{HEAD}{stage}");
         let with = |more: &str| format!("{HEAD}{range}{more}");
         let job = |key: &str| format!("[job]\nname = \"a\"\n{key}\n{}{range}", &HEAD[17..]);
+        let zeros = "0".repeat(64);
         let taken = [
             with(""),
             job("seed = 0"),
@@ -100,6 +107,9 @@ mod tests {
             with("limits = { memory = \"64 MiB\", host_calls = 1, cpu = \"10 min\" }"),
             with("parameters = { a = 1, b = [0.5, true], c = { d = \"x\" } }"),
             with("files = { star = \"star.csv\" }"),
+            with(&format!(
+                "files = {{ star = {{ url = \"https://a/b\", hash = \"blake3:{zeros}\" }} }}"
+            )),
             with("output = \"a.txt\""),
             lines("lines = { field = \"l\", file = \"w.txt\" }\nreduce = \"sum\""),
             lines(
@@ -145,6 +155,9 @@ mod tests {
             with("limits = { host_calls = 0 }"),
             with("limits = { cpu = \"10 m\" }"),
             with("files = { star = \"\" }"),
+            with("files = { star = { url = \"https://a/b\" } }"),
+            with("files = { star = { url = \"https://a/b\", hash = \"blake3:0\" } }"),
+            with(&format!("files = {{ star = {{ url = \"a/b\", hash = \"blake3:{zeros}\" }} }}")),
             with("merge = \"add\""),
             with("columns = [\"i\"]"),
             with("top = { field = \"p\", records = 3 }"),

@@ -6,8 +6,8 @@ use super::axes::axes;
 use super::error::{ManifestError, ManifestProblem, QuantityKind};
 use super::quantity::{parse_size, print_size};
 use super::section::{Entry, Section};
-use super::stage::{StagePlan, local_file, no_quantity, quantity_text};
-use super::{FilePattern, FoundFiles, LocalFile};
+use super::stage::{StagePlan, named_file, no_quantity, quantity_text};
+use super::{FilePattern, FoundFiles, NamedFile};
 use crate::limits::{
     BLOB_BYTES_MAX, EACH_FILE_BYTES_MAX, EACH_FILES_MAX, ITEMS_MAX, PIECE_BYTES_MAX,
     PIECE_BYTES_MIN,
@@ -45,12 +45,12 @@ pub(super) enum SplitterPlan {
     Whole(Splitter),
     Lines {
         field: String,
-        source: LocalFile,
+        source: NamedFile,
     },
     Records {
         format: RecordFormat,
         field: Option<String>,
-        source: LocalFile,
+        source: NamedFile,
     },
     EachFile {
         field: String,
@@ -102,7 +102,7 @@ impl SplitterPlan {
     }
 
     /// The file it reads.
-    pub(super) fn source(&self) -> Option<&LocalFile> {
+    pub(super) fn source(&self) -> Option<&NamedFile> {
         match self {
             Self::Lines { source, .. } | Self::Records { source, .. } => Some(source),
             Self::Whole(_) | Self::EachFile { .. } => None,
@@ -140,11 +140,11 @@ impl SplitterPlan {
         match self {
             Self::Whole(splitter) => Ok(splitter),
             Self::Lines { field, source } => {
-                let file = source.path.to_string_lossy().into_owned();
+                let file = source.source.to_string();
                 Ok(Splitter::Lines { field, source: source.resolve(found)?, file })
             }
             Self::Records { format, field, source } => {
-                let file = source.path.to_string_lossy().into_owned();
+                let file = source.source.to_string();
                 Ok(Splitter::Records { format, field, source: source.resolve(found)?, file })
             }
             Self::EachFile { field, patterns } => {
@@ -228,8 +228,8 @@ fn record_field(section: &Section<'_>) -> Result<Option<String>, ManifestError> 
     section.find("field").map(|field| field.identifier()).transpose()
 }
 
-fn source(section: &Section<'_>, example: &'static str) -> Result<LocalFile, ManifestError> {
-    local_file(&section.require("file", example)?, BLOB_BYTES_MAX)
+fn source(section: &Section<'_>, example: &'static str) -> Result<NamedFile, ManifestError> {
+    named_file(&section.require("file", example)?, BLOB_BYTES_MAX)
 }
 
 fn each_file(entry: &Entry<'_>) -> Result<SplitterPlan, ManifestError> {

@@ -9,7 +9,8 @@ use super::reducer::reducer;
 use super::section::{Entry, Section};
 use super::splitter::SplitterPlan;
 use super::{
-    FilePattern, FoundFiles, FunctionKind, FunctionUse, LocalFile, Place, Position, values,
+    FilePattern, FileSource, FoundFiles, FunctionKind, FunctionUse, NamedFile, Place, Position,
+    values,
 };
 use crate::limits::{BLOB_BYTES_MAX, ITEMS_PER_UNIT_MAX, MODULE_BYTES_MAX, STAGE_FILES_MAX};
 use crate::{
@@ -51,7 +52,7 @@ const KEYS: &[&str] = &[
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct StagePlan {
     name: String,
-    module: LocalFile,
+    module: NamedFile,
     function: String,
     function_place: Place,
     splitter: SplitterPlan,
@@ -60,7 +61,7 @@ pub(super) struct StagePlan {
     reducer: Reducer,
     merge_place: Option<Place>,
     parameters: ValueMap,
-    files: Vec<(String, LocalFile)>,
+    files: Vec<(String, NamedFile)>,
     limits: Limits,
     floats: Floats,
 }
@@ -72,7 +73,7 @@ impl StagePlan {
         let name = name(&section, earlier)?;
         let (reducer, merge_place) = reducer(&section, &name)?;
         let stage = Self {
-            module: local_file(
+            module: named_file(
                 &section.require("module", "module = \"planets.wasm\"")?,
                 MODULE_BYTES_MAX,
             )?,
@@ -104,7 +105,7 @@ impl StagePlan {
         &self.reducer
     }
 
-    pub(super) fn files(&self) -> impl Iterator<Item = &LocalFile> {
+    pub(super) fn files(&self) -> impl Iterator<Item = &NamedFile> {
         let shared = self.files.iter().map(|(_, file)| file);
         [&self.module].into_iter().chain(self.splitter.source()).chain(shared)
     }
@@ -115,7 +116,7 @@ impl StagePlan {
 
     pub(super) fn functions(&self) -> impl Iterator<Item = FunctionUse<'_>> {
         let function_use = |function, kind, place| FunctionUse {
-            module: self.module.path(),
+            module: self.module.source(),
             function,
             kind,
             floats: self.floats,
@@ -250,7 +251,7 @@ pub(super) fn result_name(entry: &Entry<'_>, name: &str) -> Result<RelativeName,
     })
 }
 
-fn files(entry: &Entry<'_>) -> Result<Vec<(String, LocalFile)>, ManifestError> {
+fn files(entry: &Entry<'_>) -> Result<Vec<(String, NamedFile)>, ManifestError> {
     let entries = Section::open_free(entry)?.entries();
     if entries.len() > STAGE_FILES_MAX {
         return Err(entry.key_error(ManifestProblem::Count {
@@ -261,12 +262,12 @@ fn files(entry: &Entry<'_>) -> Result<Vec<(String, LocalFile)>, ManifestError> {
             max: STAGE_FILES_MAX as u64,
         }));
     }
-    let file = |file: &Entry<'_>| Ok((file.key_identifier()?, local_file(file, BLOB_BYTES_MAX)?));
+    let file = |file: &Entry<'_>| Ok((file.key_identifier()?, named_file(file, BLOB_BYTES_MAX)?));
     entries.iter().map(file).collect()
 }
 
-pub(super) fn local_file(entry: &Entry<'_>, bytes_max: u64) -> Result<LocalFile, ManifestError> {
-    Ok(LocalFile { path: entry.file_path()?, bytes_max, place: entry.place() })
+pub(super) fn named_file(entry: &Entry<'_>, bytes_max: u64) -> Result<NamedFile, ManifestError> {
+    Ok(NamedFile { source: FileSource::read(entry)?, bytes_max, place: entry.place() })
 }
 
 fn floats(entry: &Entry<'_>) -> Result<Floats, ManifestError> {

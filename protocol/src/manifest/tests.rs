@@ -1,6 +1,5 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
-use std::path::Path;
 use std::time::Duration;
 
 use expect_test::{Expect, expect};
@@ -52,9 +51,10 @@ fn stage(lines: &str) -> String {
 
 /// Files whose bytes are their own paths; two match each pattern.
 fn found(manifest: &Manifest) -> FoundFiles {
-    let blob = |path: &Path| BlobRef::of(path.to_string_lossy().as_bytes());
-    let files = manifest.files().map(|file| (file.path().to_owned(), blob(file.path())));
-    let matched = |name: &str| FileRef { name: name.into(), blob: blob(Path::new(name)) };
+    let blob = |path: &str| BlobRef::of(path.as_bytes());
+    let files = manifest.files().map(|file| file.source());
+    let files = files.map(|source| (source.clone(), blob(&source.to_string())));
+    let matched = |name: &str| FileRef { name: name.into(), blob: blob(name) };
     let matches = manifest
         .patterns()
         .map(|pattern| (pattern.text().to_owned(), vec![matched("b.png"), matched("a.png")]));
@@ -407,19 +407,54 @@ fn its_files_and_functions_are_listed_for_the_caller() {
     let text = WHOLE.replace("after = \"search\"", "lines = { field = \"l\", file = \"w.txt\" }");
     let text = text.replace("reduce = \"files\"", "reduce = \"merge\"\nmerge = \"add\"");
     let manifest = Manifest::parse(&text).expect("the manifest is sound");
-    let files: Vec<_> = manifest.files().map(|file| (file.key(), file.path())).collect();
+    let files = manifest.files().map(|file| (file.key(), file.source().to_string()));
+    let files: Vec<_> = files.collect();
     assert_eq!(
         files,
         [
-            ("stage.search.module", Path::new("planets.wasm")),
-            ("stage.search.files.star", Path::new("data/hd164922.csv")),
-            ("stage.report.module", Path::new("planets.wasm")),
-            ("stage.report.lines.file", Path::new("w.txt")),
+            ("stage.search.module", "planets.wasm".to_owned()),
+            ("stage.search.files.star", "data/hd164922.csv".to_owned()),
+            ("stage.report.module", "planets.wasm".to_owned()),
+            ("stage.report.lines.file", "w.txt".to_owned()),
         ]
     );
     let functions: Vec<_> = manifest.functions().map(|used| (used.function, used.kind)).collect();
     let (task, merge) = (FunctionKind::Task, FunctionKind::Merge);
     assert_eq!(functions, [("search", task), ("report", task), ("add", merge)]);
+}
+
+#[test]
+fn a_file_may_be_elsewhere_when_its_hash_is_told() {
+    let hash = format!("sha256:{}", "0f".repeat(32));
+    let remote = format!("{{ url = \"https://a.org/w.txt\", hash = \"{hash}\" }}");
+    let splitter =
+        format!("lines = {{ field = \"l\", file = {remote} }}\nfiles = {{ f = {remote} }}");
+    let manifest = Manifest::parse(&stage(&splitter)).expect("the manifest is sound");
+    let remotes = manifest.files().filter(|file| matches!(file.source(), FileSource::Remote(_)));
+    assert_eq!(remotes.count(), 2);
+    let Splitter::Lines { file, .. } = &job(&stage(&splitter)).stages[0].splitter else {
+        panic!("lines were asked for");
+    };
+    assert_eq!(file, "https://a.org/w.txt");
+    let file = |table: &str| stage(&format!("lines = {{ field = \"l\", file = {table} }}"));
+    check(
+        &file("{ url = \"https://a.org/w.txt\" }"),
+        expect![[r#"
+            line 7, column 31: `stage.s.lines.file` has a `url` and no `hash`, which would say which file it is
+            add hash = "sha256:…", as `sha256sum` tells it; with 64 zeros, `gleaner check` tells the hash of what is there"#]],
+    );
+    check(
+        &file("{ url = \"ftp://a.org/w.txt\", hash = \"\" }"),
+        expect![[r#"
+            line 7, column 39: `stage.s.lines.file.url` is "ftp://a.org/w.txt", which is no URL that can be fetched
+            write one that begins with https:// or http://, without a user's name in it"#]],
+    );
+    check(
+        &file("{ url = \"https://a.org/w.txt\", hash = \"sha256:0\" }"),
+        expect![[r#"
+            line 7, column 69: `stage.s.lines.file.hash` is "sha256:0", which is no hash
+            write `sha256:` or `blake3:` and 64 hexadecimal digits"#]],
+    );
 }
 
 #[test]
@@ -442,7 +477,7 @@ fn a_file_that_is_too_large_is_refused_where_it_is_named() {
     let manifest = Manifest::parse(WHOLE).expect("the manifest is sound");
     let mut found = found(&manifest);
     let huge = BlobRef { hash: BlobHash([0; 32]), bytes: 65 << 20 };
-    found.files.insert("planets.wasm".into(), huge);
+    found.files.insert(FileSource::Local("planets.wasm".into()), huge);
     let error = manifest.into_job_spec(&found).expect_err("the module is too large");
     expect!["line 10, column 10: `stage.search.module` is a file of 68157440 bytes; the most is 67108864"]
         .assert_eq(&error.to_string());

@@ -51,6 +51,6 @@ mod tests {
         let manifest = Manifest::parse(text).expect("a sound manifest");
         assert_eq!(manifest.name(), "my-task");
         let module = manifest.functions().next().expect("a function").module;
-        assert_eq!(module.to_str(), Some("my_task.wasm"));
+        assert_eq!(module.to_string(), "my_task.wasm");
     }
 }

@@ -98,7 +98,7 @@ pub async fn run(context: &Context, arguments: Arguments) -> Result<Exit> {
         Some(krate) if !arguments.no_native => Some(Native::build(krate)?),
         _ => None,
     };
-    let job = prepare(&Source { manifest, settings: Vec::new(), name: None })?;
+    let job = prepare(context, &Source { manifest, settings: Vec::new(), name: None })?;
     let trying = try_all(context, &arguments, &job, native.as_ref());
     let tried = unless_interrupted(trying, || {
         let hint = "try fewer items with --items N";

@@ -26,4 +26,5 @@ mod splits;
 mod submission;
 mod submitters;
 mod units;
+mod urls;
 mod wordcount;
