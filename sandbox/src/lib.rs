@@ -48,6 +48,15 @@ pub use crate::slot::{Entry, Slot, SlotAnswer, SlotSpec, SlotUnit, SpawnError};
 pub use crate::wall::{Wall, WallError};
 
 use crate::compile::{Compiler, Source};
+
+/// Has no program that this process starts from here on inherit a descriptor that is open now,
+/// beyond its standard three: those that whoever started this process left open among them.
+///
+/// # Errors
+/// What the system said, when it cannot.
+pub fn keep_descriptors_from_children() -> std::io::Result<()> {
+    platform::keep_descriptors_from_children()
+}
 use crate::platform::Spawner;
 
 /// How a sandbox is set up.

@@ -6,6 +6,7 @@ mod sys;
 mod walls;
 
 pub(crate) use process::{Input, Launch, Process, Signals, Spawner};
+pub(crate) use sys::keep_descriptors_from_children;
 pub(crate) use walls::{Bounds, inherited_files, raise, tighten};
 
 use std::time::Duration;

@@ -48,6 +48,14 @@ pub(super) fn close_from(first: u32) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Marks every descriptor beyond the standard three, so that executing another program closes it.
+pub(crate) fn keep_descriptors_from_children() -> io::Result<()> {
+    let (first, mark) = (3_u32, libc::CLOSE_RANGE_CLOEXEC);
+    // SAFETY: no pointer is passed, and no descriptor of this process is closed.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, mark) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// The `count` files that this process was executed with, in order.
 ///
 /// Only once, and before anything else opens a descriptor.
