@@ -8,6 +8,7 @@
 //! - [`reduce`]: a stage's output from its settled results;
 //! - [`rehearsal`]: a job tried before it is submitted;
 //! - [`http`]: the control API;
+//! - `notify`: telling whoever a job names how it goes;
 //! - [`project`]: the project's key and record, invitations;
 //! - `driver`: the running coordinator, in which one task owns the core.
 
@@ -15,6 +16,7 @@ pub mod blobs;
 mod driver;
 mod files;
 pub mod http;
+mod notify;
 mod port;
 pub mod project;
 pub mod reduce;
@@ -66,6 +68,7 @@ mod tests {
             quorum: NonZeroU32::MIN,
             max_attempts: NonZeroU32::MIN,
             answers: gleaner_protocol::Answers::Kept,
+            notify: gleaner_protocol::Notify::default(),
             stages: vec![stage],
         }
     }

@@ -13,8 +13,8 @@ use crate::limits::{
     STAGES_MAX,
 };
 use crate::{
-    Bins, BlobHash, BlobRef, OnFailure, Reducer, RelativeName, RelativeNameError, ValueMap,
-    results, wire,
+    Bins, BlobHash, BlobRef, Notify, NotifyTarget, NotifyTargetError, OnFailure, Reducer,
+    RelativeName, RelativeNameError, ValueMap, results, wire,
 };
 
 pub use self::sequence::{Number, Sequence, SequenceError};
@@ -43,6 +43,9 @@ pub struct JobSpec {
     /// Whether answers that earlier jobs settled serve this one too.
     #[serde(default)]
     pub answers: Answers,
+    /// Who is told how it goes.
+    #[serde(default, skip_serializing_if = "Notify::is_default")]
+    pub notify: Notify,
     /// In the order of the manifest; a stage comes after those it takes its input from.
     pub stages: Vec<StageSpec>,
 }
@@ -333,6 +336,9 @@ pub enum JobSpecError {
         /// Its values.
         other_length: u64,
     },
+    /// Somebody is to be told how the job goes who cannot be.
+    #[error("{0}")]
+    NotifyTarget(#[from] NotifyTargetError),
     /// A stage takes its input from one that does not come before it.
     #[error("stage `{stage}` must come after the stage it takes its input from")]
     StageOrder {
@@ -365,7 +371,13 @@ impl JobSpec {
         for (index, stage) in self.stages.iter().enumerate() {
             stage.check(index)?;
         }
-        Ok(())
+        self.check_notify()
+    }
+
+    fn check_notify(&self) -> Result<(), JobSpecError> {
+        let (seconds, after) = (Limits::TIME_MIN.as_secs(), self.notify.stall_after.as_secs());
+        check_bounds("notify.stall_after (seconds)", after, seconds, Limits::TIME_MAX.as_secs())?;
+        Ok(self.notify.targets().try_for_each(NotifyTarget::check)?)
     }
 }
 

@@ -13,6 +13,7 @@ mod lease;
 pub mod limits;
 pub mod manifest;
 mod message;
+mod notify;
 mod outcome;
 mod payload;
 mod project;
@@ -42,6 +43,7 @@ pub use message::{
     AttemptProgress, Capacity, RefusalWords, RefusedReason, ReleaseReason, ToCoordinator, ToWorker,
     UnitResult, WORK_PROTOCOL_VERSION, Wish, WithdrawReason,
 };
+pub use notify::{Notify, NotifyTarget, NotifyTargetError};
 pub use outcome::{AnswerHash, Outcome, OutcomeClass, TrapKind};
 pub use payload::Payload;
 pub use project::{

@@ -102,6 +102,15 @@ pub const QUORUM_MAX: u32 = 16;
 /// The longest name of a job, stage, function, file or parameter, in bytes.
 pub const NAME_BYTES_MAX: usize = 128;
 
+/// The longest address that a job's news may be sent to, in bytes: what browsers take.
+pub const NOTIFY_URL_BYTES_MAX: usize = 2048;
+
+/// The most words of a command that is told a job's news.
+pub const NOTIFY_COMMAND_WORDS_MAX: usize = 64;
+
+/// All words of such a command, in bytes.
+pub const NOTIFY_COMMAND_BYTES_MAX: usize = 4096;
+
 /// How long a lease lasts unless a heartbeat extends it.
 pub const LEASE_DURATION: Duration = Duration::from_secs(60);
 

@@ -77,6 +77,7 @@ pub async fn run(context: &Context, arguments: Arguments) -> Result<Exit> {
     match ended {
         Ended::Computed(computed) => {
             let stopping = async {
+                coordinator.notified().await;
                 worker.stop().await;
                 coordinator.stop().await;
             };

@@ -53,6 +53,9 @@ pub fn job(job: &JobView, now: Timestamp) -> Vec<String> {
     if let Some(failure) = &job.failure {
         lines.push(format!("it failed: {failure}"));
     }
+    if let Some(failure) = &job.notify_failure {
+        lines.push(format!("nobody was told: {failure}"));
+    }
     let head = ["stage", "state", "items", "units", "running", "retried", "CPU"];
     let head = head.map(String::from).to_vec();
     let row = |stage: &StageView| {
@@ -327,6 +330,7 @@ mod tests {
             submitted_at: "2026-11-22T14:00:00Z".into(),
             ended_at: state.is_final().then(|| "2026-11-22T14:01:05Z".into()),
             failure: (state == JobState::Failed).then(|| "item 3 trapped".into()),
+            notify_failure: None,
             stages: vec![search, report],
         }
     }

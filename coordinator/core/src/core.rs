@@ -30,6 +30,8 @@ pub struct Core {
     pub(crate) epoch: Epoch,
     pub(crate) jobs: BTreeMap<JobId, Job>,
     pub(crate) running: BTreeSet<JobId>,
+    /// Those running jobs of which it is told when they stand still.
+    pub(crate) watched: BTreeSet<JobId>,
     pub(crate) submissions: BTreeMap<SubmissionId, JobId>,
     pub(crate) shares: Shares,
     pub(crate) sessions: BTreeMap<WorkerId, Session>,
@@ -60,9 +62,10 @@ impl Core {
         now: Timestamp,
     ) -> Self {
         let jobs: BTreeMap<_, _> =
-            recovered.jobs.into_iter().map(|job| (job.job, Job::recover(job))).collect();
+            recovered.jobs.into_iter().map(|job| (job.job, Job::recover(job, now))).collect();
         let running: BTreeSet<_> =
             jobs.values().filter(|job| job.is_running()).map(|job| job.id).collect();
+        let watched = jobs.values().filter(|job| job.is_watched()).map(|job| job.id).collect();
         let submissions = jobs.values().map(|job| (job.submission, job.id)).collect();
         let grace_until = (!running.is_empty()).then_some(now + config.restart_grace);
         let mut core = Self {
@@ -71,6 +74,7 @@ impl Core {
             epoch,
             jobs,
             running,
+            watched,
             submissions,
             shares: Shares::recover(recovered.submitters),
             sessions: BTreeMap::new(),
@@ -124,6 +128,7 @@ impl Core {
         if self.grace_until.is_some_and(|until| until <= now) {
             self.end_grace();
         }
+        self.tell_stalls(now);
         self.assign(now);
         self.gate.close_batch();
     }
@@ -141,7 +146,7 @@ impl Core {
             .map(|session| session.paused_until)
             .filter(|until| *until > Timestamp::ZERO)
             .min();
-        [expiry, self.grace_until, pause].into_iter().flatten().min()
+        [expiry, self.grace_until, pause, self.next_stall()].into_iter().flatten().min()
     }
 
     /// # Panics
@@ -151,6 +156,7 @@ impl Core {
         for job in self.jobs.values() {
             assert!(job.is_running() || job.paused_at.is_none(), "{} ended paused", job.id);
             assert_eq!(job.is_running(), self.running.contains(&job.id), "{} misfiled", job.id);
+            assert_eq!(job.is_watched(), self.watched.contains(&job.id), "{} misfiled", job.id);
             for stage in &job.stages {
                 stage.check_invariants(job.quorum);
             }
@@ -189,7 +195,11 @@ impl Core {
         let record =
             Record::JobAccepted { job: id, submission, owner, spec: spec.clone(), at: now };
         self.gate.record(record);
-        self.jobs.insert(id, Job::new(id, submission, owner, spec, now));
+        let job = Job::new(id, submission, owner, spec, now);
+        if job.is_watched() {
+            self.watched.insert(id);
+        }
+        self.jobs.insert(id, job);
         self.running.insert(id);
         self.submissions.insert(submission, id);
         for (stage, items) in (0..).map(StageIndex).zip(known.items) {

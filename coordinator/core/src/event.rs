@@ -222,6 +222,8 @@ pub enum Action {
         /// The answer.
         reply: Reply,
     },
+    /// Notices wait to be delivered: those of [`Record::NoticeDue`].
+    Notify,
     /// A job's snapshot has a new version.
     JobChanged {
         /// The job.

@@ -11,10 +11,11 @@
 //! ```
 
 use gleaner_protocol::{
-    AttemptId, BlobHash, BlobRef, JobId, JobSpec, Splitter, StageIndex, SubmissionId, Timestamp,
-    UnitId,
+    AttemptId, BlobHash, BlobRef, JobId, JobSpec, Notify, Splitter, StageIndex, SubmissionId,
+    Timestamp, UnitId,
 };
 
+use crate::notices::Movement;
 use crate::stage::Stage;
 use crate::unit::Unit;
 use crate::{JobEnd, JobSnapshot, LeaseSnapshot, Owner, RecoveredJob, StageState};
@@ -34,6 +35,8 @@ pub(crate) struct Job {
     /// While it is paused: since when.
     pub(crate) paused_at: Option<Timestamp>,
     pub(crate) end: Option<(JobEnd, Timestamp)>,
+    /// Whether it moves.
+    pub(crate) movement: Movement,
     /// The number of the next unit to be cut.
     pub(crate) next_unit: u64,
     spec: JobSpec,
@@ -61,6 +64,7 @@ impl Job {
             priority: spec.priority,
             paused_at: None,
             end: None,
+            movement: Movement::since(now),
             next_unit: 0,
             spec,
             submitted_at: now,
@@ -68,7 +72,8 @@ impl Job {
         }
     }
 
-    pub(crate) fn recover(recovered: RecoveredJob) -> Self {
+    /// The job as its records left it; from `now` on it has to move.
+    pub(crate) fn recover(recovered: RecoveredJob, now: Timestamp) -> Self {
         let RecoveredJob { job, submission, owner, spec, submitted_at, end, stages, .. } =
             recovered;
         let RecoveredJob { priority, paused_at, .. } = recovered;
@@ -84,6 +89,7 @@ impl Job {
         recovered.priority = priority.unwrap_or(recovered.priority);
         recovered.paused_at = paused_at.filter(|_| end.is_none());
         recovered.end = end;
+        recovered.movement = Movement::since(now);
         recovered
     }
 
@@ -132,6 +138,21 @@ impl Job {
             Splitter::After { stage, .. } => Some(*stage),
             _ => None,
         }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.spec.name
+    }
+
+    pub(crate) fn notify(&self) -> &Notify {
+        &self.spec.notify
+    }
+
+    /// How many items of all its stages are settled, and how many of these gave no output.
+    pub(crate) fn items_settled(&self) -> (u64, u64) {
+        let sum =
+            |count: fn(&Stage) -> u64| self.stages.iter().map(count).fold(0, u64::saturating_add);
+        (sum(Stage::items_settled), sum(Stage::items_failed))
     }
 
     pub(crate) fn stage_name(&self, stage: StageIndex) -> &str {

@@ -12,6 +12,7 @@ mod event;
 mod gate;
 mod job;
 mod leases;
+mod notices;
 mod orders;
 mod record;
 mod session;
@@ -30,6 +31,7 @@ pub use event::{
     Action, Event, Grant, JobSnapshot, LeaseSnapshot, Question, Reply, RequestId, Sequence,
     StageSnapshot, StageState, WorkerSnapshot,
 };
+pub use notices::{Notice, Occasion};
 pub use record::{
     Block, FailureCause, JobEnd, KeptRun, Opinion, Record, Recovered, RecoveredJob, RecoveredStage,
     StageOutput,

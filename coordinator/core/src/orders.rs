@@ -23,6 +23,7 @@ impl Core {
         if let Some(owner) = paused.map(|job| job.owner) {
             self.enter_turns(owner);
             self.jobs.get_mut(&id).expect("the job was just looked at").paused_at = None;
+            self.note_movement(now, id);
             self.gate.record(Record::JobResumed { job: id });
             self.touch(id);
         }

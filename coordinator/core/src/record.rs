@@ -8,7 +8,7 @@ use gleaner_protocol::{
     UnitId, WorkerId,
 };
 
-use crate::Owner;
+use crate::{Notice, Owner};
 
 /// One fact the store keeps. The records of one event are committed together or not at all.
 #[derive(Clone, Debug, PartialEq)]
@@ -142,6 +142,13 @@ pub enum Record {
         job: JobId,
         /// The priority.
         priority: i32,
+    },
+    /// Somebody is to be told something of a job.
+    NoticeDue {
+        /// The job.
+        job: JobId,
+        /// What, and who.
+        notice: Notice,
     },
     /// Nothing more will happen to a job; it is paused no more.
     JobEnded {

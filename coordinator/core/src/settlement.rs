@@ -79,6 +79,7 @@ impl Core {
             Agreement::Settled(class) => {
                 self.note_failed(stage, id, failed);
                 self.settle(stage, items, opinion);
+                self.note_movement(now, id.job);
                 if class == OutcomeClass::Failure {
                     let reason = format!("{id} (items {items}): {words}");
                     let cause = FailureCause::Task { unit: id.number };
@@ -149,6 +150,7 @@ impl Core {
                 let item = items.start;
                 self.gate.record(Record::ItemSettled { stage, item, unit: id, attempt: None });
                 self.close_unit(stage, id, None, OutcomeClass::Inconclusive);
+                self.note_movement(now, id.job);
             }
             OnFailure::Stop => {
                 self.note_failed(stage, id, vec![FailedItems::new(items, kind, reason)]);
@@ -235,6 +237,7 @@ impl Core {
         for stage in next {
             self.open_stage(id, stage, 1, kept);
         }
+        self.note_movement(now, id);
         if done {
             self.end_job(now, id, JobEnd::Done);
         }
@@ -302,6 +305,7 @@ impl Core {
         if !self.running.remove(&id) {
             return;
         }
+        self.watched.remove(&id);
         let job = self.jobs.get(&id).expect("a running job is known");
         let open: Vec<_> = (0..)
             .map(StageIndex)
@@ -317,7 +321,8 @@ impl Core {
         }
         job.paused_at = None;
         job.end = Some((end.clone(), now));
-        self.gate.record(Record::JobEnded { job: id, end, at: now });
+        self.gate.record(Record::JobEnded { job: id, end: end.clone(), at: now });
+        self.tell_end(now, id, &end);
         self.touch(id);
     }
 

@@ -520,9 +520,13 @@ impl Stage {
     pub(crate) fn state(&self) -> StageState {
         self.state
     }
-
     pub(crate) fn items_settled(&self) -> u64 {
         self.items_settled
+    }
+
+    /// Items that gave no output.
+    pub(crate) fn items_failed(&self) -> u64 {
+        self.items_failed
     }
 
     /// The one file of its output, once it is done.

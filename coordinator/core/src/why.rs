@@ -43,7 +43,7 @@ impl Core {
         })
     }
 
-    fn why_job(&self, now: Timestamp, job: &Job) -> Vec<String> {
+    pub(crate) fn why_job(&self, now: Timestamp, job: &Job) -> Vec<String> {
         let stages = (0..).map(StageIndex).zip(&job.stages);
         let mut said: Vec<_> =
             stages.filter_map(|(index, stage)| self.why_stage(now, job, index, stage)).collect();
@@ -391,7 +391,7 @@ fn waiting(stage: &Stage, quorum: u32) -> Option<String> {
     }
 }
 
-fn count(number: u64, of: &str) -> String {
+pub(crate) fn count(number: u64, of: &str) -> String {
     match number {
         1 => format!("1 {of}"),
         number => format!("{number} {of}s"),
@@ -406,7 +406,7 @@ fn are(workers: u64) -> String {
 }
 
 /// Two units at most, down to seconds.
-fn span(duration: Duration) -> String {
+pub(crate) fn span(duration: Duration) -> String {
     let seconds = duration.as_millis().div_ceil(1000) as u64;
     match seconds {
         0..60 => format!("{seconds} s"),

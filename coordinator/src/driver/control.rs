@@ -10,14 +10,14 @@ use gleaner_coordinator_core::{
 };
 use gleaner_network::Node;
 use gleaner_protocol::api::{
-    AddSubmitterReply, AddSubmitterRequest, ApiError, InvitationView, InviteReply, InviteRequest,
-    JobView, OutputFile, PriorityRequest, ProjectView, RevokeReply, RevokeRequest, SubmitReply,
-    SubmitRequest, SubmitterView, UnitLogs, UnitsPage, WhyView, WorkerView,
+    self, AddSubmitterReply, AddSubmitterRequest, ApiError, InvitationView, InviteReply,
+    InviteRequest, JobView, OutputFile, PriorityRequest, ProjectView, RevokeReply, RevokeRequest,
+    SubmitReply, SubmitRequest, SubmitterView, UnitLogs, UnitsPage, WhyView, WorkerView,
 };
 use gleaner_protocol::limits::{NAME_BYTES_MAX, PRIORITY_MAX};
 use gleaner_protocol::{
-    BlobHash, BlobRef, InvitationId, ItemRange, JobId, StageIndex, SubmissionId, SubmitterTerms,
-    UnitId,
+    BlobHash, BlobRef, InvitationId, ItemRange, JobId, Notify, NotifyTarget, StageIndex,
+    SubmissionId, SubmitterTerms, UnitId,
 };
 use gleaner_sandbox::Sandbox;
 
@@ -31,6 +31,7 @@ use super::units::{self, Running};
 use super::views;
 use crate::blobs::Blobs;
 use crate::http::{Control, ControlError, Streamed, UnitsRequest};
+use crate::notify::Notices;
 use crate::project::{InviteError, InviteOptions, Invited, Project};
 use crate::split::SlotSplitter;
 use crate::store::{
@@ -58,6 +59,7 @@ pub(crate) struct DriverControl {
     pub(crate) submitters: Arc<Submitters>,
     pub(crate) changes: Arc<Changes>,
     pub(crate) splitter: SlotSplitter,
+    pub(crate) notices: Arc<Notices>,
 }
 
 impl Control for DriverControl {
@@ -79,6 +81,7 @@ impl Control for DriverControl {
         request: SubmitRequest,
     ) -> Result<SubmitReply, ControlError> {
         let SubmitRequest { submission, job: mut spec } = request;
+        check_notify(owner, &spec.notify)?;
         // A job that cannot be made durable now is better not taken at all.
         if let Some(full) = self.store.full() {
             return Err(disk_full(&full));
@@ -389,7 +392,8 @@ impl DriverControl {
 
     fn view(&self, snapshot: JobSnapshot) -> JobView {
         let submitter = self.submitters.name(snapshot.owner);
-        views::job(snapshot, submitter)
+        let notify_failure = self.notices.given_up(snapshot.job);
+        api::JobView { notify_failure, ..views::job(snapshot, submitter) }
     }
 
     /// Those of `jobs` that `caller` may see. One that is gone nobody does.
@@ -516,6 +520,21 @@ impl DriverControl {
 
 const STORAGE_HINT: &str = "submit what is smaller, or ask the coordinator's operator for more; \
                             ended jobs count too";
+
+/// A command runs on this machine as its operator, so nobody else may name one.
+fn check_notify(owner: Owner, notify: &Notify) -> Result<(), ControlError> {
+    let targets = [("on_done", &notify.on_done), ("on_stall", &notify.on_stall)];
+    let command = targets.iter().find(|(_, target)| {
+        owner != Owner::Operator && matches!(target, Some(NotifyTarget::Command(_)))
+    });
+    let Some((key, _)) = command else { return Ok(()) };
+    let error = format!(
+        "`notify.{key}` is a command, which would run on the coordinator's machine: only its \
+         operator may submit one"
+    );
+    let hint = format!("give `notify.{key}` an address of http or https, or leave it out");
+    Err(ControlError::Refused(ApiError { error, hint: Some(hint) }))
+}
 
 fn check_name(name: &str) -> Result<(), ControlError> {
     let fits = (1..=NAME_BYTES_MAX).contains(&name.len()) && !name.chars().any(char::is_control);

@@ -19,6 +19,7 @@ use super::inputs::Inputs;
 use super::outbox::Outgoing;
 use super::reduction::Reductions;
 use super::served::Served;
+use crate::notify::Notices;
 use crate::store::{Commits, Store, StoreError};
 
 /// How many inputs may wait for the engine before their senders do.
@@ -89,6 +90,7 @@ pub(crate) struct EngineParts {
     pub(crate) served: Arc<Served>,
     pub(crate) reductions: Reductions,
     pub(crate) changes: Arc<Changes>,
+    pub(crate) notices: Arc<Notices>,
 }
 
 /// Wakes those who wait for a job to change.
@@ -260,6 +262,7 @@ impl Running {
                         let _ = waiting.send(reply);
                     }
                 }
+                Action::Notify => self.parts.notices.ring(),
                 Action::JobChanged { .. } => self.parts.changes.tell(),
             }
         }

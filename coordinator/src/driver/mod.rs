@@ -44,6 +44,7 @@ use tracing::info;
 
 use crate::blobs::{BlobError, Blobs};
 use crate::http::{RemoteDoor, ServeError, Server};
+use crate::notify::{Notices, Notifier};
 use crate::port;
 use crate::project::{LoadError, Project};
 use crate::split::SlotSplitter;
@@ -57,6 +58,8 @@ use remote::RemoteApi;
 use reports::Reports;
 use served::Served;
 use submitters::Submitters;
+
+pub(crate) use views::rfc3339;
 
 pub use submission::{SubmissionError, check_submission};
 
@@ -110,6 +113,8 @@ pub struct Coordinator {
     project: Project,
     node: Node,
     server: Server,
+    store: Store,
+    notices: Arc<Notices>,
     stop: DropGuard,
     engine: JoinHandle<Result<(), StoreError>>,
 }
@@ -163,6 +168,7 @@ struct Shared {
     served: Arc<Served>,
     submitters: Arc<Submitters>,
     changes: Arc<Changes>,
+    notices: Arc<Notices>,
 }
 
 /// Starts the coordinator in the folder `config.data`. It serves workers and the control API when
@@ -177,6 +183,7 @@ pub async fn start(config: Config) -> Result<Coordinator, StartError> {
     let (store, commits) = Store::open(&config.data)?;
     let recovered = store.load().await?;
     let submitters = Arc::new(Submitters::new(store.submitters().await?));
+    let notices = Arc::new(Notices::new(store.notices_given_up().await?));
     let blobs = Blobs::open(&config.data.join(BLOBS_FOLDER))?;
     let compiled = config.data.join(COMPILED_FOLDER);
     // Nobody lends a coordinator its machine: its merges are what the machine is there for.
@@ -195,6 +202,7 @@ pub async fn start(config: Config) -> Result<Coordinator, StartError> {
         served: Arc::new(Served::new(blobs.clone())),
         submitters,
         changes: Arc::new(Changes::new()),
+        notices,
         project,
         clock,
         store,
@@ -206,6 +214,7 @@ pub async fn start(config: Config) -> Result<Coordinator, StartError> {
     let stop = CancellationToken::new();
     let parts = shared.engine_parts(config.core.clone(), commits, recovered, sandbox, &stop);
     let engine = tokio::spawn(run_engine(parts, inbox, stop.clone()));
+    tokio::spawn(shared.notifier().run(stop.child_token()));
     tokio::spawn(accept(Arc::new(shared.reception()), streams, stop.clone()));
     let control = Arc::new(shared.control(preview_sandbox, splitter));
     let server =
@@ -213,8 +222,8 @@ pub async fn start(config: Config) -> Result<Coordinator, StartError> {
     let remote = Arc::new(shared.remote_api(server.remote_door()));
     tokio::spawn(remote::accept(remote, shared.accept_api(), stop.clone()));
     info!(project = %shared.project.record.project, api = %server.address(), "coordinator started");
-    let Shared { project, node, .. } = shared;
-    Ok(Coordinator { project, node, server, stop: stop.drop_guard(), engine })
+    let Shared { project, node, store, notices, .. } = shared;
+    Ok(Coordinator { project, node, server, store, notices, stop: stop.drop_guard(), engine })
 }
 
 impl Coordinator {
@@ -232,6 +241,12 @@ impl Coordinator {
     /// key. Empty on a machine that is on no network.
     pub async fn addresses(&self) -> Vec<String> {
         self.node.tested_addresses().await
+    }
+
+    /// Waits until whoever jobs named was told of what has happened, or could not be told at the
+    /// first try. What was not delivered then is tried again after the next start on this folder.
+    pub async fn notified(&self) {
+        self.notices.tried(&self.store).await;
     }
 
     /// Waits until it ends by itself.
@@ -283,6 +298,16 @@ impl Shared {
             served: self.served.clone(),
             reductions,
             changes: self.changes.clone(),
+            notices: self.notices.clone(),
+        }
+    }
+
+    fn notifier(&self) -> Notifier {
+        Notifier {
+            project: self.project.record.name.clone(),
+            clock: self.clock,
+            store: self.store.clone(),
+            notices: self.notices.clone(),
         }
     }
 
@@ -332,6 +357,7 @@ impl Shared {
             preview_sandbox,
             submitters: self.submitters.clone(),
             changes: self.changes.clone(),
+            notices: self.notices.clone(),
         }
     }
 }

@@ -13,6 +13,7 @@ mod failed;
 mod kept;
 mod load;
 mod members;
+mod notices;
 mod records;
 mod results;
 mod schema;
@@ -34,6 +35,7 @@ pub use error::StoreError;
 pub use failed::{StoredFailure, StoredJob};
 pub use kept::Question;
 pub use members::{Admission, Denial, InvitationTerms, StoredInvitation};
+pub use notices::{DueNotices, NoticeFate, NoticeId, StoredNotice};
 pub use results::{SettledResults, SettledUnit};
 pub use submitters::{AddSubmitterError, StoredSubmitter};
 pub use units::{

@@ -12,6 +12,8 @@ use gleaner_protocol::{
 };
 use rusqlite::{Connection, ToSql, params};
 
+use super::notices;
+
 /// Writes the records of one transaction. Sums of stages are gathered and written once at its end.
 pub(super) struct Batch<'c> {
     connection: &'c Connection,
@@ -65,6 +67,7 @@ impl<'c> Batch<'c> {
             Record::JobPaused { job, at } => self.job_paused(*job, Some(*at)),
             Record::JobResumed { job } => self.job_paused(*job, None),
             Record::PrioritySet { job, priority } => self.priority_set(*job, *priority),
+            Record::NoticeDue { job, notice } => notices::insert(self.connection, *job, notice),
             Record::JobEnded { job, end, at } => self.job_ended(*job, end, *at),
         }
     }

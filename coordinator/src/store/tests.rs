@@ -64,6 +64,7 @@ fn spec() -> JobSpec {
         quorum: NonZeroU32::MIN,
         max_attempts: NonZeroU32::MIN,
         answers: Answers::Kept,
+        notify: gleaner_protocol::Notify::default(),
         stages: vec![stage("search", range), stage("report", after)],
     }
 }
@@ -189,6 +190,49 @@ async fn commit_all(store: &Store, commits: &mut Commits, records: Vec<Record>) 
         assert!(next > durable, "{next:?} after {durable:?}");
         durable = next;
     }
+}
+
+fn told(text: &str, at_millis: u64) -> Record {
+    let notice = gleaner_coordinator_core::Notice {
+        occasion: gleaner_coordinator_core::Occasion::Stalled,
+        target: gleaner_protocol::NotifyTarget::Url("http://a.example".into()),
+        name: "planets".into(),
+        items: 40,
+        items_failed: 2,
+        text: text.into(),
+        at: at(at_millis),
+    };
+    Record::NoticeDue { job: JOB, notice }
+}
+
+#[tokio::test]
+async fn a_notice_waits_until_it_is_delivered_or_given_up_over_restarts() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, mut commits) = Store::open(folder.path()).expect("opens");
+    let [first, second] = [told("first", 2000), told("second", 3000)];
+    commit_all(&store, &mut commits, vec![accepted(), first.clone(), second]).await;
+    let DueNotices { due, next } = store.due_notices(at(2500)).await.expect("reads");
+    let [stored] = &due[..] else { panic!("one is due: {due:?}") };
+    assert_eq!((stored.tries, stored.submitter, next), (0, None, Some(at(3000))));
+    assert_eq!(Record::NoticeDue { job: stored.job, notice: stored.notice.clone() }, first);
+
+    let (due_at, failure) = (at(4000), "no".to_owned());
+    store.note_notice(stored.id, NoticeFate::Again { due_at, failure }).await.expect("writes");
+    assert!(store.has_untried_notices().await.expect("reads"));
+    drop((store, commits));
+    let (store, _commits) = Store::open(folder.path()).expect("opens");
+    let due = store.due_notices(at(9000)).await.expect("reads").due;
+    let seen: Vec<_> = due.iter().map(|due| (due.notice.text.as_str(), due.tries)).collect();
+    assert_eq!(seen, [("second", 0), ("first", 1)]);
+    store.note_notice(due[0].id, NoticeFate::Delivered).await.expect("writes");
+    let failure = "nobody there".to_owned();
+    store
+        .note_notice(due[1].id, NoticeFate::GivenUp { failure: failure.clone() })
+        .await
+        .expect("writes");
+    assert_eq!(store.due_notices(at(u32::MAX.into())).await.expect("reads"), DueNotices::default());
+    assert!(!store.has_untried_notices().await.expect("reads"));
+    assert_eq!(store.notices_given_up().await.expect("reads"), [(JOB, failure)]);
 }
 
 #[tokio::test]

@@ -127,6 +127,9 @@ pub struct JobView {
     pub ended_at: Option<String>,
     /// Why it failed, in a sentence.
     pub failure: Option<String>,
+    /// Why nobody was told of it although somebody should have been, once that was given up.
+    #[serde(default)]
+    pub notify_failure: Option<String>,
     /// Its stages in order.
     pub stages: Vec<StageView>,
 }

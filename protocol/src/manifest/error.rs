@@ -7,7 +7,7 @@ use super::nearest::nearest;
 use super::setting::{Position, Source};
 use super::splitter::SPLITTERS;
 use crate::limits::NAME_BYTES_MAX;
-use crate::{RelativeNameError, SequenceError};
+use crate::{NotifyTargetError, RelativeNameError, SequenceError};
 
 /// A manifest that cannot be used: what is wrong, and where.
 ///
@@ -120,6 +120,14 @@ pub enum ManifestProblem {
         found: String,
         /// The words allowed.
         allowed: &'static [&'static str],
+    },
+    /// Somebody to be told of the job's end who cannot be.
+    #[error("`{key}`: {reason}")]
+    NotifyTarget {
+        /// The key.
+        key: String,
+        /// Why.
+        reason: NotifyTargetError,
     },
     /// A stage without a splitter, or with several.
     #[error("`{key}` has {}; it must have one", splitters(found))]
@@ -451,6 +459,11 @@ impl ManifestProblem {
                 Some(near) => format!("did you mean \"{near}\"?"),
                 None => format!("choose one of {}", list(allowed, "or")),
             },
+            Self::NotifyTarget { .. } => {
+                "write an address, such as \"https://example.org/hook\", or a program and its \
+                 arguments, such as [\"notify-send\", \"job done\"]"
+                    .into()
+            }
             Self::Splitters { .. } => {
                 format!("give each stage one of {}", list(SPLITTERS, "or"))
             }

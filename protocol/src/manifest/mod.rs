@@ -16,6 +16,11 @@
 //! max_attempts = 5             # default 5
 //! on_failure = "stop"          # or "continue"
 //!
+//! [notify]
+//! on_done = "https://example.org/hook"     # or a command: ["notify-send", "job done"]
+//! on_stall = ["notify-send", "job stalled"]
+//! stall_after = "30 min"
+//!
 //! [[stage]]
 //! name = "search"
 //! module = "planets.wasm"      # paths are relative to the manifest
@@ -50,6 +55,7 @@
 mod axes;
 mod error;
 mod nearest;
+mod notify;
 mod quantity;
 mod reducer;
 mod remote;
@@ -77,7 +83,7 @@ use self::setting::Source;
 pub use self::setting::{ParseSettingError, Position, Setting};
 use self::stage::StagePlan;
 use crate::limits::{ATTEMPTS_MAX, EACH_FILES_MAX, PRIORITY_MAX, QUORUM_MAX, STAGES_MAX};
-use crate::{Answers, BlobRef, FileRef, Floats, JobSpec, OnFailure};
+use crate::{Answers, BlobRef, FileRef, Floats, JobSpec, Notify, OnFailure};
 
 /// The longest manifest in bytes: room for grids and parameters written out, and far below the
 /// frame that a stage's parameters travel in.
@@ -85,7 +91,7 @@ pub const MANIFEST_BYTES_MAX: usize = 1024 * 1024;
 
 const _: () = assert!(MANIFEST_BYTES_MAX * 4 < crate::limits::FRAME_BYTES_MAX);
 
-const ROOT_KEYS: &[&str] = &["job", "stage"];
+const ROOT_KEYS: &[&str] = &["job", "notify", "stage"];
 const QUORUM_DEFAULT: NonZeroU32 = NonZeroU32::new(1).expect("not zero");
 const MAX_ATTEMPTS_DEFAULT: NonZeroU32 = NonZeroU32::new(5).expect("not zero");
 
@@ -98,6 +104,7 @@ pub struct Manifest {
     quorum: NonZeroU32,
     max_attempts: NonZeroU32,
     on_failure: OnFailure,
+    notify: Notify,
     stages: Vec<StagePlan>,
 }
 
@@ -193,6 +200,7 @@ impl Manifest {
             quorum: count_or(job.find("quorum"), QUORUM_DEFAULT, QUORUM_MAX)?,
             max_attempts: count_or(job.find("max_attempts"), MAX_ATTEMPTS_DEFAULT, ATTEMPTS_MAX)?,
             on_failure: job.find("on_failure").map_or(Ok(OnFailure::Stop), |e| on_failure(&e))?,
+            notify: notify::notify(root.find("notify"))?,
             stages: stages(&root)?,
         })
     }
@@ -235,6 +243,7 @@ impl Manifest {
             quorum: self.quorum,
             max_attempts: self.max_attempts,
             answers: Answers::default(),
+            notify: self.notify,
             stages: stages.collect::<Result<_, _>>()?,
         })
     }

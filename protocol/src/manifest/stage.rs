@@ -312,7 +312,7 @@ fn size(entry: &Entry<'_>, min: u64, max: u64) -> Result<u64, ManifestError> {
     Err(entry.out_of_bounds(text, &print_size(min), &print_size(max)))
 }
 
-fn duration(entry: &Entry<'_>) -> Result<Duration, ManifestError> {
+pub(super) fn duration(entry: &Entry<'_>) -> Result<Duration, ManifestError> {
     let text = quantity_text(entry, "a duration in quotes, such as \"10 min\"")?;
     let duration =
         parse_duration(text).ok_or_else(|| no_quantity(entry, text, QuantityKind::Duration))?;

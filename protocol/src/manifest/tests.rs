@@ -7,8 +7,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    Axis, AxisValues, Bins, BlobHash, Floats, Limits, Pairing, PieceEnd, RecordFormat, Reducer,
-    RelativeName, Splitter, StageIndex, TopOrder, UnitSize, Value, ValueMap,
+    Axis, AxisValues, Bins, BlobHash, Floats, Limits, NotifyTarget, Pairing, PieceEnd,
+    RecordFormat, Reducer, RelativeName, Splitter, StageIndex, TopOrder, UnitSize, Value, ValueMap,
 };
 
 const WHOLE: &str = r#"
@@ -1098,6 +1098,52 @@ fn a_job_stops_or_goes_on_when_an_item_fails() {
         expect![[r#"
         line 3, column 14: `job.on_failure` is "ignore"; it must be `stop` or `continue`
         choose one of `stop` or `continue`"#]],
+    );
+}
+
+#[test]
+fn a_job_tells_an_address_or_a_command() {
+    let text = stage("range = { field = \"i\", end = 3 }");
+    let telling = |lines: &str| format!("[notify]\n{lines}\n{text}");
+    assert_eq!(job(&text).notify, Notify::default());
+    let notify = job(&telling(
+        "on_done = \"https://a.example\"\non_stall = [\"say\", \"it stalled\"]\n\
+         stall_after = \"2 h\"",
+    ));
+    assert_eq!(
+        notify.notify,
+        Notify {
+            on_done: Some(NotifyTarget::Url("https://a.example".into())),
+            on_stall: Some(NotifyTarget::Command(vec!["say".into(), "it stalled".into()])),
+            stall_after: Duration::from_secs(7200),
+        }
+    );
+    let settings = ["notify.on_done=[\"true\"]".parse().expect("it is a setting")];
+    let set = Manifest::parse_with(&text, &settings).expect("the manifest is sound");
+    assert_eq!(set.notify.on_done, Some(NotifyTarget::Command(vec!["true".into()])));
+    check(
+        &telling("on_done = \"notify-send done\""),
+        expect![[r#"
+        line 2, column 11: `notify.on_done`: "notify-send done" is no address of http or https
+        write an address, such as "https://example.org/hook", or a program and its arguments, such as ["notify-send", "job done"]"#]],
+    );
+    check(
+        &telling("on_stall = []"),
+        expect![[r#"
+        line 2, column 12: `notify.on_stall`: the command names no program
+        write an address, such as "https://example.org/hook", or a program and its arguments, such as ["notify-send", "job done"]"#]],
+    );
+    check(
+        &telling("on_stall = 1"),
+        expect![[r#"
+        line 2, column 12: `notify.on_stall` is a whole number; it must be an address in quotes or a list of words
+        write an address in quotes or a list of words"#]],
+    );
+    check(
+        &telling("stall_after = \"31 d\""),
+        expect![[r#"
+        line 2, column 15: `notify.stall_after` is 31 d; it must be 1 s to 30 d
+        choose a value from 1 s to 30 d"#]],
     );
 }
 

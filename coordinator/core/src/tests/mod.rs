@@ -1,5 +1,6 @@
 //! Event in, all actions out: the machine against tables, scenarios and random traffic.
 
+mod notices;
 mod orders;
 mod recovery;
 mod scenarios;
@@ -15,8 +16,9 @@ use std::time::Duration;
 
 use gleaner_protocol::{
     Answers, AttemptId, BlobHash, BlobRef, Capacity, Epoch, FailureKind, Floats, ItemFailure,
-    JobId, JobSpec, LeaseKey, Limits, OnFailure, Outcome, Payload, Reducer, Splitter, StageIndex,
-    StageSpec, StageTask, SubmissionId, Timestamp, UnitResult, UnitSize, ValueMap, WorkerId,
+    JobId, JobSpec, LeaseKey, Limits, Notify, OnFailure, Outcome, Payload, Reducer, Splitter,
+    StageIndex, StageSpec, StageTask, SubmissionId, Timestamp, UnitResult, UnitSize, ValueMap,
+    WorkerId,
 };
 
 use crate::{
@@ -110,7 +112,7 @@ impl Lab {
             Action::Reply { request, reply } => {
                 self.replies.insert(request.0, reply);
             }
-            Action::JobChanged { .. } => {}
+            Action::Notify | Action::JobChanged { .. } => {}
         }
     }
 
@@ -243,6 +245,7 @@ pub(crate) fn job_spec(items: i64, unit_items: u32, quorum: u32) -> JobSpec {
         quorum: NonZeroU32::new(quorum).expect("a quorum is at least one"),
         max_attempts: NonZeroU32::new(2).expect("two is not zero"),
         answers: Answers::Kept,
+        notify: Notify::default(),
         stages: vec![stage],
     }
 }
@@ -298,6 +301,7 @@ fn describe(action: &Action) -> String {
         Action::Reduce { job, stage, .. } => format!("reduce {job} {stage}"),
         Action::Reply { reply: Reply::Submitted(job), .. } => format!("reply submitted {job}"),
         Action::Reply { .. } => "reply".into(),
+        Action::Notify => "notify".into(),
         Action::JobChanged { job, .. } => format!("changed {job}"),
     }
 }
@@ -329,6 +333,7 @@ fn describe_record(record: &Record) -> String {
         Record::JobPaused { job, .. } => format!("paused {job}"),
         Record::JobResumed { job } => format!("resumed {job}"),
         Record::PrioritySet { job, priority } => format!("priority {priority} of {job}"),
+        Record::NoticeDue { notice, .. } => format!("notice {:?}", notice.occasion),
         Record::JobEnded { end, .. } => match end {
             JobEnd::Failed { reason, .. } => format!("failed: {reason}"),
             other => format!("ended: {other:?}"),

@@ -101,6 +101,7 @@ pub(crate) fn recover(records: &[Record]) -> Recovered {
             Record::PrioritySet { job, priority } => {
                 jobs.get_mut(&job).expect("a known job").priority = Some(priority);
             }
+            Record::NoticeDue { .. } => {}
             Record::JobEnded { job, end, at } => {
                 let job = jobs.get_mut(&job).expect("only a known job ends");
                 assert!(job.end.is_none(), "{} ended twice", job.job);

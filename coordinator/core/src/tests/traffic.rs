@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
-use gleaner_protocol::{ItemRange, Outcome, ReleaseReason};
+use gleaner_protocol::{ItemRange, NotifyTarget, Outcome, ReleaseReason};
 use proptest::prelude::*;
 
 use super::recovery::recover;
 use super::*;
+use crate::Occasion;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -65,6 +66,10 @@ impl Lab {
             Step::Submit { items, unit_items, quorum, on_failure, kept } => {
                 let mut spec = job_spec(items, unit_items, quorum);
                 spec.stages[0].task.on_failure = on_failure;
+                let target = NotifyTarget::Command(vec!["tell".into()]);
+                spec.notify.on_done = (items % 2 == 0).then(|| target.clone());
+                spec.notify.on_stall = (items % 3 == 0).then_some(target);
+                spec.notify.stall_after = Duration::from_secs(60);
                 self.submit_with(spec, kept_runs(kept));
             }
             Step::Connect { worker, units } => {
@@ -202,6 +207,14 @@ proptest! {
                 prop_assert!(!done || stage.items == Some(stage.items_settled));
                 prop_assert!(stage.items_failed <= stage.items.unwrap_or(0));
             }
+        }
+        // Each end is told once to whoever is to be told.
+        for job in &recovered.jobs {
+            let told = lab.durable.iter().filter(|record| {
+                let Record::NoticeDue { job: of, notice } = record else { return false };
+                *of == job.job && notice.occasion != Occasion::Stalled
+            });
+            prop_assert_eq!(told.count(), job.spec.notify.on_done.iter().count());
         }
         // What a restart would see is what the running core believes.
         for job in &recovered.jobs {

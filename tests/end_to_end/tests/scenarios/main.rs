@@ -17,6 +17,7 @@ mod interrupts;
 mod kills;
 mod lifecycle;
 mod mersenne;
+mod notices;
 mod openapi;
 mod orders;
 mod proxy;

@@ -101,6 +101,31 @@ fn check_refused(answer: &Answer, words: &[&str]) {
 }
 
 #[test]
+fn a_submitter_from_elsewhere_runs_no_command_and_calls_no_private_address() -> Result<()> {
+    let swarm = Swarm::with_workers(&[])?;
+    let ada = Submitter::added(&swarm, "ada", &[])?;
+    let folder = squares()?;
+    let manifest = text(&folder.manifest())?.to_owned();
+    let command = ["submit", &manifest, "--set", "notify.on_stall=[\"true\"]"];
+    check_refused(&ada.ask(&command)?, &["`notify.on_stall` is a command", "only its operator"]);
+    swarm.tell(&command)?;
+
+    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    listener.set_nonblocking(true)?;
+    let url = format!("notify.on_done=\"http://localhost:{}/\"", listener.local_addr()?.port());
+    let reply = ada.tell_json(&["submit", &manifest, "--set", &url])?;
+    let job = reply["job"].as_str().context("a job has an id")?.to_owned();
+    ada.tell(&["cancel", &job])?;
+    let said = wait_until("the end of all tries", LIMIT, || {
+        let said = ada.tell(&["status", &job])?;
+        Ok(said.contains("nobody was told").then_some(said))
+    })?;
+    ensure!(said.contains("is no public address") && said.contains("after 1 try"), "{said}");
+    ensure!(listener.accept().is_err(), "somebody called");
+    swarm.stop()
+}
+
+#[test]
 fn an_added_submitter_gets_the_same_bytes_and_a_stranger_nothing() -> Result<()> {
     let swarm = Swarm::with_workers(&[2])?;
     let folder = JobFolder::planets(7, "1")?;

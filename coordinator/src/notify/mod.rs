@@ -1,0 +1,252 @@
+//! Telling whoever a job names how it goes: notices that the core has recorded are delivered here.
+//!
+//! ```text
+//! core ──NoticeDue──► store ──due──► a try ──delivered──► gone
+//!                       ▲              │
+//!                       └──later───────┤
+//!                                      └──too often, or not allowed──► given up; `status` says so
+//! ```
+//! Invariants: a notice is delivered at least once, also over crashes, or is given up after
+//! [`TRIES_MAX`] tries; one try for a job at a time, few overall; what a submitter from elsewhere
+//! names is public and no command. Deliberately absent: what is told when, which is the core's.
+
+mod addresses;
+mod command;
+mod message;
+mod post;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use gleaner_clock::Clock;
+use gleaner_protocol::{JobId, NotifyTarget, Timestamp};
+use tokio::sync::{Notify as Bell, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use crate::store::{DueNotices, NoticeFate, Store, StoredNotice};
+use message::Message;
+use post::Reach;
+
+/// How often a notice is tried: over about three hours, so that a service that is restarted or
+/// moved does not miss it.
+const TRIES_MAX: u32 = 10;
+
+/// The pause after the first try that failed; each further one is four times as long.
+const RETRY_PAUSE_FIRST: Duration = Duration::from_secs(1);
+const RETRY_PAUSE_MAX: Duration = Duration::from_secs(60 * 60);
+
+/// How many tries there are at one time.
+const TRIES_AT_ONCE: usize = 4;
+
+/// How many of these may be for submitters from elsewhere, so that slow ones among them do not
+/// keep the operator's own waiting.
+const REMOTE_TRIES_AT_ONCE: usize = 2;
+
+/// How long to wait after the store could not be asked or told.
+const STORE_PAUSE: Duration = Duration::from_secs(5);
+
+/// What is known of notices outside of the room where they are delivered.
+#[derive(Debug)]
+pub(crate) struct Notices {
+    /// Rings when there may be something to deliver.
+    bell: Bell,
+    /// Counts tries that have ended.
+    tries: watch::Sender<u64>,
+    given_up: Mutex<BTreeMap<JobId, String>>,
+}
+
+/// Delivers notices.
+pub(crate) struct Notifier {
+    pub(crate) project: String,
+    pub(crate) clock: Clock,
+    pub(crate) store: Store,
+    pub(crate) notices: Arc<Notices>,
+}
+
+/// Why a try failed.
+#[derive(Debug, thiserror::Error)]
+enum TryError {
+    #[error(transparent)]
+    Post(#[from] post::PostError),
+    #[error(transparent)]
+    Command(#[from] command::CommandError),
+    #[error("a command runs for the operator's own jobs alone")]
+    NotTheOperators,
+}
+
+impl Notices {
+    /// With what `store` says was given up before.
+    pub(crate) fn new(given_up: Vec<(JobId, String)>) -> Self {
+        let given_up = Mutex::new(given_up.into_iter().collect());
+        Self { bell: Bell::new(), tries: watch::Sender::new(0), given_up }
+    }
+
+    /// There may be something to deliver.
+    pub(crate) fn ring(&self) {
+        self.bell.notify_one();
+    }
+
+    /// Why nobody was told of a job, if a notice of it was given up.
+    pub(crate) fn given_up(&self, job: JobId) -> Option<String> {
+        self.given_up.lock().unwrap_or_else(PoisonError::into_inner).get(&job).cloned()
+    }
+
+    /// Waits until every notice that there is now was tried once.
+    pub(crate) async fn tried(&self, store: &Store) {
+        let mut tries = self.tries.subscribe();
+        loop {
+            tries.borrow_and_update();
+            // A store that cannot be asked any more has nothing to wait for.
+            let untried = store.has_untried_notices().await.unwrap_or(false);
+            if !untried || tries.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn note(&self, job: JobId, fate: &NoticeFate) {
+        if let NoticeFate::GivenUp { failure } = fate {
+            let mut given_up = self.given_up.lock().unwrap_or_else(PoisonError::into_inner);
+            given_up.insert(job, failure.clone());
+        }
+        self.tries.send_modify(|count| *count += 1);
+    }
+}
+
+impl Notifier {
+    /// Delivers until `stop` is cancelled; what is under way then is tried again after the next
+    /// start.
+    pub(crate) async fn run(self, stop: CancellationToken) {
+        let mut rounds =
+            Rounds { notifier: Arc::new(self), busy: HashMap::new(), tries: JoinSet::new() };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = rounds.go_on() => {}
+        }
+    }
+
+    /// Tries a notice, and does not come back before what became of it is durable: it would be
+    /// told again and again.
+    async fn deliver(&self, stored: StoredNotice) -> JobId {
+        let job = stored.job;
+        let fate = match self.attempt(&stored).await {
+            Ok(()) => {
+                info!(%job, target = %stored.notice.target, "notice delivered");
+                NoticeFate::Delivered
+            }
+            Err(error) => self.fate(&stored, &error),
+        };
+        while let Err(error) = self.store.note_notice(stored.id, fate.clone()).await {
+            debug!(%job, %error, "what became of a notice waits for room");
+            tokio::time::sleep(STORE_PAUSE).await;
+        }
+        self.notices.note(job, &fate);
+        job
+    }
+
+    async fn attempt(&self, stored: &StoredNotice) -> Result<(), TryError> {
+        let message = Message::new(stored, &self.project);
+        let is_operators = stored.submitter.is_none();
+        match &stored.notice.target {
+            NotifyTarget::Url(url) => {
+                let reach = if is_operators { Reach::Anywhere } else { Reach::PublicOnly };
+                Ok(post::post(url.clone(), message.json(), reach).await?)
+            }
+            // The submission was refused already; what is in the store is not trusted with this.
+            NotifyTarget::Command(_) if !is_operators => Err(TryError::NotTheOperators),
+            NotifyTarget::Command(words) => {
+                Ok(command::run(words, &message.variables(), command::TIME_MAX).await?)
+            }
+        }
+    }
+
+    fn fate(&self, stored: &StoredNotice, error: &TryError) -> NoticeFate {
+        let (job, tries, target) = (stored.job, stored.tries + 1, &stored.notice.target);
+        let is_final = matches!(
+            error,
+            TryError::NotTheOperators | TryError::Post(post::PostError::NotPublic { .. })
+        );
+        if is_final || tries >= TRIES_MAX {
+            warn!(%job, %target, tries, %error, "nobody was told; the notice is given up");
+            let times = if tries == 1 { "try" } else { "tries" };
+            let failure = format!("{target} was not told, given up after {tries} {times}: {error}");
+            return NoticeFate::GivenUp { failure };
+        }
+        let pause = retry_pause(tries);
+        warn!(%job, %target, tries, %error, ?pause, "a notice was not delivered");
+        NoticeFate::Again { due_at: self.clock.now() + pause, failure: error.to_string() }
+    }
+}
+
+/// The tries under way.
+struct Rounds {
+    notifier: Arc<Notifier>,
+    /// By the job they are about: whose they are.
+    busy: HashMap<JobId, Reach>,
+    tries: JoinSet<JobId>,
+}
+
+impl Rounds {
+    async fn go_on(&mut self) {
+        loop {
+            let now = self.notifier.clock.now();
+            let pause = match self.notifier.store.due_notices(now).await {
+                Ok(DueNotices { due, next }) => {
+                    due.into_iter().for_each(|stored| self.begin(stored));
+                    next.map(|at: Timestamp| at.saturating_since(now))
+                }
+                Err(error) => {
+                    warn!(%error, "notices cannot be looked up");
+                    Some(STORE_PAUSE)
+                }
+            };
+            self.wait(pause).await;
+        }
+    }
+
+    /// Begins a try, if there is room for one; what there is none for is found again.
+    fn begin(&mut self, stored: StoredNotice) {
+        let reach = match stored.submitter {
+            None => Reach::Anywhere,
+            Some(_) => Reach::PublicOnly,
+        };
+        let remote = self.busy.values().filter(|reach| **reach == Reach::PublicOnly).count();
+        let is_full = self.busy.len() >= TRIES_AT_ONCE
+            || (reach == Reach::PublicOnly && remote >= REMOTE_TRIES_AT_ONCE);
+        if is_full || self.busy.contains_key(&stored.job) {
+            return;
+        }
+        self.busy.insert(stored.job, reach);
+        let notifier = Arc::clone(&self.notifier);
+        self.tries.spawn(async move { notifier.deliver(stored).await });
+    }
+
+    /// Until a try ends, something new comes, or `pause` is over.
+    async fn wait(&mut self, pause: Option<Duration>) {
+        let over = async {
+            match pause {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            Some(ended) = self.tries.join_next() => {
+                let job = ended.expect("tries do not panic");
+                self.busy.remove(&job);
+            }
+            () = self.notifier.notices.bell.notified() => {}
+            () = over => {}
+        }
+    }
+}
+
+/// How long to wait after so many tries have failed.
+fn retry_pause(tries: u32) -> Duration {
+    RETRY_PAUSE_FIRST.saturating_mul(4_u32.saturating_pow(tries - 1)).min(RETRY_PAUSE_MAX)
+}
+
+#[cfg(test)]
+mod tests;
