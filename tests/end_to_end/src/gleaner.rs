@@ -1,14 +1,13 @@
 //! The `gleaner` program and what its commands answer.
 
 use std::env;
-use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{Output, read_output, wait_until};
+use crate::{Answer, Output, read_output};
 
 /// The longest that a command of a test may take: a whole reduced job on a loaded machine.
 const COMMAND_LIMIT: Duration = Duration::from_secs(180);
@@ -19,19 +18,6 @@ pub struct Gleaner {
     program: PathBuf,
     /// A command that runs it, word by word; none for the program itself.
     launcher: Vec<String>,
-}
-
-/// How a command ended.
-#[derive(Debug)]
-pub struct Answer {
-    /// The exit code; -1 for a signal.
-    pub code: i32,
-    /// The exit code or signal in words.
-    pub status: String,
-    /// What it printed as its result.
-    pub stdout: String,
-    /// What it said besides.
-    pub stderr: String,
 }
 
 impl Gleaner {
@@ -66,7 +52,7 @@ impl Gleaner {
     #[must_use]
     pub fn behind(&self, launcher: &[&str]) -> Self {
         let launcher = launcher.iter().map(|word| (*word).to_owned()).collect();
-        Self { program: self.program.clone(), launcher }
+        Self { launcher, ..self.clone() }
     }
 
     /// A command of the program's on the data folder `data`, free of the user's settings.
@@ -79,13 +65,23 @@ impl Gleaner {
                 command
             }
         };
-        for (name, _) in env::vars_os() {
-            if name.to_string_lossy().starts_with("GLEANER_") {
-                command.env_remove(name);
-            }
-        }
+        without_settings(&mut command);
         command.arg("--data").arg(data);
         command
+    }
+
+    /// A shell that is told `line`, in which `gleaner` is this program, on the data folder `data`.
+    ///
+    /// # Errors
+    /// When the program lies in no folder.
+    pub fn shell(&self, data: &Path, line: &str) -> Result<Command> {
+        let folder = self.program.parent().context("a program lies in a folder")?;
+        let path = env::var_os("PATH").unwrap_or_default();
+        let path = env::join_paths([folder.to_owned()].into_iter().chain(env::split_paths(&path)))?;
+        let mut shell = Command::new("sh");
+        without_settings(&mut shell);
+        shell.args(["-c", line]).env("PATH", path).env("GLEANER_DATA", data);
+        Ok(shell)
     }
 
     /// Runs a job without any server and gives its output.
@@ -106,34 +102,9 @@ impl Gleaner {
     /// # Errors
     /// When it cannot be started or does not end.
     pub fn ask(&self, data: &Path, arguments: &[&str]) -> Result<Answer> {
-        let printed = tempfile::tempdir().context("cannot make a folder")?;
-        let stdout = printed.path().join("stdout");
-        let stderr = printed.path().join("stderr");
-        let mut child = self
-            .command(data)
-            .args(arguments)
-            .current_dir(printed.path())
-            .stdin(Stdio::null())
-            .stdout(File::create(&stdout)?)
-            .stderr(File::create(&stderr)?)
-            .spawn()
-            .with_context(|| format!("cannot start {}", self.program.display()))?;
-        let what = format!("the end of `gleaner {}`", arguments.join(" "));
-        let read = |file: &Path| fs::read_to_string(file).context("a command printed no text");
-        let status = match wait_until(&what, COMMAND_LIMIT, || Ok(child.try_wait()?)) {
-            Ok(status) => status,
-            Err(error) => {
-                child.kill()?;
-                child.wait()?;
-                return Err(error.context(read(&stderr)?));
-            }
-        };
-        Ok(Answer {
-            code: status.code().unwrap_or(-1),
-            status: status.to_string(),
-            stdout: read(&stdout)?,
-            stderr: read(&stderr)?,
-        })
+        let folder = tempfile::tempdir().context("cannot make a folder")?;
+        let mut command = self.command(data);
+        Answer::of(command.args(arguments).current_dir(folder.path()), COMMAND_LIMIT)
     }
 
     /// Runs a command that must succeed and gives what it printed.
@@ -157,6 +128,14 @@ impl Gleaner {
         let text = self.tell(data, &[arguments, &["--json"]].concat())?;
         serde_json::from_str(&text)
             .with_context(|| format!("`gleaner {}` printed {text:?}", arguments.join(" ")))
+    }
+}
+
+fn without_settings(command: &mut Command) {
+    for (name, _) in env::vars_os() {
+        if name.to_string_lossy().starts_with("GLEANER_") {
+            command.env_remove(name);
+        }
     }
 }
 

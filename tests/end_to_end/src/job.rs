@@ -43,6 +43,30 @@ impl JobFolder {
         Ok(folder)
     }
 
+    /// The example job that tests Mersenne numbers, of the exponents below `end`.
+    ///
+    /// # Errors
+    /// When its task is not built; says how to build it.
+    pub fn mersenne(end: u64) -> Result<Self> {
+        let manifest = fs::read_to_string(workspace_folder().join("jobs/mersenne/job.toml"))?;
+        let range = format!("{{ field = \"exponent\", start = 2, end = {end} }}");
+        let folder = Self::new(&with_key(&manifest, "range", &range))?;
+        folder.add("mersenne.wasm", &fs::read(task_module("mersenne.wasm")?)?)?;
+        Ok(folder)
+    }
+
+    /// The example job that counts words, with its text.
+    ///
+    /// # Errors
+    /// When its task is not built; says how to build it.
+    pub fn wordcount() -> Result<Self> {
+        let source = workspace_folder().join("jobs/wordcount");
+        let folder = Self::new(&fs::read_to_string(source.join("job.toml"))?)?;
+        folder.add("wordcount.wasm", &fs::read(task_module("wordcount.wasm")?)?)?;
+        folder.add("data/alice.txt", &fs::read(source.join("data/alice.txt"))?)?;
+        Ok(folder)
+    }
+
     /// A folder with a manifest alone.
     ///
     /// # Errors

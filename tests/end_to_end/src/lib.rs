@@ -6,6 +6,7 @@
 //! without having been stopped, as in a failing test, prints the ends of its processes' logs.
 //! Deliberately absent: any of Gleaner's libraries; what is here sees only what a user sees.
 
+mod answer;
 mod gleaner;
 mod http;
 mod job;
@@ -13,7 +14,8 @@ mod process;
 mod swarm;
 mod wait;
 
-pub use gleaner::{Answer, Gleaner, workspace_folder};
+pub use answer::Answer;
+pub use gleaner::{Gleaner, workspace_folder};
 pub use http::{Reply, Request};
 pub use job::{JobFolder, task_module};
 pub use process::{ChildProcess, Process};

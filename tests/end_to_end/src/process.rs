@@ -7,6 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use rustix::param::clock_ticks_per_second;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use crate::wait_until;
@@ -136,6 +137,16 @@ impl Process {
     /// The memory it holds, in bytes, where the system tells.
     pub fn memory_bytes(&self) -> Option<u64> {
         self.memory("VmRSS:")
+    }
+
+    /// The CPU time that it has taken, user's and system's, in seconds and without its children's,
+    /// where the system tells.
+    pub fn cpu_seconds(&self) -> Option<f64> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.id())).ok()?;
+        let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+        // `utime` and `stime`, the 14th and 15th of proc_pid_stat(5).
+        let ticks = |field: usize| fields.get(field)?.parse::<u64>().ok();
+        Some((ticks(11)? + ticks(12)?) as f64 / clock_ticks_per_second() as f64)
     }
 
     fn memory(&self, key: &str) -> Option<u64> {

@@ -2,12 +2,16 @@
 //! and without the internet.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
-use end_to_end::{Gleaner, workspace_folder};
+use anyhow::{Context, Result, ensure};
+use end_to_end::{Answer, Gleaner, workspace_folder};
 use gleaner_toolchain::cargo_in;
 use tempfile::TempDir;
+
+/// The longest that Cargo may take, on a loaded machine that compiles the standard library too.
+const COMPILE_LIMIT: Duration = Duration::from_secs(600);
 
 /// A crate that `gleaner new` made.
 struct Author {
@@ -45,29 +49,24 @@ impl Author {
     /// Tries its functions in slots and natively. What `gleaner` asks of Cargo is told by the
     /// environment, as nothing else reaches it.
     fn test(&self) -> Result<String> {
-        let output = self.test_command()?.output().context("cannot start gleaner")?;
-        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        Ok(String::from_utf8(output.stdout)?)
+        let answer = Answer::of(&mut self.test_command()?, COMPILE_LIMIT)?;
+        ensure!(answer.code == 0, "{answer:?}");
+        Ok(answer.stdout)
     }
 
     fn test_command(&self) -> Result<Command> {
         let mut command = self.gleaner.command(&self.folder.path().join("data"));
-        command.args(["test", &self.path()?]).stdin(Stdio::null());
+        command.args(["test", &self.path()?]);
         command.env("CARGO_NET_OFFLINE", "true").env("CARGO_TARGET_DIR", target_folder()?);
         Ok(command)
     }
 
     /// Runs a command of Cargo's in it, which must succeed.
     fn cargo(&self, arguments: &[&str]) -> Result<()> {
-        let output = cargo_in(&self.krate(), Path::new("cargo"))
-            .args(arguments)
-            .args(["--offline", "--target-dir", &target_folder()?])
-            .stdin(Stdio::null())
-            .output()
-            .context("cannot start cargo")?;
-        if !output.status.success() {
-            bail!("cargo {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        }
+        let mut cargo = cargo_in(&self.krate(), Path::new("cargo"));
+        cargo.args(arguments).args(["--offline", "--target-dir", &target_folder()?]);
+        let answer = Answer::of(&mut cargo, COMPILE_LIMIT)?;
+        ensure!(answer.code == 0, "cargo {arguments:?}: {}", answer.stderr);
         Ok(())
     }
 }
@@ -80,11 +79,14 @@ fn target_folder() -> Result<String> {
 
 #[test]
 fn a_new_crate_is_tested_built_checked_and_run() -> Result<()> {
-    let author = Author::new("pi")?;
+    let author = Author::new("circle")?;
     author.cargo(&["test"])?;
     let built = author.build()?;
-    ensure!(built.contains("pi.wasm") && built.contains("tasks   throw"), "{built}");
-    ensure!(author.krate().join("pi.wasm").is_file(), "the module is not where the job expects it");
+    ensure!(built.contains("circle.wasm") && built.contains("tasks   throw"), "{built}");
+    ensure!(
+        author.krate().join("circle.wasm").is_file(),
+        "the module is not where the job expects it"
+    );
     let checked = author.tell(&["check", &author.path()?])?;
     ensure!(checked.contains("imports") && checked.contains("throw"), "{checked}");
 
@@ -128,10 +130,10 @@ fn a_function_that_gives_something_else_natively_is_told_with_the_place() -> Res
     let text = text.replacen("Ok(Hits { inside,", &format!("Ok(Hits {{ {elsewhere},"), 1);
     ensure!(text.contains(elsewhere), "the template has changed");
     std::fs::write(&source, text)?;
-    let output = author.test_command()?.output()?;
-    ensure!(output.status.code() == Some(1), "{output:?}");
-    let (said, table) = (String::from_utf8(output.stderr)?, String::from_utf8(output.stdout)?);
-    ensure!(said.contains("stage `throw`: item 0 differs at `inside`: "), "{said}");
-    ensure!(table.contains("the same bytes  differs"), "{table}");
+    let answer = Answer::of(&mut author.test_command()?, COMPILE_LIMIT)?;
+    ensure!(answer.code == 1, "{answer:?}");
+    let said = "stage `throw`: item 0 differs at `inside`: ";
+    ensure!(answer.stderr.contains(said), "{answer:?}");
+    ensure!(answer.stdout.contains("the same bytes  differs"), "{answer:?}");
     Ok(())
 }

@@ -49,6 +49,8 @@ struct Shared {
     upstream: PathBuf,
     cut: Mutex<Option<Cut>>,
     requests: Mutex<Vec<String>>,
+    /// The clients whose requests are held.
+    held: Mutex<Vec<TcpStream>>,
     reached: Mutex<Sender<()>>,
 }
 
@@ -66,6 +68,7 @@ impl Proxy {
             upstream: swarm.coordinator_folder().join("api-address"),
             cut: Mutex::default(),
             requests: Mutex::default(),
+            held: Mutex::default(),
             reached: Mutex::new(reached),
         });
         let serving = Arc::clone(&shared);
@@ -92,6 +95,14 @@ impl Proxy {
     /// Waits until the cut is reached.
     pub fn wait_for_cut(&self) -> Result<()> {
         self.cuts_reached.recv_timeout(PATIENCE).context("the cut was not reached")
+    }
+
+    /// Ends the connections of the requests that are held.
+    pub fn let_go(&self) {
+        for client in lock(&self.shared.held).drain(..) {
+            // One that has gone is let go already.
+            let _ = client.shutdown(Shutdown::Both);
+        }
     }
 
     /// The requests that came since this was last asked: method and path.
@@ -135,9 +146,10 @@ impl Shared {
         Ok(client.shutdown(Shutdown::Both)?)
     }
 
-    /// Tells that the cut is reached, and ends the connection once the client has or the test ends.
+    /// Tells that the cut is reached, and holds the connection until the client ends it or
+    /// [`Proxy::let_go`] does.
     fn hold(&self, mut client: TcpStream) -> Result<()> {
-        client.set_read_timeout(Some(Duration::from_secs(1)))?;
+        lock(&self.held).push(client.try_clone()?);
         lock(&self.reached).send(())?;
         // What still comes is of no interest.
         let _ = io::copy(&mut client, &mut io::sink());

@@ -42,6 +42,7 @@ fn a_coordinator_killed_between_commit_and_reply_has_taken_the_job_once() -> Res
         proxy.wait_for_cut()?;
         swarm.kill_coordinator()?;
         swarm.start_coordinator()?;
+        proxy.let_go();
         submit.join().expect("asking does not panic")
     })?;
     ensure!(answer.code == 0, "it ended with {answer:?}");
