@@ -17,7 +17,11 @@ use end_to_end::{Gleaner, JobFolder, Output, Swarm};
 use self::draw::{Draw, with_seeds};
 
 /// The example jobs, each small enough for a second or two of two slots.
-const EXAMPLES: [(&str, MakeJob); 1] = [("planets", || JobFolder::planets(31, "1"))];
+const EXAMPLES: [(&str, MakeJob); 3] = [
+    ("planets", || JobFolder::planets(31, "1")),
+    ("mersenne", || JobFolder::mersenne(1_600)),
+    ("wordcount", JobFolder::wordcount),
+];
 
 /// Makes a job in a folder of its own.
 type MakeJob = fn() -> Result<JobFolder>;
@@ -49,6 +53,7 @@ fn workers_killed_at_random_moments_change_no_byte() -> Result<()> {
         for slots in [1, 1] {
             swarm.join_worker(slots)?;
         }
+        eprintln!("workers_killed: the job {name}");
         with_seeds("workers_killed", count("GLEANER_RUNS", 1), |draw| {
             kill_workers(&mut swarm, &folder.manifest(), &expected, draw)
         })

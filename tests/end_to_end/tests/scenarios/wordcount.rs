@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::{Gleaner, JobFolder, task_module, workspace_folder};
+use end_to_end::{Gleaner, JobFolder};
 
 const COREUTILS: &str = "tr -cs 'A-Za-z0-9' '\\n' | tr 'A-Z' 'a-z' | grep . | sort | uniq -c | \
                          sort -k1,1nr -k2 | awk '{ print $2 \",\" $1 }'";
@@ -28,14 +28,11 @@ fn counted_by_coreutils(text: &[u8]) -> Result<String> {
 
 #[test]
 fn words_are_counted_as_coreutils_do() -> Result<()> {
-    let job = workspace_folder().join("jobs/wordcount");
-    let text = fs::read(job.join("data/alice.txt"))?;
+    let folder = JobFolder::wordcount()?;
+    let text = fs::read(folder.path().join("data/alice.txt"))?;
     let mut zipped = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     zipped.write_all(&text)?;
 
-    let manifest = fs::read_to_string(job.join("job.toml"))?;
-    let folder = JobFolder::new(&manifest)?;
-    folder.add("wordcount.wasm", &fs::read(task_module("wordcount.wasm")?)?)?;
     let expected = counted_by_coreutils(&text)?;
     ensure!(expected.lines().count() > 2000, "coreutils found {expected}");
     let plain = table(&folder, "data/alice.txt", &text)?;

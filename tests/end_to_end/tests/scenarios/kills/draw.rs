@@ -1,6 +1,6 @@
 //! Draws that can be repeated.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 
@@ -23,7 +23,7 @@ impl Draw {
     }
 }
 
-/// Runs `trial` as often as `count` says, each time with a seed of its own.
+/// Runs `trial` as often as `count` says, each time with a seed of its own, and tells of each.
 ///
 /// # Errors
 /// The first of `trial`, with its seed and the command that draws from it again.
@@ -35,12 +35,15 @@ pub fn with_seeds(
     let first = first_seed()?;
     for number in 0..count {
         let seed = first.wrapping_add(number);
+        let start = Instant::now();
         trial(&mut Draw { state: seed }).with_context(|| {
             format!(
                 "run {number}, whose draws come from the seed {seed}; to draw them again:\n\
                  {SEED}={seed} cargo test --workspace --test scenarios {test}"
             )
         })?;
+        let seconds = start.elapsed().as_secs_f64();
+        eprintln!("{test}: run {} of {count}, seed {seed}, {seconds:.1} s", number + 1);
     }
     Ok(())
 }
