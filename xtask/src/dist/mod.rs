@@ -12,6 +12,7 @@ mod symbols;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 
@@ -54,6 +55,7 @@ pub enum Trial {
 /// # Errors
 /// When something cannot be built or installed, or the program needs a newer system than promised.
 pub fn run(workspace: &Workspace, trial: Trial) -> Result<()> {
+    let start = Instant::now();
     jobs::build(workspace)?;
     let program = build(workspace)?;
     step::announce("reading which C library it needs");
@@ -69,9 +71,13 @@ pub fn run(workspace: &Workspace, trial: Trial) -> Result<()> {
     eprintln!("glibc {}.{} or newer", newest.0, newest.1);
     let folder = gather(workspace, &program)?;
     let archive = pack(&folder)?;
+    let bytes = fs::metadata(&archive).with_context(|| format!("no {}", archive.display()))?.len();
+    let mebibytes = bytes as f64 / f64::from(1 << 20);
     println!("{}", archive.display());
+    eprintln!("{mebibytes:.1} MiB, made in {:.0} s", start.elapsed().as_secs_f64());
     if trial == Trial::Run {
         check::run(workspace, &archive)?;
+        eprintln!("\ntried and found good, {:.0} s in all", start.elapsed().as_secs_f64());
     }
     Ok(())
 }
