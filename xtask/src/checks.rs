@@ -1,8 +1,10 @@
 //! Builds and tests: everything at once, so that one build serves all.
 
+use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::workspace::Workspace;
 use crate::{jobs, step};
@@ -24,7 +26,7 @@ pub fn test(workspace: &Workspace) -> Result<()> {
 
 /// What a soak does much of.
 pub struct Counts {
-    /// Runs of the example job `planets` in which workers are killed.
+    /// Runs of each example job in which workers are killed.
     pub runs: u32,
     /// Kills of a coordinator.
     pub restarts: u32,
@@ -32,6 +34,8 @@ pub struct Counts {
     pub seed: Option<u64>,
     /// Cases of each property test.
     pub cases: u32,
+    /// The program to start, where it is not the one that is built here.
+    pub gleaner: Option<PathBuf>,
 }
 
 /// The tests with long counts: how often end-to-end tests kill processes, and how many cases
@@ -40,16 +44,21 @@ pub struct Counts {
 /// # Errors
 /// The first step that fails.
 pub fn soak(workspace: &Workspace, counts: &Counts) -> Result<()> {
-    let Counts { runs, restarts, seed, cases } = counts;
+    let Counts { runs, restarts, seed, cases, gleaner } = counts;
     let mut variables = vec![
-        ("GLEANER_RUNS", runs.to_string()),
-        ("GLEANER_RESTARTS", restarts.to_string()),
-        ("PROPTEST_CASES", cases.to_string()),
+        ("GLEANER_RUNS", runs.to_string().into()),
+        ("GLEANER_RESTARTS", restarts.to_string().into()),
+        ("PROPTEST_CASES", cases.to_string().into()),
     ];
-    variables.extend(seed.map(|seed| ("GLEANER_SEED", seed.to_string())));
+    variables.extend(seed.map(|seed| ("GLEANER_SEED", seed.to_string().into())));
+    if let Some(program) = gleaner {
+        let whole = program.canonicalize();
+        let whole = whole.with_context(|| format!("there is no program {}", program.display()))?;
+        variables.push(("GLEANER_BIN", whole.into()));
+    }
     let (built, ran) = build_and_run(workspace, &variables)?;
     eprintln!(
-        "\nall tests passed with {runs} runs of planets, {restarts} restarts and {cases} \
+        "\nall tests passed with {runs} runs of each example, {restarts} restarts and {cases} \
          cases; built in {}, ran in {}",
         seconds(built),
         seconds(ran)
@@ -69,7 +78,10 @@ pub fn lint(workspace: &Workspace) -> Result<()> {
     dependencies(workspace)
 }
 
-fn build_and_run(workspace: &Workspace, counts: &[(&str, String)]) -> Result<(Duration, Duration)> {
+fn build_and_run(
+    workspace: &Workspace,
+    variables: &[(&str, OsString)],
+) -> Result<(Duration, Duration)> {
     let start = std::time::Instant::now();
     jobs::build(workspace)?;
     step::announce("building the workspace and its tests");
@@ -77,7 +89,12 @@ fn build_and_run(workspace: &Workspace, counts: &[(&str, String)]) -> Result<(Du
     let built = start.elapsed();
     step::announce("running the tests");
     let mut tests = workspace.cargo();
-    tests.args(["test", "--workspace"]).envs(counts.iter().map(|(name, count)| (name, count)));
+    tests.args(["test", "--workspace"]);
+    if !variables.is_empty() {
+        // Long counts tell how far they are, which is captured otherwise.
+        tests.args(["--", "--nocapture"]);
+        tests.envs(variables.iter().map(|(name, value)| (name, value)));
+    }
     let ran = step::run(&mut tests)?;
     Ok((built, ran))
 }

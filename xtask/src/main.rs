@@ -4,6 +4,7 @@
 //! profile, so that nothing is compiled twice; tasks alone, which are WebAssembly, have a folder
 //! of their own in it.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -32,7 +33,7 @@ enum Chore {
     Lint,
     /// Run the tests with the long counts of what `test` does a few of.
     Soak {
-        /// How often the example job `planets` is run while its workers are killed.
+        /// How often each example job is run while its workers are killed.
         #[arg(long, default_value_t = 50)]
         runs: u32,
         /// How often the coordinator is killed in the middle of a job.
@@ -44,6 +45,9 @@ enum Chore {
         /// How many cases each property test tries.
         #[arg(long, default_value_t = 20_000)]
         cases: u32,
+        /// The program to start, such as an archive's; the one that is built here if not given.
+        #[arg(long, value_name = "PROGRAM")]
+        gleaner: Option<PathBuf>,
     },
     /// Compile the example tasks to WebAssembly.
     Jobs,
@@ -57,9 +61,12 @@ enum Chore {
     },
     /// Measure what the platform costs, each figure beside its limit or peer.
     Bench {
-        /// How the program is built.
+        /// How the program is built, and the sandbox alone that is measured beside it.
         #[arg(long, value_enum, default_value = "release")]
         build: bench::Build,
+        /// The program to measure, such as an archive's; it is built if not given.
+        #[arg(long, value_name = "PROGRAM")]
+        gleaner: Option<PathBuf>,
         /// How many units a job of units that do nothing has [default: 50000, quick 10000]
         #[arg(long)]
         units: Option<u64>,
@@ -88,18 +95,18 @@ fn run(chore: Chore) -> Result<()> {
         Chore::Demo => demo::run(&workspace),
         Chore::Test => checks::test(&workspace),
         Chore::Lint => checks::lint(&workspace),
-        Chore::Soak { runs, restarts, seed, cases } => {
-            checks::soak(&workspace, &checks::Counts { runs, restarts, seed, cases })
+        Chore::Soak { runs, restarts, seed, cases, gleaner } => {
+            checks::soak(&workspace, &checks::Counts { runs, restarts, seed, cases, gleaner })
         }
         Chore::Jobs => jobs::build(&workspace),
         Chore::Dist { check } => {
             let trial = if check { dist::Trial::Run } else { dist::Trial::Skip };
             dist::run(&workspace, trial)
         }
-        Chore::Bench { build, units, quick, json } => {
+        Chore::Bench { build, gleaner, units, quick, json } => {
             let length = if quick { bench::Length::Quick } else { bench::Length::Full };
             let form = if json { bench::Form::Json } else { bench::Form::Table };
-            bench::run(&workspace, &bench::Options { build, length, form, units })
+            bench::run(&workspace, &bench::Options { build, gleaner, length, form, units })
         }
     }
 }

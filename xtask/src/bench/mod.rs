@@ -53,6 +53,8 @@ pub enum Form {
 /// What to measure and how.
 pub struct Options {
     pub build: Build,
+    /// The program to measure; it is built if not given.
+    pub gleaner: Option<PathBuf>,
     pub length: Length,
     pub form: Form,
     /// Units of a job of units that do nothing; the length's own if not given.
@@ -61,6 +63,9 @@ pub struct Options {
 
 const SYNC_PERIOD: Duration = Duration::from_secs(1);
 const SYNC_BYTES: usize = 4096;
+
+/// How long rows are written.
+const ROWS_SECONDS: &str = "1";
 
 impl Length {
     fn rounds(self) -> usize {
@@ -92,20 +97,25 @@ impl Length {
 /// When something cannot be built, or a job does not end well.
 pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     jobs::build(workspace)?;
-    let gleaner = Gleaner::at(&built(workspace, options.build)?)?;
+    let gleaner = match &options.gleaner {
+        Some(program) => Gleaner::at(&std::path::absolute(program)?)?,
+        None => Gleaner::at(&built(workspace, options.build)?)?,
+    };
     let rounds = options.length.rounds();
     let units = options.units.unwrap_or(options.length.units());
 
-    let (mut syncs, mut trials) = (Vec::new(), Vec::new());
+    let mut limits = Limits { syncs: Vec::new(), rows: Vec::new() };
+    let mut trials = Vec::new();
     for round in 1..=rounds {
         step::announce(&format!("round {round} of {rounds}: {units} units that do nothing"));
-        syncs.push(syncs_per_second()?);
+        limits.syncs.push(syncs_per_second()?);
+        limits.rows.push(rows_per_second(workspace, options)?);
         trials.push(platform::Trial::run(&gleaner, units)?);
     }
     step::announce("a unit that computes, in a slot and in bare wasmtime");
     let compute = compute(workspace, options)?;
 
-    let figures = figures(&syncs, &trials, &compute);
+    let figures = figures(&limits, &trials, &compute);
     match options.form {
         Form::Table => figure::print_table(&figures),
         Form::Json => println!("{}", figure::to_json(&figures)),
@@ -113,7 +123,7 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     Ok(())
 }
 
-fn figures(syncs: &[f64], trials: &[platform::Trial], compute: &Compute) -> Vec<Figure> {
+fn figures(limits: &Limits, trials: &[platform::Trial], compute: &Compute) -> Vec<Figure> {
     let of = |value: fn(&platform::Trial) -> f64| trials.iter().map(value).collect::<Vec<_>>();
     let slot_us = of(|trial| trial.slot_us_per_unit);
     vec![
@@ -124,7 +134,17 @@ fn figures(syncs: &[f64], trials: &[platform::Trial], compute: &Compute) -> Vec<
             aim: Some(Aim::AtLeast(20_000.0)),
             peer: Some(Peer {
                 name: "small writes with fdatasync, one at a time",
-                rounds: syncs.to_vec(),
+                rounds: limits.syncs.clone(),
+            }),
+        },
+        Figure {
+            name: "units that do nothing, against rows alone",
+            unit: "/s",
+            rounds: of(|trial| trial.units_per_second),
+            aim: None,
+            peer: Some(Peer {
+                name: "rows of SQLite, 1,024 a durable transaction",
+                rounds: limits.rows.clone(),
             }),
         },
         Figure {
@@ -133,6 +153,20 @@ fn figures(syncs: &[f64], trials: &[platform::Trial], compute: &Compute) -> Vec<
             rounds: of(|trial| 1e6 / trial.units_per_second),
             aim: Some(Aim::AtMost(50.0)),
             peer: Some(Peer { name: "its slot's own CPU time", rounds: slot_us }),
+        },
+        Figure {
+            name: "the coordinator's CPU time for a unit",
+            unit: "µs",
+            rounds: of(|trial| trial.coordinator_us_per_unit),
+            aim: None,
+            peer: None,
+        },
+        Figure {
+            name: "the worker's CPU time for a unit, without its slots",
+            unit: "µs",
+            rounds: of(|trial| trial.worker_us_per_unit),
+            aim: None,
+            peer: None,
         },
         Figure {
             name: "a unit that computes for seconds, in a slot",
@@ -194,28 +228,29 @@ fn syncs_per_second() -> Result<f64> {
     Ok(f64::from(syncs) / start.elapsed().as_secs_f64())
 }
 
+/// What the disk allows, measured before each trial.
+struct Limits {
+    syncs: Vec<f64>,
+    rows: Vec<f64>,
+}
+
 /// Seconds that the same kernel took, in turns.
 struct Compute {
     slot: Vec<f64>,
     bare: Vec<f64>,
 }
 
+/// How many rows SQLite makes durable in a second, as the store commits them.
+fn rows_per_second(workspace: &Workspace, options: &Options) -> Result<f64> {
+    let found = crate_bench(workspace, options, "rows", &[ROWS_SECONDS])?;
+    found["rows_per_second"].as_f64().with_context(|| format!("no figure in {found}"))
+}
+
 /// The sandbox's own benchmark, which alone may use wasmtime.
 fn compute(workspace: &Workspace, options: &Options) -> Result<Compute> {
-    let mut cargo = workspace.cargo();
-    cargo.args(["bench", "--quiet", "--workspace", "--bench", "compute"]);
-    if let Build::Dev = options.build {
-        cargo.args(["--profile", "dev"]);
-    }
     let seconds = options.length.compute_seconds().to_string();
     let rounds = options.length.rounds().to_string();
-    let output = cargo.args(["--", &seconds, &rounds]).stderr(Stdio::inherit()).output()?;
-    if !output.status.success() {
-        bail!("the benchmark `compute` failed ({})", output.status);
-    }
-    let text = String::from_utf8(output.stdout)?;
-    let found = text.lines().find_map(|line| serde_json::from_str::<Value>(line).ok());
-    let found = found.with_context(|| format!("no figures in {text:?}"))?;
+    let found = crate_bench(workspace, options, "compute", &[&seconds, &rounds])?;
     let list = |name: &str| -> Option<Vec<f64>> {
         found[name].as_array()?.iter().map(Value::as_f64).collect()
     };
@@ -224,4 +259,25 @@ fn compute(workspace: &Workspace, options: &Options) -> Result<Compute> {
         slot: list("slot_seconds").with_context(missing)?,
         bare: list("bare_seconds").with_context(missing)?,
     })
+}
+
+/// What the benchmark of a crate prints: one object of JSON.
+fn crate_bench(
+    workspace: &Workspace,
+    options: &Options,
+    name: &str,
+    arguments: &[&str],
+) -> Result<Value> {
+    let mut cargo = workspace.cargo();
+    cargo.args(["bench", "--quiet", "--workspace", "--bench", name]);
+    if let Build::Dev = options.build {
+        cargo.args(["--profile", "dev"]);
+    }
+    let output = cargo.arg("--").args(arguments).stderr(Stdio::inherit()).output()?;
+    if !output.status.success() {
+        bail!("the benchmark `{name}` failed ({})", output.status);
+    }
+    let text = String::from_utf8(output.stdout)?;
+    let found = text.lines().find_map(|line| serde_json::from_str::<Value>(line).ok());
+    found.with_context(|| format!("no figures in {text:?}"))
 }

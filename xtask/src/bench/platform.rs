@@ -4,7 +4,7 @@ use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::{Gleaner, JobFolder, Swarm};
+use end_to_end::{Gleaner, JobFolder, Process, Swarm};
 
 /// What one project took.
 pub struct Trial {
@@ -14,6 +14,10 @@ pub struct Trial {
     pub units_per_second: f64,
     /// CPU time of slots, by their own account.
     pub slot_us_per_unit: f64,
+    /// CPU time of the coordinator's process, which noise beside it harms less than the clock.
+    pub coordinator_us_per_unit: f64,
+    /// CPU time of the worker's process, without its slots.
+    pub worker_us_per_unit: f64,
 }
 
 impl Trial {
@@ -33,9 +37,11 @@ impl Trial {
         let first_output_seconds = start.elapsed().as_secs_f64();
 
         let start = Instant::now();
+        let before = cpu_seconds(&swarm)?;
         let job = swarm.submit(&many.manifest())?;
         let end = swarm.wait_for_end(&job)?;
         let seconds = start.elapsed().as_secs_f64();
+        let after = cpu_seconds(&swarm)?;
         ensure!(end["state"] == "done", "the job ended as {end}");
         let cpu = end["stages"][0]["cpu_seconds"].as_f64().context("no CPU time is told")?;
         swarm.stop()?;
@@ -45,8 +51,16 @@ impl Trial {
             worker_mebibytes,
             units_per_second: units as f64 / seconds,
             slot_us_per_unit: 1e6 * cpu / units as f64,
+            coordinator_us_per_unit: 1e6 * (after.0 - before.0) / units as f64,
+            worker_us_per_unit: 1e6 * (after.1 - before.1) / units as f64,
         })
     }
+}
+
+/// The CPU time that the coordinator and the worker have taken, in seconds.
+fn cpu_seconds(swarm: &Swarm) -> Result<(f64, f64)> {
+    let of = |process: &Process| process.cpu_seconds().context("no CPU time is told");
+    Ok((of(swarm.coordinator())?, of(swarm.worker(0))?))
 }
 
 /// A job of `units` units that do nothing, one item each.
