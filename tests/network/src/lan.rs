@@ -1,12 +1,17 @@
 //! The machines and the switch between them.
 
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result, bail};
 use end_to_end::Gleaner;
+use rustix::process::{Pid, Signal, kill_process};
 
-use crate::Machine;
+use crate::{Machine, Transcript};
+
+/// Who sits at which machine.
+const NAMES: [&str; 4] = ["ada", "bo", "cy", "di"];
 
 /// Tells the networks of one process apart.
 static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -14,6 +19,7 @@ static COUNT: AtomicU32 = AtomicU32::new(0);
 /// Machines on one switch: number `n` has the address `10.77.0.n+1`.
 pub struct Lan {
     machines: Vec<Machine>,
+    transcript: Arc<Transcript>,
     switch: Namespace,
 }
 
@@ -27,25 +33,33 @@ pub fn refusal() -> Option<String> {
     if !rustix::process::geteuid().is_root() {
         return Some("network namespaces need root".to_owned());
     }
-    let probe = Namespace::add("probe").err()?;
-    Some(format!("no network namespace can be made here: {probe:#}"))
+    if Command::new("script").arg("--version").output().is_err() {
+        return Some("`script` cannot be run; on Debian it is in the package bsdutils".to_owned());
+    }
+    let probe = add_switch().and_then(|switch| connect(&switch, 0)).err()?;
+    Some(format!("no network of namespaces can be made here: {probe:#}"))
 }
 
 impl Lan {
-    /// A network of `machines` machines, each with `gleaner` on it.
+    /// A network of `machines` machines, four at most, each with `gleaner` at hand.
     ///
     /// # Errors
     /// When the system refuses; nothing is left behind.
     pub fn new(gleaner: &Gleaner, machines: u8) -> Result<Self> {
-        let switch = Namespace::add("switch")?;
-        switch.ip(&["link", "add", "switch", "type", "bridge"])?;
-        switch.ip(&["link", "set", "switch", "up"])?;
-        let mut lan = Self { machines: Vec::new(), switch };
-        for number in 0..machines {
-            let machine = lan.plug_in(gleaner, number)?;
+        let transcript = Arc::new(Transcript::new());
+        let mut lan = Self { machines: Vec::new(), transcript, switch: add_switch()? };
+        for (number, name) in (0..machines).zip(NAMES) {
+            let namespace = connect(&lan.switch, number)?;
+            let address = address(number);
+            let machine = Machine::new(name, gleaner, namespace, address, &lan.transcript)?;
             lan.machines.push(machine);
         }
         Ok(lan)
+    }
+
+    /// What is done on the machines.
+    pub fn transcript(&self) -> &Transcript {
+        &self.transcript
     }
 
     /// One of the machines, from 0.
@@ -63,19 +77,30 @@ impl Lan {
     pub fn machine_mut(&mut self, number: usize) -> &mut Machine {
         &mut self.machines[number]
     }
+}
 
-    fn plug_in(&self, gleaner: &Gleaner, number: u8) -> Result<Machine> {
-        let namespace = Namespace::add(&format!("m{number}"))?;
-        let port = format!("port{number}");
-        let veth = ["type", "veth", "peer", "name", "eth0", "netns", &namespace.name];
-        self.switch.ip(&[&["link", "add", &port][..], &veth].concat())?;
-        self.switch.ip(&["link", "set", &port, "master", "switch", "up"])?;
-        namespace.ip(&["link", "set", "lo", "up"])?;
-        namespace.ip(&["link", "set", "eth0", "up"])?;
-        let address = format!("10.77.0.{}", number + 1);
-        namespace.ip(&["addr", "add", &format!("{address}/24"), "dev", "eth0"])?;
-        Machine::new(gleaner, namespace, address)
-    }
+fn add_switch() -> Result<Namespace> {
+    let switch = Namespace::add("switch")?;
+    switch.ip(&["link", "add", "switch", "type", "bridge"])?;
+    switch.ip(&["link", "set", "switch", "up"])?;
+    Ok(switch)
+}
+
+/// A machine's namespace, with a cable to the switch.
+fn connect(switch: &Namespace, number: u8) -> Result<Namespace> {
+    let namespace = Namespace::add(&format!("m{number}"))?;
+    let port = format!("port{number}");
+    let veth = ["type", "veth", "peer", "name", "eth0", "netns", &namespace.name];
+    switch.ip(&[&["link", "add", &port][..], &veth].concat())?;
+    switch.ip(&["link", "set", &port, "master", "switch", "up"])?;
+    namespace.ip(&["link", "set", "lo", "up"])?;
+    namespace.ip(&["link", "set", "eth0", "up"])?;
+    namespace.ip(&["addr", "add", &format!("{}/24", address(number)), "dev", "eth0"])?;
+    Ok(namespace)
+}
+
+fn address(number: u8) -> String {
+    format!("10.77.0.{}", number + 1)
 }
 
 impl Namespace {
@@ -99,7 +124,14 @@ impl Namespace {
 
 impl Drop for Namespace {
     fn drop(&mut self) {
-        // There is nobody left to tell.
+        // There is nobody left to tell. A process at a terminal is in a session of its own, so
+        // that no group holds it.
+        let inside = Command::new("ip").args(["netns", "pids", &self.name]).output();
+        let inside = inside.map(|output| output.stdout).unwrap_or_default();
+        let numbers = String::from_utf8_lossy(&inside);
+        for pid in numbers.split_whitespace().filter_map(|number| number.parse().ok()) {
+            let _ = Pid::from_raw(pid).map(|pid| kill_process(pid, Signal::KILL));
+        }
         let _ = ip(&["netns", "delete", &self.name]);
     }
 }
