@@ -10,6 +10,7 @@
 mod error;
 mod fields;
 mod made;
+mod pass;
 mod plain;
 mod records;
 pub(crate) mod slot;
@@ -19,6 +20,7 @@ mod whole;
 
 use std::io::SeekFrom;
 use std::num::NonZeroU32;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use gleaner_protocol::limits::{ITEMS_PER_UNIT_MAX, UNIT_INPUT_BYTES_TARGET};
@@ -30,6 +32,7 @@ use serde_bytes::ByteBuf;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
 use crate::blobs::{BlobError, Blobs};
+use pass::read_through;
 use plain::{PlainError, PlainFile};
 use whole::WholeFile;
 
@@ -250,18 +253,16 @@ impl StageInput {
         index: &RecordIndex,
         range: ItemRange,
     ) -> Result<Vec<ByteBuf>, SplitError> {
-        let (mut cursor, offset) = index.cursor(range);
-        let mut file = self.seek(plain, offset).await?;
-        let mut items = Vec::new();
-        let mut buffer = vec![0; READ_BYTES];
-        while !cursor.is_done() {
-            let length = file.read(&mut buffer).await;
-            let length = length.map_err(|source| self.blob_error(plain.read_error(source)))?;
-            let fed = cursor.feed(&buffer[..length], |item| items.push(item));
-            if fed.is_err() || length == 0 {
-                break;
+        let (cursor, offset) = index.cursor(range);
+        let file = self.seek(plain, offset).await?;
+        let read = read_through(file, (cursor, Vec::new()), |(cursor, items), bytes| {
+            match cursor.feed(bytes, |item| items.push(item)) {
+                Ok(()) if !cursor.is_done() => ControlFlow::Continue(()),
+                // Items that are missing tell that the file is another one.
+                Ok(()) | Err(_) => ControlFlow::Break(()),
             }
-        }
+        });
+        let (_, items) = read.await.map_err(|source| self.blob_error(plain.read_error(source)))?;
         if items.len() as u64 == range.len() {
             return Ok(items);
         }
@@ -373,16 +374,32 @@ enum ScanError {
     Record(RecordError),
 }
 
-async fn scan(plain: &PlainFile, mut scanner: RecordScanner) -> Result<RecordIndex, ScanError> {
-    let mut file = plain.open().await.map_err(ScanError::Plain)?;
-    let mut buffer = vec![0; READ_BYTES];
-    loop {
-        let length = file.read(&mut buffer).await;
-        let length = length.map_err(|source| ScanError::Plain(plain.read_error(source).into()))?;
-        if length == 0 {
-            return scanner.finish().map_err(ScanError::Record);
-        }
-        scanner.feed(&buffer[..length]).map_err(ScanError::Record)?;
+async fn scan(plain: &PlainFile, scanner: RecordScanner) -> Result<RecordIndex, ScanError> {
+    let file = plain.open().await.map_err(ScanError::Plain)?;
+    let scan = Scan { scanner: Some(scanner), index: None };
+    let scan = read_through(file, scan, Scan::take).await;
+    let scan = scan.map_err(|source| ScanError::Plain(plain.read_error(source).into()))?;
+    scan.index.expect("it ends at the end of the file or at a fault").map_err(ScanError::Record)
+}
+
+/// A scanner until the end of its file, then what it found.
+struct Scan {
+    scanner: Option<RecordScanner>,
+    index: Option<Result<RecordIndex, RecordError>>,
+}
+
+impl Scan {
+    fn take(&mut self, bytes: &[u8]) -> ControlFlow<()> {
+        let Some(mut scanner) = self.scanner.take() else { return ControlFlow::Break(()) };
+        self.index = match scanner.feed(bytes) {
+            Err(fault) => Some(Err(fault)),
+            Ok(()) if bytes.is_empty() => Some(scanner.finish()),
+            Ok(()) => {
+                self.scanner = Some(scanner);
+                return ControlFlow::Continue(());
+            }
+        };
+        ControlFlow::Break(())
     }
 }
 
