@@ -79,6 +79,12 @@ pub enum RecordProblem {
         /// The limit.
         max: usize,
     },
+    /// More values than a record may take memory for.
+    #[error("it holds more than {max} values; cut it into shorter records")]
+    TooManyValues {
+        /// The limit.
+        max: usize,
+    },
     /// A field that every item has already.
     #[error(
         "the field {field:?} is a parameter of the stage too; rename the parameter, or put the \

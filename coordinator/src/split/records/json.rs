@@ -12,6 +12,10 @@ use super::fault::RecordProblem;
 /// How deep lists and objects may nest: far below what MessagePack readers refuse.
 const DEPTH_MAX: usize = 32;
 
+/// The most values in a record, whole lists and objects counted too: each takes some 100 bytes, which
+/// two of text may stand for.
+const VALUES_MAX: usize = 1_000_000;
+
 /// A value of JSON. Numbers are whole where they are written so and fit in 64 bits.
 #[derive(Debug, PartialEq)]
 pub(super) enum Json {
@@ -27,6 +31,9 @@ pub(super) enum Json {
 
 /// The object on a line.
 pub(super) fn object(line: &str) -> Result<Content<'static>, RecordProblem> {
+    if values_at_most(line) > VALUES_MAX {
+        return Err(RecordProblem::TooManyValues { max: VALUES_MAX });
+    }
     let json: Json = serde_json::from_str(line).map_err(|error| not_json(&error))?;
     if json.depth() > DEPTH_MAX {
         return Err(RecordProblem::TooDeep { max: DEPTH_MAX });
@@ -39,6 +46,34 @@ pub(super) fn object(line: &str) -> Result<Content<'static>, RecordProblem> {
     };
     let field = |(key, value)| (Cow::Owned(key), FieldValue::Json(value));
     Ok(Content::Fields(entries.into_iter().map(field).collect()))
+}
+
+/// A bound of the number of values in a text of JSON, found without holding any: each but the first
+/// follows a comma, or what begins a list or an object.
+fn values_at_most(line: &str) -> usize {
+    let mut values = 1;
+    let mut bytes = line.bytes();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b',' | b'[' | b'{' => values += 1,
+            b'"' => skip_text(&mut bytes),
+            _ => {}
+        }
+    }
+    values
+}
+
+/// Goes on behind the end of a text that has begun.
+fn skip_text(bytes: &mut std::str::Bytes<'_>) {
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'\\' => {
+                bytes.next();
+            }
+            b'"' => return,
+            _ => {}
+        }
+    }
 }
 
 /// The parser's words without the line, which is always the first.

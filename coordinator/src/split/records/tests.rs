@@ -174,6 +174,21 @@ fn each_line_of_json_is_an_object() {
 }
 
 #[test]
+fn a_line_of_json_has_a_bounded_number_of_values() {
+    let of_values = |values: usize| format!("{{\"a\": [{}0]}}\n", "0,".repeat(values - 3));
+    let scan = |line: &str| {
+        let scanned = scan(RecordFormat::JsonLines, line.as_bytes(), usize::MAX);
+        scanned.map(|index| index.records()).map_err(|error| error.to_string())
+    };
+    // The object, the list, and as many numbers as are left.
+    assert_eq!(scan(&of_values(1_000_000)), Ok(1));
+    expect!["line 1: it holds more than 1000000 values; cut it into shorter records"]
+        .assert_eq(&scan(&of_values(1_000_001)).expect_err("too many"));
+    let text = format!("{{\"a\": \"{}\"}}\n", r#",[{\""#.repeat(1_000_000));
+    assert_eq!(scan(&text), Ok(1), "what stands in a text is no value");
+}
+
+#[test]
 fn sequences_of_fasta_may_be_wrapped() {
     let check = |file, expected| check(RecordFormat::Fasta, file, expected);
     check(
