@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
-use gleaner_client::{Client, FetchedFile, Report, hash_file};
+use gleaner_client::{Client, FetchedFile, Partial, Report, hash_file};
 use gleaner_protocol::api::{JobView, OutputFile, PartialStage};
 use gleaner_protocol::results::{GAPS_FILE, PROVENANCE_FILE};
 use gleaner_protocol::{BlobHash, BlobRef, JobId, RelativeName};
@@ -142,7 +142,8 @@ pub async fn fetch(
     overwrite: Overwrite,
     extent: Extent,
 ) -> Result<Fetched> {
-    let outputs = client.output(job).await?;
+    make_folder(folder)?;
+    let (partial, outputs) = listed(client, job, folder, extent).await?;
     for file in &outputs {
         is_missing(
             &place(folder, file)?,
@@ -150,8 +151,7 @@ pub async fn fetch(
             overwrite,
         )?;
     }
-    make_folder(folder)?;
-    let reports = Reports::fetch(client, job, folder, extent).await?;
+    let reports = Reports::fetch(client, job, folder, partial).await?;
     reports.check(folder, overwrite)?;
     let mut fetched = Fetched::default();
     for file in outputs {
@@ -170,6 +170,28 @@ pub async fn fetch(
     Ok(fetched)
 }
 
+/// The outputs that are there, and where they are asked for previews of all others, no stage being
+/// among both or among none of them.
+async fn listed(
+    client: &Client,
+    job: JobId,
+    folder: &Path,
+    extent: Extent,
+) -> Result<(Option<Partial>, Vec<OutputFile>)> {
+    loop {
+        let partial = match extent {
+            Extent::Whole => None,
+            Extent::Partial => Some(client.partial(job, folder).await?),
+        };
+        let outputs = client.output(job).await?;
+        let mut previewed = partial.iter().flat_map(|partial| &partial.stages);
+        // A stage that was done meanwhile is previewed no more: each can be that once.
+        if !previewed.any(|stage| outputs.iter().any(|file| file.stage == stage.stage)) {
+            return Ok((partial, outputs));
+        }
+    }
+}
+
 /// Fetches what tells of a job that has no output.
 ///
 /// # Errors
@@ -181,7 +203,7 @@ pub async fn fetch_reports(
     overwrite: Overwrite,
 ) -> Result<Fetched> {
     make_folder(folder)?;
-    let reports = Reports::fetch(client, job, folder, Extent::Whole).await?;
+    let reports = Reports::fetch(client, job, folder, None).await?;
     reports.check(folder, overwrite)?;
     let mut fetched = Fetched::default();
     reports.put(folder, &mut fetched)?;
@@ -209,10 +231,14 @@ struct Incoming {
 }
 
 impl Reports {
-    async fn fetch(client: &Client, job: JobId, folder: &Path, extent: Extent) -> Result<Self> {
+    async fn fetch(
+        client: &Client,
+        job: JobId,
+        folder: &Path,
+        partial: Option<Partial>,
+    ) -> Result<Self> {
         let mut reports = Self { files: Vec::new(), stages: Vec::new() };
-        if extent == Extent::Partial {
-            let partial = client.partial(job, folder).await?;
+        if let Some(partial) = partial {
             for (file, fetched) in partial.files {
                 let path = below(folder, file.stage.as_deref(), &file.name)?;
                 let kind = if file.stage.is_some() { Kind::Partial } else { Kind::Report };
@@ -244,9 +270,7 @@ impl Reports {
     }
 
     fn put(self, folder: &Path, fetched: &mut Fetched) -> Result<()> {
-        if !self.files.iter().any(|file| file.name == GAPS_FILE) {
-            remove_stale(folder, &fetched.files)?;
-        }
+        remove_stale(folder, &fetched.files)?;
         for Incoming { kind, stage, name, path, fetched: file } in self.files {
             let BlobRef { hash, bytes } = file.blob();
             let written = is_missing(&path, file.blob(), Overwrite::Allow)?;
@@ -261,7 +285,7 @@ impl Reports {
     }
 }
 
-/// Removes what an earlier `--partial` left of what is whole now.
+/// Removes what an earlier `--partial` left of what is whole now. What is still missing is told anew.
 fn remove_stale(folder: &Path, outputs: &[Written]) -> Result<()> {
     let previews = outputs.iter().filter_map(|output| {
         let name = output.name.parse::<RelativeName>().ok()?;

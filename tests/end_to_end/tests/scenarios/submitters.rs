@@ -293,3 +293,38 @@ fn answers_of_anothers_job_are_taken_over_without_its_name() -> Result<()> {
     ensure!(units["agreed"].as_array().is_some_and(|workers| workers.len() == 1), "{units}");
     swarm.stop()
 }
+
+#[test]
+fn a_cancelled_job_gives_previews_of_every_kind_from_elsewhere() -> Result<()> {
+    let swarm = Swarm::with_workers(&[1])?;
+    let ada = Submitter::added(&swarm, "ada", &[])?;
+    for (name, lines, preview) in [
+        ("squares", "function = \"square\"\nreduce = \"csv\"", "squares.partial.csv"),
+        ("total", "function = \"sum\"\nreduce = \"merge\"\nmerge = \"add\"", "total.partial.json"),
+        ("files", "function = \"letters\"\nreduce = \"files\"", "item-0/letter.partial.txt"),
+    ] {
+        let stage = format!(
+            "[[stage]]\nname = \"{name}\"\nmodule = \"tasks.wasm\"\nunit_items = 1\n\
+             grid = {{ number = {{ range = [0, 9000000, 1] }} }}\n{lines}"
+        );
+        let folder = JobFolder::of_test_tasks("", &stage)?;
+        let job = ada.submit(&folder.manifest())?;
+        swarm.wait_for_items(&job, 8)?;
+        ada.tell(&["cancel", &job])?;
+        let results = tempfile::tempdir()?;
+        ada.tell(&["results", &job, "-o", text(results.path())?, "--partial"])?;
+        let previews = read_output(results.path())?;
+        ensure!(previews.keys().all(|name| name.contains(".partial")), "{:?}", previews.keys());
+        let preview = previews.get(&format!("{name}/{preview}")).context("a preview")?;
+        let preview = String::from_utf8_lossy(preview);
+        let fits = match name {
+            "squares" => preview.starts_with("number,square\r\n0,0\r\n1,1\r\n"),
+            "total" => preview.trim().parse::<i64>()? >= 28,
+            _ => preview == "a\n",
+        };
+        ensure!(fits, "the preview of {name} begins with {:?}", preview.get(..60));
+        let gaps = std::fs::read_to_string(results.path().join("gaps.csv"))?;
+        ensure!(gaps.contains(",8999999,") && gaps.contains(",dropped\r\n"), "{gaps}");
+    }
+    swarm.stop()
+}
