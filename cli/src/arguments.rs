@@ -169,7 +169,7 @@ pub enum Command {
     #[command(
         after_help = "The module goes where the crate's job.toml expects it. What cannot be compiled \
                       is told in Cargo's own words.\n\nExamples:\n  gleaner build\n  \
-                      gleaner build pi -- --features fine"
+                      gleaner build pi -- --offline"
     )]
     Build(build::Arguments),
     /// Say what a module or a job offers, or why it is refused

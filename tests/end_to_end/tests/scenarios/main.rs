@@ -11,6 +11,7 @@ mod failures;
 mod folders;
 mod full_disk;
 mod going_on;
+mod help;
 mod hostile_modules;
 mod inputs;
 mod interrupts;
