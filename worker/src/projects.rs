@@ -228,6 +228,19 @@ impl Joined {
         Ok(joined)
     }
 
+    /// Whether the record that the project of `ticket` shows may be followed; nothing is remembered.
+    ///
+    /// # Errors
+    /// What cannot be read, or a record that is not followed.
+    pub(crate) fn judge(
+        data: &Path,
+        ticket: &Ticket,
+        record: &ProjectRecord,
+    ) -> Result<(), VisitError> {
+        Self::of_ticket(data, ticket)?.take(record)?;
+        Ok(())
+    }
+
     /// What is known of it.
     pub(crate) fn view(&self) -> JoinedProject {
         let Learnt { name, operator, purpose, .. } = self.learnt.clone();
@@ -291,6 +304,15 @@ impl Joined {
             coordinators.entry(*coordinator).or_default();
         }
         coordinators.into_iter().collect()
+    }
+
+    /// Whose refusal counts: the coordinators that the project's own record names; before one was
+    /// seen, those of the ticket.
+    pub(crate) fn heeded(&self) -> Vec<WorkerId> {
+        match self.learnt.coordinators.as_slice() {
+            [] => self.ticket.addresses.iter().filter_map(|at| peer_of_address(at)).collect(),
+            named => named.to_vec(),
+        }
     }
 
     /// Remembers a verified record.
@@ -376,14 +398,21 @@ mod tests {
         let data = tempfile::tempdir().unwrap();
         join(data.path(), &ticket("stars")).unwrap();
         let mut joined = Joined::read_all(data.path()).unwrap().remove(0);
+        assert_eq!(joined.heeded().len(), 1, "the ticket's, as nothing else is known");
         joined.learn(&record(5), |error| panic!("{error}")).unwrap();
         join(data.path(), &ticket("stars, renamed")).unwrap();
         let mut joined = Joined::read_all(data.path()).unwrap().remove(0);
         assert_eq!(joined.ticket.name, "stars, renamed");
         assert_eq!(joined.coordinators().len(), 2);
+        assert_eq!(joined.heeded(), [WorkerId([3; 32])], "the ticket's own is not named");
         joined.learn(&record(5), |error| panic!("{error}")).unwrap();
         let error = joined.learn(&record(4), |error| panic!("{error}")).unwrap_err();
         assert!(error.to_string().contains("record 4"), "{error}");
+        let judged = Joined::judge(data.path(), &ticket("stars"), &record(4));
+        assert!(matches!(judged, Err(VisitError::RecordRefused(_))), "{judged:?}");
+        Joined::judge(data.path(), &ticket("stars"), &record(6)).unwrap();
+        let joined = Joined::read_all(data.path()).unwrap().remove(0);
+        assert_eq!(joined.learnt.record_serial, 5, "to judge a record is not to learn it");
     }
 
     #[test]

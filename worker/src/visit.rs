@@ -2,7 +2,7 @@
 //! would take this worker; the volunteer decides; only then the worker becomes a member.
 //!
 //! Invariants: what is shown was signed by the key in the ticket and names who showed it; asking
-//! uses no invitation; nothing is remembered before [`Visit::join`]. Deliberately absent: any work.
+//! uses no invitation; nothing is remembered before [`Visit::join`], and then only what was shown. Deliberately absent: any work.
 
 use std::time::Duration;
 
@@ -86,6 +86,9 @@ pub enum VisitError {
     /// The record that was shown is not followed.
     #[error(transparent)]
     RecordRefused(#[from] RecordRefused),
+    /// The project is not what it was shown to be; this worker is a member, and remembers nothing.
+    #[error("the project's record has changed since it was shown")]
+    RecordChanged,
     /// The record names other coordinators.
     #[error("the project's record does not name the coordinator that showed it ({coordinator})")]
     NotNamed {
@@ -104,9 +107,10 @@ pub async fn visit(config: &Config, ticket: Ticket) -> Result<Visit, VisitError>
     let folder = Folder::open(&config.data, config.network_folders)?;
     let sandbox = Sandbox::new(SandboxConfig {
         priority: config.priority,
+        cache_bytes_max: config.compiled_bytes_max,
         ..SandboxConfig::new(config.program.clone(), folder.compiled())
     })?;
-    walls::try_out(&sandbox, &config.data).await?;
+    walls::try_out(&sandbox, &folder.compiled()).await?;
     let key = HostKey::load_or_create(&folder.host_key())?;
     let (port, loopback_only, mdns) = (config.port, config.loopback_only, config.mdns);
     let network = NodeConfig { port, loopback_only, mdns, ..NodeConfig::default() };
@@ -114,6 +118,8 @@ pub async fn visit(config: &Config, ticket: Ticket) -> Result<Visit, VisitError>
     let stream = reach(&node, &ticket, &coordinators).await.map_err(VisitError::Unreachable)?;
     let coordinator = stream.peer();
     let record = ask(stream, &ticket, Wish::Look).await?;
+    // Before the volunteer is asked, and before a use of the invitation is spent on it.
+    Joined::judge(&config.data, &ticket, &record)?;
     let data = config.data.clone();
     Ok(Visit { ticket, record, coordinator, data, node, _folder: folder })
 }
@@ -165,6 +171,9 @@ impl Visit {
         let stream = self.node.open_work_stream(self.coordinator, &addresses).await;
         let stream = stream.map_err(VisitError::Unreachable)?;
         let record = ask(stream, &self.ticket, Wish::Join).await?;
+        if record != self.record {
+            return Err(VisitError::RecordChanged);
+        }
         let joined = Joined::remember(&self.data, &self.ticket, &record)?;
         self.node.stop().await;
         Ok(joined.view())
@@ -226,6 +235,7 @@ impl VisitError {
                  moved, ask for a new one",
             ),
             Self::Receive(_) | Self::Send(_) | Self::Silent => Some("try again"),
+            Self::RecordChanged => Some("join again, and read what it says now"),
             Self::NoAnswer => Some("one of the two programs is older: update both"),
             Self::Refused(reason) => Some(reason.hint()),
             Self::Record(_) | Self::RecordRefused(_) | Self::NotNamed { .. } => {

@@ -18,6 +18,10 @@ const NOTHING: &[u8] = b"\0asm\x01\0\0\0\
     \x07\x1f\x02\x06memory\x02\x00\x12gleaner_1:task:run\x00\x00\
     \x0a\x06\x01\x04\x00\x41\x00\x0b";
 
+/// Ends the names of files in the folder of compiled modules that a crash left behind: they are
+/// removed at the next start.
+const UNFINISHED: &str = ".unfinished";
+
 /// Why no task can be run on this host. A retry helps once the host has changed.
 #[derive(Debug, thiserror::Error)]
 pub enum WallsError {
@@ -46,7 +50,8 @@ pub enum WallsError {
 /// [`WallsError`].
 pub(crate) async fn try_out(sandbox: &Sandbox, folder: &Path) -> Result<(), WallsError> {
     let failed = |source| WallsError::Io { folder: folder.to_owned(), source };
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+    let mut file =
+        tempfile::Builder::new().suffix(UNFINISHED).tempfile_in(folder).map_err(failed)?;
     file.write_all(NOTHING).map_err(failed)?;
     let compiled = sandbox.compile(BlobRef::of(NOTHING), Floats::Plain, file.path()).await;
     let module = compiled.map_err(|error| match error {

@@ -116,7 +116,7 @@ pub async fn start(config: Config) -> Result<Worker, StartError> {
     let (cache_bytes_max, priority) = (config.compiled_bytes_max, config.priority);
     let recommended = SandboxConfig::new(config.program, folder.compiled());
     let sandbox = Sandbox::new(SandboxConfig { cache_bytes_max, priority, ..recommended })?;
-    walls::try_out(&sandbox, &config.data).await?;
+    walls::try_out(&sandbox, &folder.compiled()).await?;
     let (inputs, inbox) = mpsc::channel(INPUTS_WAITING_MAX);
     let kept = inputs.clone();
     let (journal, left) = Journal::open(&folder.results(), move |key, place| {

@@ -128,7 +128,7 @@ impl Driver {
             return Err(Violation::Version { version });
         }
         let now = self.now();
-        let Some(known) = self.projects.get(&project) else { return Ok(()) };
+        let Some(known) = self.projects.get_mut(&project) else { return Ok(()) };
         let Some(peer) = known.link.as_ref().map(|link| link.peer) else { return Ok(()) };
         let record = match verify_record(record, project, now) {
             Ok(record) => record,
@@ -147,7 +147,7 @@ impl Driver {
             error!(%project, coordinator = %peer, "the project's record does not name this coordinator");
             self.unlink(project);
         } else {
-            known.on_welcomed();
+            known.on_welcomed(peer);
             info!(%project, name = ?record.name, coordinator = %peer, "welcome");
             self.context.blobs.set_coordinators(project, &record.coordinators);
             self.tell(Event::Welcomed { project, heartbeat_interval });
@@ -155,10 +155,29 @@ impl Driver {
         Ok(())
     }
 
+    /// Whoever can be reached at an address of the ticket can say no, so only those are heeded whom
+    /// the project itself has named; and the project has refused this worker once all of them have.
+    fn on_refused(&mut self, project: ProjectId, reason: RefusedReason) {
+        let Some(known) = self.projects.get_mut(&project) else { return };
+        let Some(peer) = known.link.as_ref().map(|link| link.peer) else { return };
+        let heeded = lock(&known.joined).heeded();
+        if !heeded.contains(&peer) {
+            warn!(%project, %peer, %reason, "refused by a peer that the project's record does not name");
+            return self.unlink(project);
+        }
+        known.refused_by.insert(peer);
+        let hint = reason.hint();
+        if heeded.iter().any(|coordinator| !known.refused_by.contains(coordinator)) {
+            warn!(%project, coordinator = %peer, %reason, hint, "one of the coordinators refused this worker");
+            return self.unlink(project);
+        }
+        error!(%project, coordinator = %peer, %reason, hint, "the coordinator refused this worker");
+        self.give_up(project, reason);
+    }
+
     /// A project that refuses this worker is not called again: what it says now it would say again.
     /// Without any other project there is nothing to run for.
-    fn on_refused(&mut self, project: ProjectId, reason: RefusedReason) {
-        error!(%project, %reason, hint = reason.hint(), "the coordinator refused this worker");
+    fn give_up(&mut self, project: ProjectId, reason: RefusedReason) {
         self.tell(Event::Refused { project });
         self.unlink(project);
         let Some(known) = self.projects.get_mut(&project) else { return };

@@ -7,13 +7,13 @@
 mod incoming;
 mod outgoing;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use gleaner_clock::Clock;
-use gleaner_protocol::{ProjectId, RefusedReason, StageTask, Timestamp, UnitResult};
+use gleaner_protocol::{ProjectId, RefusedReason, StageTask, Timestamp, UnitResult, WorkerId};
 use gleaner_worker_core::{
     AttemptKey, Event, HeldLease, RunId, SlotIndex, StageKey, Verdict, Worker as Core,
 };
@@ -74,6 +74,8 @@ pub(crate) struct Project {
     pub(crate) link: Option<Link>,
     welcomed: Arc<AtomicU64>,
     stop: CancellationToken,
+    /// Who of those it heeds have refused this worker.
+    refused_by: BTreeSet<WorkerId>,
     is_refused: bool,
 }
 
@@ -153,7 +155,14 @@ impl Driver {
             stop: stop.clone(),
         };
         self.connectors.spawn(connector.run());
-        let known = Project { joined, link: None, welcomed, stop, is_refused: false };
+        let known = Project {
+            joined,
+            link: None,
+            welcomed,
+            stop,
+            refused_by: BTreeSet::new(),
+            is_refused: false,
+        };
         self.projects.insert(project, known);
     }
 
@@ -261,7 +270,8 @@ impl Unit {
 }
 
 impl Project {
-    fn on_welcomed(&self) {
+    fn on_welcomed(&mut self, peer: WorkerId) {
+        self.refused_by.remove(&peer);
         self.welcomed.fetch_add(1, Ordering::Relaxed);
     }
 }

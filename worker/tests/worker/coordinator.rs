@@ -10,9 +10,9 @@ use gleaner_network::{
 };
 use gleaner_protocol::{
     AttemptId, BlobHash, BlobRef, Capacity, Epoch, Floats, ItemRange, JobId, Lease, LeaseClaims,
-    LeaseKey, LeaseToken, Limits, OnFailure, Outcome, Payload, ProjectKind, ProjectRecord,
-    SignedProjectRecord, StageIndex, StageTask, Ticket, Timestamp, ToCoordinator, ToWorker, UnitId,
-    UnitResult, Value, ValueMap, WorkerId, wire,
+    LeaseKey, LeaseToken, Limits, OnFailure, Outcome, Payload, ProjectId, ProjectKind,
+    ProjectRecord, SignedProjectRecord, StageIndex, StageTask, Ticket, Timestamp, ToCoordinator,
+    ToWorker, UnitId, UnitResult, Value, ValueMap, WorkerId, wire,
 };
 use gleaner_worker::Config;
 use serde_bytes::ByteBuf;
@@ -94,6 +94,10 @@ impl Coordinator {
         data
     }
 
+    pub fn project(&self) -> ProjectId {
+        self.project.id()
+    }
+
     pub fn put_blob(&self, bytes: &[u8]) -> BlobRef {
         self.blobs.put(bytes)
     }
@@ -112,13 +116,28 @@ impl Coordinator {
         })
     }
 
+    /// The same folder, its worker joined anew by a ticket that leads to `other` too.
+    pub fn joined_with(&self, other: &Self) -> PathBuf {
+        let data = self.folder.path().join("worker");
+        let addresses = [other.node.addresses(), self.node.addresses()].concat();
+        let project = self.project.id();
+        let ticket = Ticket { project, name: "test".into(), addresses, invitation: None };
+        gleaner_worker::join(&data, &ticket).unwrap();
+        data
+    }
+
     /// The next stream, its hello heard and not answered.
     pub async fn hear(&mut self) -> Stream {
+        self.hear_for(self.project.id()).await
+    }
+
+    /// The same, of a worker that wants another project.
+    pub async fn hear_for(&mut self, wanted: ProjectId) -> Stream {
         let (worker, stream) = self.incoming.next().await.expect("the node lives");
         let (sender, mut receiver) = stream.split();
         match receiver.receive::<ToCoordinator>().await.unwrap() {
             Some(ToCoordinator::Hello { project, held, .. }) => {
-                assert_eq!(project, self.project.id());
+                assert_eq!(project, wanted);
                 Stream { worker, held, sender, receiver }
             }
             other => panic!("a hello comes first, not {other:?}"),

@@ -6,9 +6,10 @@ use std::process::{Child, Command, Stdio};
 
 use gleaner_network::{HostKey, Node, NodeConfig};
 use gleaner_protocol::{
-    Outcome, Payload, ReleaseReason, ToCoordinator, ToWorker, WithdrawReason, WorkerId,
+    Outcome, Payload, RefusedReason, ReleaseReason, ToCoordinator, ToWorker, WithdrawReason,
+    WorkerId,
 };
-use gleaner_worker::{FolderError, StartError, start};
+use gleaner_worker::{FolderError, RunError, StartError, start};
 
 use crate::coordinator::{Coordinator, attempt, config, echoed, exists, item};
 
@@ -35,8 +36,39 @@ pub const ALL: &[(&str, Scenario)] = &[
     ("a_coordinator_without_a_good_record_is_not_obeyed", || {
         Box::pin(a_coordinator_without_a_good_record_is_not_obeyed())
     }),
+    ("a_refusal_by_whom_the_record_does_not_name_ends_nothing", || {
+        Box::pin(a_refusal_by_whom_the_record_does_not_name_ends_nothing())
+    }),
     ("a_folder_serves_one_worker", || Box::pin(a_folder_serves_one_worker())),
 ];
+
+async fn a_refusal_by_whom_the_record_does_not_name_ends_nothing() {
+    let mut coordinator = Coordinator::start().await;
+    let mut intruder = Coordinator::start().await;
+    let worker = start(config(coordinator.joined())).await.unwrap();
+    let mut stream = coordinator.accept().await;
+    // What it asks for shows that it has learnt the record.
+    stream.request().await;
+    worker.stop().await;
+    let mut worker = start(config(coordinator.joined_with(&intruder))).await.unwrap();
+    let project = coordinator.project();
+    loop {
+        tokio::select! {
+            stream = coordinator.accept() => drop(stream),
+            mut stream = intruder.hear_for(project) => {
+                stream.say(ToWorker::Refused(RefusedReason::InvitationRevoked)).await;
+                assert!(stream.next().await.is_none(), "the worker closes the stream");
+                break;
+            }
+        }
+    }
+    let mut stream = coordinator.accept().await;
+    coordinator.lease_echoes(&mut stream, 0..3).await;
+    assert!(stream.results(3).await.iter().all(echoed));
+    stream.say(ToWorker::Refused(RefusedReason::InvitationRevoked)).await;
+    let ended = worker.stopped().await;
+    assert!(matches!(ended, Err(RunError::Refused { .. })), "{ended:?}");
+}
 
 async fn leased_units_are_run_and_answered() {
     let mut coordinator = Coordinator::start().await;
