@@ -32,6 +32,13 @@ pub(super) struct ExactSum {
     has_negative_infinity: bool,
 }
 
+/// Whether something is added or taken away.
+#[derive(Clone, Copy)]
+enum Sign {
+    Plus,
+    Minus,
+}
+
 impl ExactSum {
     /// The sum of nothing.
     pub(super) fn zero() -> Self {
@@ -60,15 +67,17 @@ impl ExactSum {
             0 => (mantissa, 0),
             exponent => (mantissa | 1 << MANTISSA_BITS, exponent - 1),
         };
-        self.add_shifted(u128::from(mantissa), shift, value.is_sign_negative());
+        let sign = if value.is_sign_negative() { Sign::Minus } else { Sign::Plus };
+        self.add_shifted(u128::from(mantissa), shift, sign);
     }
 
     /// Adds a whole number.
     pub(super) fn add_whole(&mut self, value: i128) {
         let magnitude = value.unsigned_abs();
+        let sign = if value < 0 { Sign::Minus } else { Sign::Plus };
         // In halves, so that a shift by less than a limb loses nothing.
         for (half, shift) in [(magnitude & u128::from(u64::MAX), 0), (magnitude >> 64, 64)] {
-            self.add_shifted(half, UNIT_EXPONENT + shift, value < 0);
+            self.add_shifted(half, UNIT_EXPONENT + shift, sign);
         }
     }
 
@@ -97,12 +106,15 @@ impl ExactSum {
 
     /// Adds `value` times 2 to the power of `shift`, which ends within the limbs; `value` has at
     /// most 64 bits.
-    fn add_shifted(&mut self, value: u128, shift: u32, is_negative: bool) {
+    fn add_shifted(&mut self, value: u128, shift: u32, sign: Sign) {
         let first = (shift / LIMB_BITS) as usize;
         let shifted = value << (shift % LIMB_BITS);
         for (position, limb) in self.limbs[first..first + 3].iter_mut().enumerate() {
             let part = (shifted >> (position as u32 * LIMB_BITS)) as i64 & LIMB_MASK;
-            *limb += if is_negative { -part } else { part };
+            *limb += match sign {
+                Sign::Plus => part,
+                Sign::Minus => -part,
+            };
         }
         self.additions += 1;
         if self.additions == ADDITIONS_MAX {
