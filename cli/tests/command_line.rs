@@ -122,6 +122,8 @@ fn a_wrong_command_line_is_a_usage_error() {
         &["coordinator", "invite", "--members"],
         &["coordinator", "invite", "--uses", "0"],
         &["coordinator", "invite", "--list", "--revoke", "1"],
+        &["coordinator", "invite", "--list", "--valid", "1d"],
+        &["coordinator", "invite", "--revoke", "invitation-1", "--valid", "7d"],
         &["coordinator", "invite", "--valid", "7"],
         &["coordinator", "submitter", "add", "ada", "worker-x"],
         &["coordinator", "submitter", "add", "ada", KEY, "--weight", "0"],

@@ -192,13 +192,7 @@ async fn stages(context: &Context, job: &PreparedJob) -> Result<Vec<StagePlan>> 
         job.files.iter().map(|file| (file.blob, file.path.clone())).collect();
     let rehearsing = async {
         let rehearsed = rehearse(&context.program, &job.spec, &files).await;
-        rehearsed.map_err(|error| match error {
-            RehearsalError::Submission(error) => {
-                let told = error.to_api();
-                Hinted::new(told.error, told.hint.unwrap_or_default()).into()
-            }
-            other => anyhow::Error::from(other),
-        })
+        rehearsed.map_err(refusal)
     };
     let told = || {
         let line = "the dry run was interrupted".into();
@@ -206,6 +200,17 @@ async fn stages(context: &Context, job: &PreparedJob) -> Result<Vec<StagePlan>> 
     };
     let rehearsed = unless_interrupted(rehearsing, told).await?;
     Ok(job.spec.stages.iter().zip(rehearsed).map(stage).collect())
+}
+
+/// Why a job cannot be tried, with what to do.
+pub(super) fn refusal(error: RehearsalError) -> anyhow::Error {
+    match error {
+        RehearsalError::Submission(error) => {
+            let told = error.to_api();
+            Hinted::new(told.error, told.hint.unwrap_or_default()).into()
+        }
+        other => other.into(),
+    }
 }
 
 fn stage((spec, rehearsed): (&StageSpec, StageRehearsal)) -> StagePlan {

@@ -3,6 +3,7 @@
 //! The parts are the same as anywhere else, so the bytes are the same too. Their data is in a
 //! temporary folder that goes with them.
 
+use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -62,15 +63,17 @@ pub async fn run(context: &Context, arguments: Arguments) -> Result<Exit> {
     let mut stop = StopRequests::listen()?;
     let data = tempfile::tempdir().context("cannot make a temporary folder")?;
     let mut swarm = Swarm::start(data.path(), &context.program, arguments.slots).await?;
+    let step = Cell::new(Step::Computing);
+    let place = Place { folder: &folder, overwrite, step: &step };
     let ended = tokio::select! {
-        computed = compute(context, &swarm.client, &prepared, &folder, overwrite) => {
+        computed = compute(context, &swarm.client, &prepared, place) => {
             Ended::Computed(computed)
         }
         ended = swarm.coordinator.stopped() => Ended::Coordinator(ended.map_err(Into::into)),
         ended = swarm.worker.stopped() => Ended::Worker(ended.map_err(Into::into)),
         asked = stop.next() => Ended::Computed(asked.and_then(|()| {
             let line = format!("{} was interrupted", prepared.spec.name);
-            Err(Interrupted::new(line, "nothing was kept; run it again".into()).into())
+            Err(Interrupted::new(line, step.get().what_is_left(&folder)).into())
         })),
     };
     let Swarm { coordinator, worker, .. } = swarm;
@@ -91,6 +94,34 @@ pub async fn run(context: &Context, arguments: Arguments) -> Result<Exit> {
         Ended::Worker(ended) => {
             stop.or_at_once(coordinator.stop()).await;
             Err(too_early(ended, "worker"))
+        }
+    }
+}
+
+/// Where the output goes, and how far it is.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    folder: &'a Path,
+    overwrite: Overwrite,
+    step: &'a Cell<Step>,
+}
+
+/// What an interruption would cut short.
+#[derive(Clone, Copy)]
+enum Step {
+    Computing,
+    Writing,
+}
+
+impl Step {
+    fn what_is_left(self, folder: &Path) -> String {
+        match self {
+            Self::Computing => "nothing was kept; run it again".into(),
+            Self::Writing => format!(
+                "the files that are in {} are whole, but others are missing; run it again with \
+                 --force",
+                folder.display()
+            ),
         }
     }
 }
@@ -158,11 +189,12 @@ async fn compute(
     context: &Context,
     client: &Client,
     prepared: &PreparedJob,
-    folder: &Path,
-    overwrite: Overwrite,
+    place: Place<'_>,
 ) -> Result<Exit> {
+    let Place { folder, overwrite, step } = place;
     let job = client.submit_prepared(prepared, new_submission_id()).await?;
     let view = follow(client, &context.printer, job).await?;
+    step.set(Step::Writing);
     if view.state != JobState::Done {
         // The coordinator goes with what it knows of the failure.
         let fetched = fetch_reports(client, job, folder, overwrite).await?;

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::Context;
 use crate::failure::Exit;
-use crate::words::submitters;
+use crate::words::submitters::{self, Local};
 
 /// What `gleaner use` is told.
 #[derive(Debug, Args)]
@@ -54,8 +54,11 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<Exit> {
         }
         None => {
             let known = projects.list()?;
-            let is_local = projects.in_use()?.is_none();
-            context.printer.result(&known, || submitters::projects(&known, is_local))?;
+            let local = match projects.in_use()? {
+                None => Local::InUse,
+                Some(_) => Local::Idle,
+            };
+            context.printer.result(&known, || submitters::projects(&known, local))?;
         }
     }
     Ok(Exit::Done)

@@ -1,6 +1,6 @@
 //! `gleaner watch`, and the following that `submit --wait` and `run` do.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
@@ -94,6 +94,7 @@ async fn show_page(client: &Client, job: JobId) -> Result<Option<JobView>> {
     let (present, mut presence) = mpsc::unbounded_channel();
     let mut looking = pin!(look_at_workers(client, present));
     let mut ticks = tokio::time::interval(TICK);
+    let mut order: Option<Order<'_>> = None;
     let mut screen = Screen::open().context("the terminal cannot be drawn on")?;
     loop {
         screen.draw(&page).context("the terminal cannot be drawn on")?;
@@ -108,24 +109,42 @@ async fn show_page(client: &Client, job: JobId) -> Result<Option<JobView>> {
             Some(wish) = screen.wish() => match wish {
                 Wish::Leave => return Ok(None),
                 Wish::Interrupt => return Err(goes_on(job).into()),
-                Wish::Pause => pause_or_resume(client, &mut page).await,
+                // One order at a time: a second one would not know what the first comes to.
+                Wish::Pause => order = order.or_else(|| Some(pause_or_resume(client, page.job()))),
                 Wish::Redraw => {}
+            },
+            answer = answer_of(&mut order) => match answer {
+                Ok(view) => page.on_job(view, Instant::now()),
+                Err(error) => page.on_message(error.to_string()),
             },
             _ = ticks.tick() => page.on_tick(Instant::now()),
         }
     }
 }
 
-/// What the coordinator says to it is shown, whatever it is.
-async fn pause_or_resume(client: &Client, page: &mut Page) {
-    let (job, state) = (page.job().job, page.job().state);
-    let answer = match state {
-        JobState::Paused => client.resume(job).await,
-        _ => client.pause(job).await,
-    };
-    match answer {
-        Ok(view) => page.on_job(view, Instant::now()),
-        Err(error) => page.on_message(error.to_string()),
+/// An order on its way to a coordinator, which may be away: the page goes on meanwhile.
+type Order<'a> = Pin<Box<dyn Future<Output = Result<JobView, ClientError>> + 'a>>;
+
+fn pause_or_resume<'a>(client: &'a Client, job: &JobView) -> Order<'a> {
+    let (job, state) = (job.job, job.state);
+    Box::pin(async move {
+        match state {
+            JobState::Paused => client.resume(job).await,
+            _ => client.pause(job).await,
+        }
+    })
+}
+
+/// What the coordinator says to the order that is under way, which is over then; never, when none
+/// is.
+async fn answer_of(order: &mut Option<Order<'_>>) -> Result<JobView, ClientError> {
+    match order {
+        None => std::future::pending().await,
+        Some(under_way) => {
+            let answer = under_way.await;
+            *order = None;
+            answer
+        }
     }
 }
 

@@ -19,6 +19,8 @@ use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use tokio::sync::mpsc;
 
+use crate::words;
+
 /// How far back the rate looks: long enough to be steady, short enough to show a change.
 const RATE_WINDOW: Duration = Duration::from_secs(30);
 
@@ -74,7 +76,7 @@ impl Page {
 
     /// The job as it stands now.
     pub fn on_job(&mut self, job: JobView, now: Instant) {
-        let settled = job.stages.iter().map(|stage| stage.items_settled).sum();
+        let settled = words::total(job.stages.iter().map(|stage| stage.items_settled));
         self.settled.push_back((now, settled));
         self.job = job;
         self.on_tick(now);
@@ -124,7 +126,7 @@ impl Page {
         let left = |stage: &gleaner_protocol::api::StageView| {
             stage.items.unwrap_or(0).saturating_sub(stage.items_settled)
         };
-        let left: u64 = self.job.stages.iter().map(left).sum();
+        let left = words::total(self.job.stages.iter().map(left));
         Duration::try_from_secs_f64(left as f64 / rate).ok()
     }
 }

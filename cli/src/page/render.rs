@@ -20,6 +20,19 @@ const BAR_EMPTY: &str = "─";
 /// The narrowest terminal on which stages have a bar and workers all their columns.
 const WIDE: u16 = 72;
 
+/// Whether there is room for everything that is known of a stage or a worker.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Breadth {
+    Wide,
+    Narrow,
+}
+
+impl Breadth {
+    fn of(area: Rect) -> Self {
+        if area.width >= WIDE { Self::Wide } else { Self::Narrow }
+    }
+}
+
 /// What the stages, the workers and the messages need at least to be shown.
 const SECTION_HEIGHT_MIN: u16 = 2;
 
@@ -125,34 +138,34 @@ fn stage_line(stage: &StageView, name_width: u16, width: u16) -> Line<'_> {
 }
 
 fn draw_workers(page: &Page, frame: &mut Frame<'_>, area: Rect) {
-    let slots: u64 = page.workers.iter().map(|worker| u64::from(worker.slots)).sum();
+    let slots = words::total(page.workers.iter().map(|worker| u64::from(worker.slots)));
     let title = format!("workers: {} with {slots} slots", page.workers.len());
     let Some(area) = section(&title, frame, area) else { return };
     if page.workers.is_empty() {
         let line = Line::from("none is connected: the job waits for one").yellow();
         return frame.render_widget(Paragraph::new(line), area);
     }
-    let is_wide = area.width >= WIDE;
+    let breadth = Breadth::of(area);
     let mut widths = vec![Constraint::Length(18), Constraint::Length(6), Constraint::Length(6)];
     widths.push(Constraint::Length(9));
     let mut head = vec!["worker", "slots", "units", "results"];
-    if is_wide {
+    if breadth == Breadth::Wide {
         widths.extend([Constraint::Length(14), Constraint::Length(20)]);
         head.extend(["CPU", "connected since"]);
     }
-    let rows = page.workers.iter().map(|worker| worker_row(worker, is_wide));
+    let rows = page.workers.iter().map(|worker| worker_row(worker, breadth));
     let table = Table::new(rows, widths).header(Row::new(head).dim());
     frame.render_widget(table, area);
 }
 
-fn worker_row(worker: &WorkerView, is_wide: bool) -> Row<'static> {
+fn worker_row(worker: &WorkerView, breadth: Breadth) -> Row<'static> {
     let mut cells = vec![
-        words::workers::short(worker),
+        words::short(worker.worker),
         worker.slots.to_string(),
         worker.leases.to_string(),
         worker.results.to_string(),
     ];
-    if is_wide {
+    if breadth == Breadth::Wide {
         let cpu = Duration::try_from_secs_f64(worker.cpu_seconds).unwrap_or_default();
         cells.extend([words::span(cpu), words::local_time(&worker.connected_at)]);
     }

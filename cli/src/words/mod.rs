@@ -8,9 +8,13 @@ pub mod workers;
 
 use std::time::Duration;
 
+use gleaner_protocol::WorkerId;
 use gleaner_protocol::api::{JobState, JobView, PartialStage, StageState, StageView};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Unit};
+
+/// The most that is shown of a job that is not done.
+const NOT_DONE: f64 = 0.99;
 
 /// The jobs as a table, those that run as long as they have by `now`.
 pub fn jobs(jobs: &[JobView], now: Timestamp) -> Vec<String> {
@@ -80,8 +84,8 @@ pub fn job(job: &JobView, now: Timestamp) -> Vec<String> {
 
 /// How a job ended, or that it has not, in one line.
 pub fn ending(job: &JobView) -> String {
-    let settled: u64 = job.stages.iter().map(|stage| stage.items_settled).sum();
-    let kept: u64 = job.stages.iter().map(|stage| stage.items_kept).sum();
+    let settled = total(job.stages.iter().map(|stage| stage.items_settled));
+    let kept = total(job.stages.iter().map(|stage| stage.items_kept));
     let kept = if kept == 0 { String::new() } else { format!(" ({kept} known before)") };
     let cpu: f64 = job.stages.iter().map(|stage| stage.cpu_seconds).sum();
     match job.state {
@@ -225,15 +229,27 @@ fn elapsed(start: &str, end: &str) -> Option<Duration> {
     Duration::try_from_secs_f64(seconds).ok()
 }
 
-/// How much of a job is settled, from 0 to 1. A stage whose items are not known yet counts as one
+/// How much of a job is settled, from 0 to 1, which it is when it is done: an output that is still
+/// to be put together is not. A stage whose items are not known yet counts as one
 /// item: most take the whole output of an earlier one.
 pub fn fraction(job: &JobView) -> f64 {
     if job.state == JobState::Done {
         return 1.0;
     }
-    let items: u64 = job.stages.iter().map(|stage| stage.items.unwrap_or(1)).sum();
-    let settled: u64 = job.stages.iter().map(|stage| stage.items_settled).sum();
-    settled as f64 / items.max(1) as f64
+    let items = total(job.stages.iter().map(|stage| stage.items.unwrap_or(1)));
+    let settled = total(job.stages.iter().map(|stage| stage.items_settled));
+    (settled as f64 / items.max(1) as f64).min(NOT_DONE)
+}
+
+/// Counts together; more than there are numbers for stay the largest there is, as a grid may have
+/// nearly as many items.
+pub fn total(counts: impl Iterator<Item = u64>) -> u64 {
+    counts.fold(0, u64::saturating_add)
+}
+
+/// Enough of a worker's key to tell it from others: nine letters, 45 bits.
+pub fn short(worker: WorkerId) -> String {
+    worker.to_string().chars().take("worker-".len() + 9).collect()
 }
 
 /// A fraction in whole percent, rounded down: what is not done is not 100 %.
@@ -243,8 +259,9 @@ pub fn percent(fraction: f64) -> String {
 
 /// The items of a job that are settled, of all that are known.
 pub fn job_items(job: &JobView) -> String {
-    let settled: u64 = job.stages.iter().map(|stage| stage.items_settled).sum();
-    let known = job.stages.iter().map(|stage| stage.items).sum::<Option<u64>>();
+    let settled = total(job.stages.iter().map(|stage| stage.items_settled));
+    let known =
+        job.stages.iter().try_fold(0, |sum: u64, stage| Some(sum.saturating_add(stage.items?)));
     let failed = failed(job.items_failed());
     match known {
         Some(items) => format!("{settled} of {items}{failed}"),
@@ -342,6 +359,19 @@ mod tests {
     fn check(lines: &[String], expected: Expect) {
         let local = local_time("2026-11-22T14:00:00Z");
         expected.assert_eq(&lines.join("\n").replace(&local, "LOCAL TIME"));
+    }
+
+    #[test]
+    fn what_is_put_together_is_not_done_and_counts_have_an_end() {
+        let mut job = view(JobState::Running);
+        for stage in &mut job.stages {
+            (stage.state, stage.items, stage.items_settled) =
+                (StageState::Reducing, Some(u64::MAX - 1), u64::MAX - 1);
+        }
+        assert_eq!(percent(fraction(&job)), "99 %");
+        assert_eq!(job_items(&job), format!("{0} of {0}", u64::MAX));
+        job.state = JobState::Done;
+        assert_eq!(percent(fraction(&job)), "100 %");
     }
 
     #[test]

@@ -43,14 +43,23 @@ pub fn terms(terms: &SubmitterTerms) -> String {
     format!("weight {}, {jobs}, {storage}", terms.weight)
 }
 
+/// Whether commands speak to the coordinator of this machine.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Local {
+    /// They do.
+    InUse,
+    /// They speak to another project.
+    Idle,
+}
+
 /// The projects as a table, the one in use marked.
-pub fn projects(projects: &[KnownProject], is_local_in_use: bool) -> Vec<String> {
+pub fn projects(projects: &[KnownProject], local_use: Local) -> Vec<String> {
     let mark = |is_in_use: bool| if is_in_use { "*" } else { " " }.to_owned();
     let row = |known: &KnownProject| {
         vec![mark(known.in_use), known.name.clone(), known.project.fingerprint()]
     };
     let local = "the coordinator of this machine".to_owned();
-    let local = vec![mark(is_local_in_use), gleaner_client::LOCAL.to_owned(), local];
+    let local = vec![mark(local_use == Local::InUse), gleaner_client::LOCAL.to_owned(), local];
     table(&[projects.iter().map(row).collect(), vec![local]].concat())
 }
 
@@ -124,12 +133,12 @@ mod tests {
         };
         let list = [known("planets", true), known("stars", false)];
         check(
-            &projects(&list, false),
+            &projects(&list, Local::Idle),
             expect![[r#"
             *  planets  aeaq-caib-aeaq
                stars    aeaq-caib-aeaq
                local    the coordinator of this machine"#]],
         );
-        check(&projects(&[], true), expect!["*  local  the coordinator of this machine"]);
+        check(&projects(&[], Local::InUse), expect!["*  local  the coordinator of this machine"]);
     }
 }

@@ -1,9 +1,8 @@
 //! Units, their attempts and their logs in words.
 
-use gleaner_protocol::WorkerId;
 use gleaner_protocol::api::{AttemptLog, AttemptState, AttemptView, UnitLogs, UnitState, UnitView};
 
-use super::local_time;
+use super::{local_time, short};
 
 /// Units as a table, with a line for each attempt.
 pub fn table(units: &[UnitView]) -> Vec<String> {
@@ -23,11 +22,6 @@ pub fn table(units: &[UnitView]) -> Vec<String> {
 /// What each attempt logged, below a line that says whose it was and how it ended.
 pub fn logs(logs: &UnitLogs) -> Vec<String> {
     logs.attempts.iter().flat_map(log).collect()
-}
-
-/// Enough of a worker's key to tell it from others: six letters, 30 bits.
-pub fn short(worker: WorkerId) -> String {
-    worker.to_string().chars().take("worker-".len() + 6).collect()
 }
 
 fn name(unit: &UnitView) -> String {
@@ -76,7 +70,7 @@ fn state(state: UnitState) -> &'static str {
 #[cfg(test)]
 mod tests {
     use expect_test::expect;
-    use gleaner_protocol::{AttemptId, ItemRange, JobId, UnitId};
+    use gleaner_protocol::{AttemptId, ItemRange, JobId, UnitId, WorkerId};
 
     use super::*;
 
@@ -128,10 +122,10 @@ mod tests {
         ];
         let lines = table(&units).join("\n").replace(&local_time(leased_at), "LOCAL TIME");
         expect![[r#"
-            unit              stage   items   state    CPU    worker         attempt
-            unit-7.0          search  0..4    settled         worker-aeaqca  the host had no memory for the unit
-                                                       1.3 s  worker-aibaea  completed (has a log)
-            unit-7.1          search  4..8    leased          worker-aeaqca  runs since LOCAL TIME
+            unit              stage   items   state    CPU    worker            attempt
+            unit-7.0          search  0..4    settled         worker-aeaqcaiba  the host had no memory for the unit
+                                                       1.3 s  worker-aibaeaqca  completed (has a log)
+            unit-7.1          search  4..8    leased          worker-aeaqcaiba  runs since LOCAL TIME
             unit-7.2 to 1023  search  8..12   waiting
             not cut yet       search  36..40  waiting"#]].assert_eq(&lines);
     }
@@ -147,9 +141,9 @@ mod tests {
         let attempts = vec![log(1, ""), log(2, "item 12 info: one\nand more\nitem 13 warn: two\n")];
         let lines = logs(&UnitLogs { unit: unit(3), attempts }).join("\n");
         expect![[r#"
-            attempt-7.3.1  worker-aeaqca  completed
+            attempt-7.3.1  worker-aeaqcaiba  completed
               (nothing was logged)
-            attempt-7.3.2  worker-aibaea  completed
+            attempt-7.3.2  worker-aibaeaqca  completed
               item 12 info: one
               and more
               item 13 warn: two"#]]

@@ -4,10 +4,7 @@ use std::time::Duration;
 
 use gleaner_protocol::api::WorkerView;
 
-use super::{bytes, local_time, span};
-
-/// How many characters of a worker's key tell it from others for a person.
-const KEY_CHARACTERS: usize = 16;
+use super::{bytes, local_time, short, span, total};
 
 /// The workers connected as a table, and what they offer together.
 pub fn table(workers: &[WorkerView]) -> Vec<String> {
@@ -17,15 +14,10 @@ pub fn table(workers: &[WorkerView]) -> Vec<String> {
     let head = ["worker", "slots", "units", "results", "CPU", "memory a slot", "connected since"];
     let head = head.map(String::from).to_vec();
     let mut lines = super::table(&[vec![head], workers.iter().map(row).collect()].concat());
-    let slots: u64 = workers.iter().map(|worker| u64::from(worker.slots)).sum();
+    let slots = total(workers.iter().map(|worker| u64::from(worker.slots)));
     lines.push(String::new());
     lines.push(format!("{} connected with {slots} slots", workers.len()));
     lines
-}
-
-/// A worker as people tell it from others.
-pub fn short(worker: &WorkerView) -> String {
-    worker.worker.to_string().chars().take(KEY_CHARACTERS).collect()
 }
 
 fn row(worker: &WorkerView) -> Vec<String> {
@@ -35,7 +27,7 @@ fn row(worker: &WorkerView) -> Vec<String> {
         memory => bytes(memory),
     };
     vec![
-        short(worker),
+        short(worker.worker),
         worker.slots.to_string(),
         worker.leases.to_string(),
         worker.results.to_string(),

@@ -137,7 +137,7 @@ pub struct JobView {
 impl JobView {
     /// How many items of all its stages gave no output.
     pub fn items_failed(&self) -> u64 {
-        self.stages.iter().map(|stage| stage.items_failed).sum()
+        self.stages.iter().map(|stage| stage.items_failed).fold(0, u64::saturating_add)
     }
 }
 

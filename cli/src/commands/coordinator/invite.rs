@@ -33,11 +33,11 @@ pub struct Arguments {
     #[arg(long)]
     pub ticket_only: bool,
     /// List the invitations given so far, and who came by them
-    #[arg(long, conflicts_with_all = ["uses", "note", "ticket_only"])]
+    #[arg(long, conflicts_with_all = ["valid", "uses", "note", "ticket_only"])]
     pub list: bool,
     /// Take an invitation back, named as in the list; who came by it stays
     #[arg(long, value_name = "ID", value_parser = invitation_id,
-          conflicts_with_all = ["uses", "note", "ticket_only", "list"])]
+          conflicts_with_all = ["valid", "uses", "note", "ticket_only", "list"])]
     pub revoke: Option<InvitationId>,
     /// With --revoke: those who came by it are members no more
     #[arg(long, requires = "revoke")]

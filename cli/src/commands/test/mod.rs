@@ -11,17 +11,17 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, anyhow};
 use clap::Args;
 use gleaner_client::{PreparedJob, hash_file};
+use gleaner_coordinator::rehearsal::Rehearsal;
 use gleaner_coordinator::rehearsal::trial::{Sampling, Trial, Trials, Verdict};
-use gleaner_coordinator::rehearsal::{Rehearsal, RehearsalError};
 use gleaner_protocol::StageIndex;
 use gleaner_sandbox::Entry;
 use serde::Serialize;
 
 use self::compare::{Agreement, compare};
 use self::native::Native;
-use super::Context;
 use super::check::manifest_at;
 use super::prepare::{Source, prepare};
+use super::{Context, dry_run};
 use crate::failure::{Exit, Hinted, Interrupted};
 use crate::signals::unless_interrupted;
 use crate::task_crate::TaskCrate;
@@ -144,7 +144,7 @@ async fn try_all(
     }
     let files: Vec<_> = job.files.iter().map(|file| (file.blob, file.path.clone())).collect();
     let opened = Rehearsal::open(&context.program, spec, &files).await;
-    let (rehearsal, _) = opened.map_err(told)?;
+    let (rehearsal, _) = opened.map_err(dry_run::refusal)?;
     let trials = rehearsal.trials();
     let subject = Subject { arguments, job, native, trials };
     let mut tried = Vec::new();
@@ -171,20 +171,21 @@ impl Subject<'_> {
             Some(earlier) => match self.output_of(&self.job.spec.stages[earlier.0 as usize].name) {
                 Some(path) => {
                     let blob = hash_file(path).with_context(|| format!("cannot read {path:?}"))?;
-                    Some(self.trials.earlier(blob, path.clone()).await.map_err(told)?)
+                    Some(self.trials.earlier(blob, path.clone()).await.map_err(dry_run::refusal)?)
                 }
                 None => return Ok(vec![self.left_out(index, earlier)]),
             },
         };
         let sampling = Sampling { items: self.arguments.items, earlier };
         let mut tried = Vec::new();
-        if let Some(split) = self.trials.split(index).await.map_err(told)? {
+        if let Some(split) = self.trials.split(index).await.map_err(dry_run::refusal)? {
             tried.push(self.judge(&stage.name, None, index, &split)?);
         }
-        let (items, trial) = self.trials.tasks(index, sampling).await.map_err(told)?;
+        let (items, trial) = self.trials.tasks(index, sampling).await.map_err(dry_run::refusal)?;
         tried.push(self.judge(&stage.name, Some(items), index, &trial)?);
         if trial.verdict == Verdict::Alike
-            && let Some(merges) = self.trials.merges(index, &trial.outputs).await.map_err(told)?
+            && let Some(merges) =
+                self.trials.merges(index, &trial.outputs).await.map_err(dry_run::refusal)?
         {
             tried.push(self.judge(&stage.name, None, index, &merges)?);
         }
@@ -326,16 +327,6 @@ fn what(stage: &str, entry: &Entry, item: u64) -> String {
         Entry::Task(_) => format!("stage `{stage}`: item {item}"),
         Entry::Merge(name) => format!("stage `{stage}`: pair {item} of the merge `{name}`"),
         Entry::Split(name) => format!("stage `{stage}`: what the split `{name}` gives"),
-    }
-}
-
-fn told(error: RehearsalError) -> anyhow::Error {
-    match error {
-        RehearsalError::Submission(error) => {
-            let told = error.to_api();
-            Hinted::new(told.error, told.hint.unwrap_or_default()).into()
-        }
-        other => other.into(),
     }
 }
 

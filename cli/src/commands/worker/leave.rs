@@ -19,7 +19,9 @@ pub struct Arguments {
 /// Forgets a project.
 pub fn run(context: &Context, arguments: Arguments) -> Result<Exit> {
     let (left, presence) = gleaner_worker::leave(&context.worker_data(), &arguments.joined)?;
-    let value = json!({ "left": left.project, "name": left.name });
+    let is_running = presence == Presence::Running;
+    let value =
+        json!({ "left": left.project, "name": left.name, "worker_still_works_for_it": is_running });
     context.printer.result(&value, || {
         let next = match presence {
             Presence::Running => "the worker that runs still works for it; stop and start it",
