@@ -147,7 +147,7 @@ pub async fn run(context: &Context, command: Command) -> Result<Exit> {
         Command::Resume(job) => resume::run(context, job).await,
         Command::Priority(priority) => priority::run(context, priority).await,
         Command::Cancel(job) => cancel::run(context, job).await,
-        Command::Run(run) => run::run(context, run).await,
+        Command::Run(run) => Box::pin(run::run(context, run)).await,
         Command::New(new) => new::run(context, new),
         Command::Build(build) => build::run(context, build),
         Command::Manual(manual) => manual::run(context, &manual),

@@ -39,7 +39,7 @@ pub enum SubmissionError {
         function: String,
         /// Why.
         #[source]
-        source: SlotSplitError,
+        source: Box<SlotSplitError>,
     },
 }
 
@@ -94,7 +94,7 @@ async fn split(
         let (stage, function) = (stage.name.clone(), function.clone());
         match source.is_of_job() {
             true => SubmissionError::Job(format!("stage `{stage}`, split `{function}`: {source}")),
-            false => SubmissionError::Split { stage, function, source },
+            false => SubmissionError::Split { stage, function, source: Box::new(source) },
         }
     })
 }
