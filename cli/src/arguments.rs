@@ -6,8 +6,8 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
-    build, check, coordinator, logs, manual, new, priority, project, results, run, schema, submit,
-    submitter, test, units, use_project, why, worker,
+    build, check, coordinator, logs, manual, new, priority, project, results, rm, run, schema,
+    submit, submitter, test, units, use_project, why, worker,
 };
 use crate::operands::Job;
 
@@ -158,6 +158,14 @@ pub enum Command {
     /// End a job
     #[command(after_help = "Example:\n  gleaner cancel job-7")]
     Cancel(Job),
+    /// Remove jobs that have ended: outputs, answers, logs, and the files that no other job uses
+    #[command(
+        after_help = "A job that runs is cancelled first. On a terminal it asks before it removes. \
+                      Answers that a later job took over stay as long as that one does. A job's \
+                      number never names another job, and its submission is not taken again.\n\n\
+                      Example:\n  gleaner rm job-7 --yes"
+    )]
+    Rm(rm::Arguments),
     /// Run a job on this machine alone, with no server: the same bytes come out
     #[command(after_help = "Example:\n  gleaner run job.toml -o planets")]
     Run(run::Arguments),

@@ -30,6 +30,7 @@ mod why;
 pub use blobs::{Upload, hash_file};
 pub use client::Client;
 pub use error::{ClientError, JobFileError, OpenError, Place};
+pub use orders::Removal;
 pub use projects::{KnownProject, LOCAL, Projects, ProjectsError};
 pub use remote::RemoteError;
 pub use results::{FetchedFile, Partial, Report};

@@ -16,7 +16,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, head, post};
 use axum::{Json, Router};
 use gleaner_client::{
-    Client, ClientError, JobFile, LocalBlob, OpenError, UnitsChoice, UnitsFilter, Upload,
+    Client, ClientError, JobFile, LocalBlob, OpenError, Removal, UnitsChoice, UnitsFilter, Upload,
     new_submission_id,
 };
 use gleaner_protocol::api::{
@@ -71,7 +71,7 @@ fn router(held: Shared) -> Router {
         .route("/v1/project", get(project))
         .route("/v1/blobs/{hash}", head(has_blob).put(put_blob))
         .route("/v1/jobs", get(jobs).post(submit))
-        .route("/v1/jobs/{job}", get(job))
+        .route("/v1/jobs/{job}", get(job).delete(remove))
         .route("/v1/jobs/{job}/cancel", post(cancel))
         .route("/v1/jobs/{job}/pause", post(pause))
         .route("/v1/jobs/{job}/resume", post(resume))
@@ -201,6 +201,14 @@ async fn job(
     let version = query.get("after").map_or(1, |after| after + 1);
     assert_eq!(query.contains_key("after"), query.contains_key("wait_ms"));
     Json(view(job, version, JobState::Done)).into_response()
+}
+
+async fn remove(UrlPath(job): UrlPath<String>) -> Response {
+    match job.as_str() {
+        "job-7" => StatusCode::NO_CONTENT.into_response(),
+        "job-9" => error(StatusCode::GONE, "job-9 was removed"),
+        _ => error(StatusCode::BAD_REQUEST, "it has not ended"),
+    }
 }
 
 async fn cancel(UrlPath(job): UrlPath<String>) -> Json<JobView> {
@@ -378,6 +386,10 @@ async fn every_other_route_has_its_method() {
     let later = client.job_after(JobId(7), 41, Duration::from_secs(1)).await.unwrap();
     assert_eq!(later.version, 42);
     assert_eq!(client.cancel(JobId(7)).await.unwrap().state, JobState::Cancelled);
+    assert_eq!(client.remove(JobId(7)).await.unwrap(), Removal::Removed);
+    assert_eq!(client.remove(JobId(9)).await.unwrap(), Removal::RemovedBefore);
+    let refused = client.remove(JobId(8)).await;
+    assert!(matches!(refused, Err(ClientError::Refused { status: 400, .. })), "{refused:?}");
     assert!(client.workers().await.unwrap().is_empty());
     let wanted = InviteRequest { valid_seconds: 60, uses_max: Some(3), note: "bo".into() };
     let invited = client.invite(&wanted).await.unwrap();

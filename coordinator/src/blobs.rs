@@ -6,12 +6,15 @@
 //!
 //! Kept through the object_store crate, so that S3 and its kin can take the place of the local
 //! folder: what needs a real file ([`Blobs::path`], [`Scratch`]) says so. Deliberately absent: who
-//! may read a blob, and when one may be deleted.
+//! may read a blob.
+
+mod uses;
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt};
@@ -21,6 +24,8 @@ use object_store::local::LocalFileSystem;
 use object_store::path::Path as Location;
 use object_store::{MultipartUpload, ObjectStoreExt, PutPayload};
 use tokio::io::{AsyncWriteExt, BufWriter};
+
+pub(crate) use uses::{Fate, UNUSED_FOR, Uses};
 
 /// How much of a stream is gathered before it is written: large enough for a disk, small enough
 /// for many uploads at once.
@@ -105,6 +110,7 @@ pub struct Blobs {
     store: Arc<LocalFileSystem>,
     folder: Arc<Path>,
     scratch_count: Arc<AtomicU64>,
+    uses: Uses,
 }
 
 impl Blobs {
@@ -129,14 +135,22 @@ impl Blobs {
         let store = LocalFileSystem::new_with_prefix(folder)
             .map_err(|source| BlobError::Store { folder: folder.to_owned(), source })?
             .with_fsync(true);
-        Ok(Self { store: Arc::new(store), folder: folder.into(), scratch_count: Arc::default() })
+        let (scratch_count, uses) = (Arc::default(), Uses::default());
+        Ok(Self { store: Arc::new(store), folder: folder.into(), scratch_count, uses })
     }
 
-    /// The length of a blob, or `None` when it is not held.
+    /// Who uses which blobs.
+    pub(crate) fn uses(&self) -> &Uses {
+        &self.uses
+    }
+
+    /// The length of a blob, or `None` when it is not held. One that is found stays for a day, for
+    /// a job to refer to.
     ///
     /// # Errors
     /// [`BlobError::Store`] when it cannot be told.
     pub async fn find(&self, hash: BlobHash) -> Result<Option<BlobRef>, BlobError> {
+        self.uses.claim(hash);
         match self.store.head(&location(hash)).await {
             Ok(meta) => Ok(Some(BlobRef { hash, bytes: meta.size })),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
@@ -151,6 +165,7 @@ impl Blobs {
     pub async fn put(&self, bytes: impl Into<Bytes>) -> Result<BlobRef, BlobError> {
         let bytes = bytes.into();
         let blob = BlobRef::of(&bytes);
+        self.uses.claim(blob.hash);
         let put = self.store.put(&location(blob.hash), PutPayload::from_bytes(bytes)).await;
         put.map(|_| blob).map_err(|error| self.store_error(error))
     }
@@ -174,6 +189,7 @@ impl Blobs {
         let mut upload = upload.map_err(|error| self.store_error(error))?;
         match self.receive(expected, stream, upload.as_mut()).await {
             Ok(bytes) => {
+                self.uses.claim(expected);
                 upload.complete().await.map_err(|error| self.store_error(error))?;
                 Ok(BlobRef { hash: expected, bytes })
             }
@@ -314,6 +330,7 @@ impl Blobs {
     pub async fn adopt(&self, path: &Path, hash: BlobHash) -> Result<(), BlobError> {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let from = Location::from_iter([SCRATCH_FOLDER, name]);
+        self.uses.claim(hash);
         let rename = self.store.rename(&from, &location(hash)).await;
         rename.map_err(|error| self.store_error(error))
     }
@@ -329,6 +346,65 @@ impl Blobs {
         let linked = std::path::absolute(path).and_then(|path| link_or_copy(&path, &link));
         linked.map_err(|error| self.io_error(error))?;
         self.adopt(&link, hash).await
+    }
+
+    /// Removes a blob that is condemned, and what was made from it; whether it was.
+    ///
+    /// # Errors
+    /// [`BlobError::Io`] when the file cannot be removed; it stays, and so does the condemnation's
+    /// reason.
+    pub(crate) fn remove_condemned(&self, hash: BlobHash) -> Result<bool, BlobError> {
+        let removed = self.uses.execute(hash, || {
+            self.remove_derived(hash);
+            std::fs::remove_file(self.path_of(hash))
+        });
+        match removed {
+            None => Ok(false),
+            Some(Ok(())) => Ok(true),
+            Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+            Some(Err(error)) => Err(self.io_error(error)),
+        }
+    }
+
+    /// The names of the folders that blobs lie in.
+    ///
+    /// # Errors
+    /// [`BlobError::Io`].
+    pub(crate) fn shelves(&self) -> Result<Vec<PathBuf>, BlobError> {
+        let list = || -> io::Result<Vec<PathBuf>> {
+            let entries = std::fs::read_dir(&self.folder)?.collect::<io::Result<Vec<_>>>()?;
+            let is_shelf = |path: &PathBuf| path.file_name().is_some_and(|name| name.len() == 2);
+            Ok(entries.iter().map(std::fs::DirEntry::path).filter(is_shelf).collect())
+        };
+        list().map_err(|error| self.io_error(error))
+    }
+
+    /// The blobs in one of these folders that have lain there for `age`.
+    ///
+    /// # Errors
+    /// [`BlobError::Io`].
+    pub(crate) fn older_than(
+        &self,
+        shelf: &Path,
+        age: std::time::Duration,
+    ) -> Result<Vec<BlobHash>, BlobError> {
+        let before = SystemTime::now().checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
+        let list = || -> io::Result<Vec<BlobHash>> {
+            let mut old = Vec::new();
+            for entry in std::fs::read_dir(shelf)? {
+                let entry = entry?;
+                let (folder, name) = (shelf.file_name().unwrap_or_default(), entry.file_name());
+                let name = format!("{}{}", folder.to_string_lossy(), name.to_string_lossy());
+                // What is on its way to becoming a blob has another kind of name.
+                if let Ok(hash) = name.parse()
+                    && entry.metadata()?.modified()? < before
+                {
+                    old.push(hash);
+                }
+            }
+            Ok(old)
+        };
+        list().map_err(|error| self.io_error(error))
     }
 
     fn path_of(&self, hash: BlobHash) -> PathBuf {

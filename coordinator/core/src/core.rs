@@ -14,7 +14,8 @@ use crate::job::Job;
 use crate::session::{Presence, Session};
 use crate::shares::Shares;
 use crate::{
-    Action, Config, Event, JobEnd, KeptRun, Owner, Question, Record, Recovered, Reply, RequestId,
+    Action, Config, Event, JobEnd, KeptRun, Owner, Question, Record, Recovered, RemovedJob, Reply,
+    RequestId,
 };
 
 /// The coordinator's logic as one deterministic machine: events and the time in, actions out.
@@ -32,6 +33,9 @@ pub struct Core {
     pub(crate) running: BTreeSet<JobId>,
     /// Those running jobs of which it is told when they stand still.
     pub(crate) watched: BTreeSet<JobId>,
+    /// Jobs that were removed, and whose they were.
+    pub(crate) removed: BTreeMap<JobId, Owner>,
+    /// What was ever submitted, as which job; removed ones too.
     pub(crate) submissions: BTreeMap<SubmissionId, JobId>,
     pub(crate) shares: Shares,
     pub(crate) sessions: BTreeMap<WorkerId, Session>,
@@ -66,7 +70,9 @@ impl Core {
         let running: BTreeSet<_> =
             jobs.values().filter(|job| job.is_running()).map(|job| job.id).collect();
         let watched = jobs.values().filter(|job| job.is_watched()).map(|job| job.id).collect();
-        let submissions = jobs.values().map(|job| (job.submission, job.id)).collect();
+        let submissions = jobs.values().map(|job| (job.submission, job.id));
+        let removed = recovered.removed.iter().map(RemovedJob::submission);
+        let submissions = submissions.chain(removed).collect();
         let grace_until = (!running.is_empty()).then_some(now + config.restart_grace);
         let mut core = Self {
             config,
@@ -75,6 +81,7 @@ impl Core {
             jobs,
             running,
             watched,
+            removed: recovered.removed.iter().map(RemovedJob::owner).collect(),
             submissions,
             shares: Shares::recover(recovered.submitters),
             sessions: BTreeMap::new(),
@@ -96,6 +103,7 @@ impl Core {
             }
             Event::SubmitterSet { submitter, terms } => self.shares.set(submitter, terms),
             Event::CancelRequested { request, job } => self.on_cancel(now, request, job),
+            Event::RemoveRequested { request, job } => self.on_remove(now, request, job),
             Event::PauseRequested { request, job } => self.on_pause(now, request, job),
             Event::ResumeRequested { request, job } => self.on_resume(now, request, job),
             Event::PriorityRequested { request, job, priority } => {
@@ -161,6 +169,10 @@ impl Core {
                 stage.check_invariants(job.quorum);
             }
         }
+        for job in self.submissions.values() {
+            let known = [self.jobs.contains_key(job), self.removed.contains_key(job)];
+            assert!(known[0] != known[1], "{job} is there and removed, or neither");
+        }
         let held: usize = self.sessions.values().map(|session| session.leases.len()).sum();
         let leased: u64 = self.jobs.values().map(Job::attempts_leased).sum();
         assert_eq!(held as u64, leased, "sessions and units disagree about leases");
@@ -180,9 +192,10 @@ impl Core {
         known: Known<'_>,
     ) {
         if let Some(job) = self.submissions.get(&submission) {
-            let reply = match self.jobs[job].is_of(&spec) {
-                true => Reply::Submitted(*job),
-                false => Reply::SubmittedOther(*job),
+            let reply = match self.jobs.get(job).map(|known| known.is_of(&spec)) {
+                Some(true) => Reply::Submitted(*job),
+                Some(false) => Reply::SubmittedOther(*job),
+                None => self.absent(*job),
             };
             return self.gate.speak(Action::Reply { request, reply });
         }
@@ -191,7 +204,7 @@ impl Core {
             return self.gate.speak(Action::Reply { request, reply });
         }
         self.enter_turns(owner);
-        let id = JobId(self.jobs.last_key_value().map_or(0, |(id, _)| id.0) + 1);
+        let id = self.next_job();
         let record =
             Record::JobAccepted { job: id, submission, owner, spec: spec.clone(), at: now };
         self.gate.record(record);
@@ -221,7 +234,7 @@ impl Core {
         let reply = match question {
             Question::Job(id) => match self.jobs.get(&id) {
                 Some(job) => Reply::Job(Box::new(job.snapshot())),
-                None => Reply::UnknownJob(id),
+                None => self.absent(id),
             },
             Question::Why(subject) => self.why(now, subject),
             Question::Leases { job, from } => self.leases_of(job, from),
@@ -236,7 +249,7 @@ impl Core {
     }
 
     fn leases_of(&self, id: JobId, from: u64) -> Reply {
-        let Some(job) = self.jobs.get(&id) else { return Reply::UnknownJob(id) };
+        let Some(job) = self.jobs.get(&id) else { return self.absent(id) };
         let (leases, next) = job.leases(from);
         Reply::Leases { job: Box::new(job.snapshot()), leases, next }
     }

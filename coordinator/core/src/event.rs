@@ -42,6 +42,13 @@ pub enum Event {
         /// The job.
         job: JobId,
     },
+    /// A submitter wants an ended job forgotten; one that runs stays.
+    RemoveRequested {
+        /// Whom to answer.
+        request: RequestId,
+        /// The job.
+        job: JobId,
+    },
     /// A submitter wants nothing of a job handed out for now; harmless when it has ended.
     PauseRequested {
         /// Whom to answer.
@@ -257,6 +264,15 @@ pub enum Reply {
     Job(Box<JobSnapshot>),
     /// There is no such job.
     UnknownJob(JobId),
+    /// The job is there no more.
+    Removed(JobId),
+    /// The job was removed before; so was the one that a submission names.
+    WasRemoved {
+        /// The job.
+        job: JobId,
+        /// Whose it was.
+        owner: Owner,
+    },
     /// Why, in a few sentences.
     Why(Vec<String>),
     /// All jobs, newest first.

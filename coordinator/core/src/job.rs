@@ -9,6 +9,7 @@
 //!    │  cannot be put together───────────────────────► Failed
 //!    └──its submitter ends it────────────────────────► Cancelled
 //! ```
+//! Whatever has ended may be removed: see `removal.rs`.
 
 use gleaner_protocol::{
     AttemptId, BlobHash, BlobRef, JobId, JobSpec, Notify, Splitter, StageIndex, SubmissionId,

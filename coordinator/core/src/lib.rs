@@ -15,6 +15,7 @@ mod leases;
 mod notices;
 mod orders;
 mod record;
+mod removal;
 mod session;
 mod settlement;
 mod shares;
@@ -34,7 +35,7 @@ pub use event::{
 pub use notices::{Notice, Occasion};
 pub use record::{
     Block, FailureCause, JobEnd, KeptRun, Opinion, Record, Recovered, RecoveredJob, RecoveredStage,
-    StageOutput,
+    RemovedJob, StageOutput,
 };
 pub use shares::{OverQuota, Owner, Usage};
 pub use why::Subject;

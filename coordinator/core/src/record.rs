@@ -159,6 +159,15 @@ pub enum Record {
         /// When.
         at: Timestamp,
     },
+    /// An ended job is there no more, but for the answers that others took over.
+    JobRemoved {
+        /// The job; its id never recurs.
+        job: JobId,
+        /// Its submission, which is never taken again.
+        submission: SubmissionId,
+        /// Whose it was.
+        owner: Owner,
+    },
 }
 
 /// Consecutive units of equal size, cut at one time: `units` of `unit_items` items each from
@@ -271,10 +280,23 @@ impl FailureCause {
 /// What a store gives back after a restart: the sum of its records.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Recovered {
-    /// In the order of their ids.
+    /// In the order of their ids, those that were removed left out.
     pub jobs: Vec<RecoveredJob>,
+    /// From [`Record::JobRemoved`].
+    pub removed: Vec<RemovedJob>,
     /// The terms of all submitters there ever were.
     pub submitters: Vec<(SubmitterId, SubmitterTerms)>,
+}
+
+/// What is remembered of a job that was removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RemovedJob {
+    /// Its id.
+    pub job: JobId,
+    /// Its submission.
+    pub submission: SubmissionId,
+    /// Whose it was.
+    pub owner: Owner,
 }
 
 /// A job as its records left it.

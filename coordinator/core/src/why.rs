@@ -35,7 +35,7 @@ impl Core {
             Subject::Job(id) | Subject::Unit(UnitId { job: id, .. }) => id,
             Subject::Worker(worker) => return Reply::Why(self.why_worker(now, worker)),
         };
-        let Some(job) = self.jobs.get(&id) else { return Reply::UnknownJob(id) };
+        let Some(job) = self.jobs.get(&id) else { return self.absent(id) };
         Reply::Why(match (subject, &job.end) {
             (Subject::Unit(unit), None) => self.why_unit(now, job, unit),
             (_, Some((end, at))) => vec![ended(id, end, now.saturating_since(*at))],

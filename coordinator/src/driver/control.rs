@@ -16,7 +16,7 @@ use gleaner_protocol::api::{
 };
 use gleaner_protocol::limits::{NAME_BYTES_MAX, PRIORITY_MAX};
 use gleaner_protocol::{
-    BlobHash, BlobRef, InvitationId, ItemRange, JobId, Notify, NotifyTarget, StageIndex,
+    BlobHash, BlobRef, InvitationId, ItemRange, JobId, JobSpec, Notify, NotifyTarget, StageIndex,
     SubmissionId, SubmitterTerms, UnitId,
 };
 use gleaner_sandbox::Sandbox;
@@ -86,8 +86,12 @@ impl Control for DriverControl {
         if let Some(full) = self.store.full() {
             return Err(disk_full(&full));
         }
+        let pin = |spec: &JobSpec| self.blobs.uses().pin(spec.blobs().map(|blob| blob.hash));
+        // What another job lets go of meanwhile stays; and so do items that the check makes.
+        let _given = pin(&spec);
         let items = submission::check_submission(&mut spec, &self.blobs, &self.splitter).await;
         let items = items.map_err(|error| submission_failed(&error))?;
+        let _made = pin(&spec);
         let blobs: Vec<_> = spec.blobs().collect();
         let kept = answers::known_at_submission(&self.store, &spec, &items).await;
         let kept = kept.map_err(store_failed)?;
@@ -104,6 +108,10 @@ impl Control for DriverControl {
                 error: format!("{name} was taken before as {job}, which is another job"),
                 hint: Some("name another submission for this one".into()),
             })),
+            Reply::WasRemoved { job, .. } => Err(ControlError::Removed(ApiError {
+                error: format!("{name} was taken as {job}, which was removed"),
+                hint: Some("name another submission to compute it anew".into()),
+            })),
             other => unreachable!("a submission was answered with {other:?}"),
         }
     }
@@ -119,7 +127,11 @@ impl Control for DriverControl {
     }
 
     async fn owner_of(&self, job: JobId) -> Result<Owner, ControlError> {
-        self.snapshot(Ask::Question(Question::Job(job))).await.map(|snapshot| snapshot.owner)
+        match self.ask(Ask::Question(Question::Job(job))).await? {
+            Reply::Job(snapshot) => Ok(snapshot.owner),
+            Reply::WasRemoved { owner, .. } => Ok(owner),
+            other => Err(not_there(other)),
+        }
     }
 
     async fn reserve_blob(
@@ -173,6 +185,17 @@ impl Control for DriverControl {
     async fn resume(&self, job: JobId) -> Result<JobView, ControlError> {
         let snapshot = self.snapshot(Ask::Resume(job)).await?;
         Ok(self.view(snapshot))
+    }
+
+    async fn remove(&self, job: JobId) -> Result<(), ControlError> {
+        match self.ask(Ask::Remove(job)).await? {
+            Reply::Removed(_) => Ok(()),
+            Reply::Job(_) => Err(ControlError::Refused(ApiError {
+                error: format!("{job} has not ended"),
+                hint: Some(format!("cancel it first: `gleaner cancel {job}`")),
+            })),
+            other => Err(not_there(other)),
+        }
     }
 
     async fn prioritise(
@@ -263,8 +286,7 @@ impl Control for DriverControl {
         };
         let mut sentences = match self.ask(Ask::Question(Question::Why(subject))).await? {
             Reply::Why(sentences) => sentences,
-            Reply::UnknownJob(job) => return Err(ControlError::NoSuchJob(job)),
-            other => unreachable!("a question of why was answered with {other:?}"),
+            other => return Err(not_there(other)),
         };
         if let Some((unit, stored)) = stored {
             sentences.extend(units::attempts(unit.job, &stored));
@@ -273,6 +295,11 @@ impl Control for DriverControl {
     }
 
     async fn logs(&self, unit: UnitId) -> Result<UnitLogs, ControlError> {
+        // What is not swept yet of a removed job is nobody's to read.
+        let job = self.snapshot(Ask::Question(Question::Job(unit.job))).await;
+        if let Err(removed @ ControlError::Removed(_)) = job {
+            return Err(removed);
+        }
         let logs = self.store.logs(unit).await.map_err(store_failed)?;
         let logs = logs.ok_or(ControlError::NoSuchUnit(unit))?;
         let attempts = logs.into_iter().map(views::attempt_log).collect();
@@ -404,7 +431,7 @@ impl DriverControl {
                 Ok(snapshot) if [Owner::Operator, snapshot.owner].contains(&caller) => {
                     seen.insert(job, snapshot);
                 }
-                Ok(_) | Err(ControlError::NoSuchJob(_)) => {}
+                Ok(_) | Err(ControlError::NoSuchJob(_) | ControlError::Removed(_)) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -504,17 +531,27 @@ impl DriverControl {
     async fn running(&self, job: JobId, from: u64) -> Result<Running, ControlError> {
         match self.ask(Ask::Question(Question::Leases { job, from })).await? {
             Reply::Leases { job, leases, next } => Ok(Running { job: *job, leases, next }),
-            Reply::UnknownJob(job) => Err(ControlError::NoSuchJob(job)),
-            other => unreachable!("a question about leases was answered with {other:?}"),
+            other => Err(not_there(other)),
         }
     }
 
     async fn snapshot(&self, ask: Ask) -> Result<JobSnapshot, ControlError> {
         match self.ask(ask).await? {
             Reply::Job(snapshot) => Ok(*snapshot),
-            Reply::UnknownJob(job) => Err(ControlError::NoSuchJob(job)),
-            other => unreachable!("a question about a job was answered with {other:?}"),
+            other => Err(not_there(other)),
         }
+    }
+}
+
+/// What a question about a job is answered with when the job is not there.
+fn not_there(reply: Reply) -> ControlError {
+    match reply {
+        Reply::UnknownJob(job) => ControlError::NoSuchJob(job),
+        Reply::WasRemoved { job, .. } => ControlError::Removed(ApiError {
+            error: format!("{job} was removed"),
+            hint: Some("`gleaner jobs` lists the jobs there are".into()),
+        }),
+        other => unreachable!("a question about a job was answered with {other:?}"),
     }
 }
 

@@ -9,9 +9,10 @@ use gleaner_coordinator_core::{
     Action, Core, Event, JobEnd, KeptRun, Owner, Question, Record, Reply, RequestId, Sequence,
 };
 use gleaner_protocol::{
-    JobId, JobSpec, LeaseClaims, LeaseToken, StageIndex, SubmissionId, ToWorker, WorkerId,
+    BlobHash, JobId, JobSpec, LeaseClaims, LeaseToken, Outcome, Payload, StageIndex, SubmissionId,
+    ToWorker, WorkerId,
 };
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{info, warn};
 
@@ -19,6 +20,7 @@ use super::inputs::Inputs;
 use super::outbox::Outgoing;
 use super::reduction::Reductions;
 use super::served::Served;
+use crate::blobs::Uses;
 use crate::notify::Notices;
 use crate::store::{Commits, Store, StoreError};
 
@@ -76,6 +78,7 @@ pub(crate) enum Ask {
     Cancel(JobId),
     Pause(JobId),
     Resume(JobId),
+    Remove(JobId),
     Prioritise(JobId, i32),
     Question(Question),
 }
@@ -85,6 +88,9 @@ pub(crate) struct EngineParts {
     pub(crate) core: Core,
     pub(crate) clock: Clock,
     pub(crate) store: Store,
+    pub(crate) uses: Uses,
+    /// Told when a job was removed.
+    pub(crate) removed: Arc<Notify>,
     pub(crate) commits: Commits,
     pub(crate) inputs: Arc<Inputs>,
     pub(crate) served: Arc<Served>,
@@ -231,6 +237,7 @@ impl Running {
             }
             Ask::Cancel(job) => Event::CancelRequested { request, job },
             Ask::Pause(job) => Event::PauseRequested { request, job },
+            Ask::Remove(job) => Event::RemoveRequested { request, job },
             Ask::Resume(job) => Event::ResumeRequested { request, job },
             Ask::Prioritise(job, priority) => Event::PriorityRequested { request, job, priority },
             Ask::Question(question) => Event::Asked { request, question },
@@ -277,7 +284,14 @@ impl Running {
         for record in &records {
             self.follow(record);
         }
-        self.parts.store.commit(sequence, records).await
+        let (outputs, removed) = (outcome_blobs(&records), removes(&records));
+        self.parts.store.commit(sequence, records).await?;
+        // From here on the store names them to whoever asks it.
+        outputs.into_iter().for_each(|hash| self.parts.uses.settle(hash));
+        if removed {
+            self.parts.removed.notify_one();
+        }
+        Ok(())
     }
 
     /// Keeps the inputs of running jobs at hand.
@@ -285,13 +299,19 @@ impl Running {
         match record {
             Record::JobAccepted { job, spec, .. } => {
                 info!(%job, name = %spec.name, "job submitted");
+                self.parts.uses.refer(*job, spec.blobs().map(|blob| blob.hash));
                 self.parts.inputs.add_job(*job, Arc::new(spec.clone()));
             }
             Record::StageDone { job, stage, outputs } => {
                 info!(%job, %stage, files = outputs.len(), "stage done");
+                self.parts.uses.refer(*job, outputs.iter().map(|output| output.blob.hash));
                 if let Some(output) = outputs.first() {
                     self.parts.inputs.add_output(*job, *stage, output.blob);
                 }
+            }
+            Record::JobRemoved { job, .. } => {
+                info!(%job, "job removed");
+                self.parts.uses.release(*job);
             }
             Record::JobPaused { job, .. } => info!(%job, "job paused"),
             Record::JobResumed { job } => info!(%job, "job resumed"),
@@ -323,4 +343,20 @@ impl Running {
             self.parts.reductions.start(job, stage, items, spec);
         }
     }
+}
+
+/// The blobs that accepted results name.
+fn outcome_blobs(records: &[Record]) -> Vec<BlobHash> {
+    let blob = |record: &Record| match record {
+        Record::ResultAccepted {
+            outcome: Outcome::Completed { outputs: Payload::Blob(blob), .. },
+            ..
+        } => Some(blob.hash),
+        _ => None,
+    };
+    records.iter().filter_map(blob).collect()
+}
+
+fn removes(records: &[Record]) -> bool {
+    records.iter().any(|record| matches!(record, Record::JobRemoved { .. }))
 }

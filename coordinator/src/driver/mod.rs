@@ -24,6 +24,7 @@ mod served;
 mod session;
 mod submission;
 mod submitters;
+mod sweeping;
 mod units;
 mod views;
 
@@ -37,7 +38,7 @@ use gleaner_coordinator_core::{Core, Recovered};
 use gleaner_folder::{NetworkFolders, NotLocal, check_local};
 use gleaner_network::{IncomingApiStreams, IncomingStreams, Node, NodeConfig, PORT_DEFAULT};
 use gleaner_sandbox::{Priority, Sandbox, SandboxConfig, SandboxError};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::info;
@@ -58,6 +59,7 @@ use remote::RemoteApi;
 use reports::Reports;
 use served::Served;
 use submitters::Submitters;
+use sweeping::Sweeper;
 
 pub(crate) use views::rfc3339;
 
@@ -169,6 +171,8 @@ struct Shared {
     submitters: Arc<Submitters>,
     changes: Arc<Changes>,
     notices: Arc<Notices>,
+    /// Told when a job was removed.
+    removed: Arc<Notify>,
 }
 
 /// Starts the coordinator in the folder `config.data`. It serves workers and the control API when
@@ -196,6 +200,7 @@ pub async fn start(config: Config) -> Result<Coordinator, StartError> {
     let splitter = SlotSplitter::new(&sandbox);
     let (node, streams) = Node::start(&project.host_key, node_config(&config)).await?;
     port::remember(&config.data, node.port());
+    note_uses(&recovered, &blobs);
     let (engine, inbox) = Engine::channel();
     let shared = Shared {
         inputs: Arc::new(inputs_of(&recovered, &blobs)),
@@ -203,6 +208,7 @@ pub async fn start(config: Config) -> Result<Coordinator, StartError> {
         submitters,
         changes: Arc::new(Changes::new()),
         notices,
+        removed: Arc::default(),
         project,
         clock,
         store,
@@ -216,6 +222,7 @@ pub async fn start(config: Config) -> Result<Coordinator, StartError> {
     let engine = tokio::spawn(run_engine(parts, inbox, stop.clone()));
     tokio::spawn(shared.notifier().run(stop.child_token()));
     tokio::spawn(accept(Arc::new(shared.reception()), streams, stop.clone()));
+    tokio::spawn(shared.sweeper().run(stop.clone()));
     let control = Arc::new(shared.control(preview_sandbox, splitter));
     let server =
         Server::start(&config.data, config.api_port, control, shared.blobs.clone()).await?;
@@ -293,6 +300,8 @@ impl Shared {
             core: Core::recover(config, key, epoch, recovered, self.clock.now()),
             clock: self.clock,
             store: self.store.clone(),
+            uses: self.blobs.uses().clone(),
+            removed: self.removed.clone(),
             commits,
             inputs: self.inputs.clone(),
             served: self.served.clone(),
@@ -308,6 +317,15 @@ impl Shared {
             clock: self.clock,
             store: self.store.clone(),
             notices: self.notices.clone(),
+        }
+    }
+
+    fn sweeper(&self) -> Sweeper {
+        Sweeper {
+            store: self.store.clone(),
+            blobs: self.blobs.clone(),
+            submitters: self.submitters.clone(),
+            removed: self.removed.clone(),
         }
     }
 
@@ -359,6 +377,15 @@ impl Shared {
             changes: self.changes.clone(),
             notices: self.notices.clone(),
         }
+    }
+}
+
+/// What a restart finds jobs referring to.
+fn note_uses(recovered: &Recovered, blobs: &Blobs) {
+    for job in &recovered.jobs {
+        let outputs = job.stages.iter().flat_map(|stage| stage.outputs.iter().flatten());
+        let outputs = outputs.map(|output| output.blob);
+        blobs.uses().refer(job.job, job.spec.blobs().chain(outputs).map(|blob| blob.hash));
     }
 }
 

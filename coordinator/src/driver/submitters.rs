@@ -122,6 +122,13 @@ impl Submitters {
         }
     }
 
+    /// These blobs were removed, as no job ever referred to them.
+    pub(crate) fn forget(&self, blobs: &[BlobHash]) {
+        for entry in self.lock().values_mut() {
+            entry.waiting.retain(|hash, _| !blobs.contains(hash));
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<SubmitterId, Entry>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }

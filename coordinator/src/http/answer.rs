@@ -59,6 +59,7 @@ impl From<ControlError> for Fault {
                 let hint = format!("`gleaner units {}` lists the job's units", unit.job);
                 Self::new(StatusCode::NOT_FOUND, words, hint)
             }
+            ControlError::Removed(error) => Self { status: StatusCode::GONE, error },
             ControlError::Refused(error) => Self { status: StatusCode::BAD_REQUEST, error },
             ControlError::Failed(error) => {
                 Self { status: StatusCode::INTERNAL_SERVER_ERROR, error }

@@ -58,6 +58,9 @@ pub trait Control: Send + Sync + 'static {
     /// Lets a paused job go on; of no effect on others.
     fn resume(&self, job: JobId) -> impl Future<Output = Result<JobView, ControlError>> + Send;
 
+    /// Removes a job that has ended, for good.
+    fn remove(&self, job: JobId) -> impl Future<Output = Result<(), ControlError>> + Send;
+
     /// Orders a job among its submitter's; of no effect on one that has ended.
     fn prioritise(
         &self,
@@ -163,6 +166,9 @@ pub enum ControlError {
     /// There is no such unit.
     #[error("there is no {0}")]
     NoSuchUnit(UnitId),
+    /// What is asked for was there, and was removed.
+    #[error("{0}")]
+    Removed(ApiError),
     /// The request cannot be met as it is; repeating it does not help.
     #[error("{0}")]
     Refused(ApiError),

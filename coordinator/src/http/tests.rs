@@ -121,6 +121,12 @@ impl Control for Scripted {
         self.known(job)
     }
 
+    async fn remove(&self, job: JobId) -> Result<(), ControlError> {
+        self.known(job)?;
+        let hint = Some("cancel it first".to_owned());
+        Err(ControlError::Refused(ApiError { error: "it runs".to_owned(), hint }))
+    }
+
     async fn prioritise(
         &self,
         job: JobId,
@@ -374,6 +380,8 @@ async fn every_route_answers_as_the_contract_says() {
     assert_eq!(job, fixture.control.view());
     let job: JobView = fixture.ask("POST", "/v1/jobs/job-7/cancel", b"").await.json();
     assert_eq!(job.state, JobState::Cancelled);
+    fixture.ask("DELETE", "/v1/jobs/job-7", b"").await.fault(400);
+    fixture.ask("DELETE", "/v1/jobs/job-8", b"").await.fault(404);
     let job: JobView = fixture.ask("POST", "/v1/jobs/job-7/pause", b"").await.json();
     assert_eq!(job.state, JobState::Paused);
     let job: JobView = fixture.ask("POST", "/v1/jobs/job-7/resume", b"").await.json();
@@ -542,7 +550,7 @@ async fn what_is_not_understood_is_said_in_words() {
     let error = fixture.ask("POST", "/v1/invitations/3/revoke", b"{}").await.fault(404);
     assert!(error.error.contains("invitation-3"), "{error:?}");
     fixture.ask("GET", "/v2/jobs", b"").await.fault(404);
-    fixture.ask("DELETE", "/v1/jobs/job-7", b"").await.fault(405);
+    fixture.ask("PATCH", "/v1/jobs/job-7", b"").await.fault(405);
     let error = fixture.ask("GET", "/v1/jobs/seven", b"").await.fault(404);
     assert!(error.error.contains("job-7"), "{error:?}");
     let error = fixture.ask("GET", "/v1/jobs/job-8", b"").await.fault(404);

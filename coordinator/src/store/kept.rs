@@ -83,7 +83,8 @@ fn sources(
     question: &Question,
 ) -> rusqlite::Result<Vec<(JobId, StageIndex)>> {
     let query = "SELECT job, stage, spec FROM stage_answers JOIN job USING (job) \
-                 WHERE key = ?1 ORDER BY job DESC, stage";
+                 WHERE key = ?1 AND job NOT IN (SELECT job FROM removed_job) \
+                 ORDER BY job DESC, stage";
     let mut query = connection.prepare_cached(query)?;
     let mut rows = query.query([question.key.0])?;
     let mut sources = Vec::new();

@@ -24,14 +24,16 @@ pub(super) fn recovered(connection: &Connection) -> rusqlite::Result<Recovered> 
     let transaction = connection.unchecked_transaction()?;
     let query = "SELECT job, submission, spec, submitted_at, ended, failure, ended_at, submitter, \
                  cause, unit, priority, paused_at FROM job LEFT JOIN job_owner USING (job) \
-                 LEFT JOIN job_failure USING (job) LEFT JOIN job_order USING (job) ORDER BY job";
+                 LEFT JOIN job_failure USING (job) LEFT JOIN job_order USING (job) \
+                 WHERE job NOT IN (SELECT job FROM removed_job) ORDER BY job";
     let mut jobs = all(&transaction, query, [], job)?;
     for job in &mut jobs {
         job.stages = stages(&transaction, job)?;
     }
     let submitters = submitters(&transaction)?;
     let submitters = submitters.into_iter().map(|stored| (stored.submitter, stored.terms));
-    Ok(Recovered { jobs, submitters: submitters.collect() })
+    let removed = super::removal::removed(&transaction)?;
+    Ok(Recovered { jobs, removed, submitters: submitters.collect() })
 }
 
 fn job(row: &Row<'_>) -> rusqlite::Result<RecoveredJob> {

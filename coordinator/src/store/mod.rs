@@ -15,6 +15,7 @@ mod load;
 mod members;
 mod notices;
 mod records;
+mod removal;
 mod results;
 mod schema;
 mod submitters;
@@ -36,6 +37,7 @@ pub use failed::{StoredFailure, StoredJob};
 pub use kept::Question;
 pub use members::{Admission, Denial, InvitationTerms, StoredInvitation};
 pub use notices::{DueNotices, NoticeFate, NoticeId, StoredNotice};
+pub use removal::Swept;
 pub use results::{SettledResults, SettledUnit};
 pub use submitters::{AddSubmitterError, StoredSubmitter};
 pub use units::{

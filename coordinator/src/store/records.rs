@@ -13,6 +13,7 @@ use gleaner_protocol::{
 use rusqlite::{Connection, ToSql, params};
 
 use super::notices;
+use super::schema::note_outcome_blob;
 
 /// Writes the records of one transaction. Sums of stages are gathered and written once at its end.
 pub(super) struct Batch<'c> {
@@ -69,6 +70,9 @@ impl<'c> Batch<'c> {
             Record::PrioritySet { job, priority } => self.priority_set(*job, *priority),
             Record::NoticeDue { job, notice } => notices::insert(self.connection, *job, notice),
             Record::JobEnded { job, end, at } => self.job_ended(*job, end, *at),
+            Record::JobRemoved { job, submission, owner } => {
+                self.job_removed(*job, *submission, *owner)
+            }
         }
     }
 
@@ -172,11 +176,12 @@ impl<'c> Batch<'c> {
                          outcome) VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
         let class = class_name(opinion.class);
         let (worker, answer, cpu_us) = (opinion.worker.0, opinion.answer.0, micros(opinion.cpu));
-        let outcome = wire::encode(outcome);
+        let bytes = wire::encode(outcome);
         self.change_one(
             statement,
-            params![job.0, unit, number, worker, answer, class, cpu_us, outcome],
-        )
+            params![job.0, unit, number, worker, answer, class, cpu_us, bytes],
+        )?;
+        note_outcome_blob(self.connection, opinion.attempt, outcome)
     }
 
     fn attempt_inconclusive(
@@ -297,6 +302,20 @@ impl<'c> Batch<'c> {
         };
         let statement = "UPDATE job SET ended = ?2, failure = ?3, ended_at = ?4 WHERE job = ?1";
         self.change_one(statement, params![job.0, ended, failure, at.as_millis()])
+    }
+
+    fn job_removed(
+        &self,
+        job: JobId,
+        submission: SubmissionId,
+        owner: Owner,
+    ) -> rusqlite::Result<()> {
+        let submitter = match owner {
+            Owner::Operator => None,
+            Owner::Submitter(submitter) => Some(submitter.0),
+        };
+        let statement = "INSERT INTO removed_job (job, submission, submitter) VALUES (?, ?, ?)";
+        self.change_one(statement, params![job.0, submission.0.to_be_bytes(), submitter])
     }
 
     fn job_paused(&self, job: JobId, at: Option<Timestamp>) -> rusqlite::Result<()> {

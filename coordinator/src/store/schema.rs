@@ -2,13 +2,24 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use gleaner_protocol::{AttemptId, JobId, Outcome, Payload, UnitId, wire};
+use rusqlite::types::Type;
+use rusqlite::{Connection, OpenFlags, TransactionBehavior, params};
 
 use super::StoreError;
 
 /// Each takes a store from the version of its position to the next. Never changed once released.
-const MIGRATIONS: [&str; 3] =
-    [include_str!("schema_1.sql"), include_str!("schema_2.sql"), include_str!("schema_3.sql")];
+const MIGRATIONS: [Migration; 3] = [
+    Migration { tables: include_str!("schema_1.sql"), fill: None },
+    Migration { tables: include_str!("schema_2.sql"), fill: None },
+    Migration { tables: include_str!("schema_3.sql"), fill: Some(fill_outcome_blobs) },
+];
+
+struct Migration {
+    tables: &'static str,
+    /// Fills new tables with what SQL cannot read out of older ones.
+    fill: Option<fn(&Connection) -> rusqlite::Result<()>>,
+}
 
 /// Pages of the write-ahead log (4 KiB each) before they move into the main file: 16 MiB keep
 /// that rare at full speed, and a restart short.
@@ -51,9 +62,41 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn apply(connection: &mut Connection, version: u32, migration: &str) -> rusqlite::Result<()> {
+fn apply(connection: &mut Connection, version: u32, migration: Migration) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    transaction.execute_batch(migration)?;
+    transaction.execute_batch(migration.tables)?;
+    if let Some(fill) = migration.fill {
+        fill(&transaction)?;
+    }
     transaction.pragma_update(None, "user_version", version)?;
     transaction.commit()
+}
+
+/// The blobs that outcomes name are inside them.
+fn fill_outcome_blobs(connection: &Connection) -> rusqlite::Result<()> {
+    let query = "SELECT job, unit, attempt, outcome FROM opinion WHERE class = 'completed'";
+    let mut outcomes = connection.prepare(query)?;
+    let mut rows = outcomes.query([])?;
+    while let Some(row) = rows.next()? {
+        let outcome: Vec<u8> = row.get(3)?;
+        let outcome: Outcome = wire::decode(&outcome).map_err(|error| {
+            rusqlite::Error::FromSqlConversionFailure(3, Type::Blob, Box::new(error))
+        })?;
+        let unit = UnitId { job: JobId(row.get(0)?), number: row.get(1)? };
+        note_outcome_blob(connection, AttemptId { unit, number: row.get(2)? }, &outcome)?;
+    }
+    Ok(())
+}
+
+/// Notes the blob that an outcome names, if it does.
+pub(super) fn note_outcome_blob(
+    connection: &Connection,
+    attempt: AttemptId,
+    outcome: &Outcome,
+) -> rusqlite::Result<()> {
+    let Outcome::Completed { outputs: Payload::Blob(blob), .. } = outcome else { return Ok(()) };
+    let AttemptId { unit: UnitId { job, number: unit }, number } = attempt;
+    let statement = "INSERT INTO outcome_blob (job, unit, attempt, hash) VALUES (?, ?, ?, ?)";
+    let mut statement = connection.prepare_cached(statement)?;
+    statement.execute(params![job.0, unit, number, blob.hash.0]).map(drop)
 }

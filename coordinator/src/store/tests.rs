@@ -1,3 +1,4 @@
+mod removal;
 mod units;
 
 use std::num::NonZeroU32;
@@ -241,7 +242,7 @@ async fn what_was_reported_durable_is_there_after_a_restart() {
     let (store, mut commits) = Store::open(folder.path()).expect("opens");
     assert_eq!(store.load().await.expect("loads"), Recovered::default());
     commit_all(&store, &mut commits, half_done()).await;
-    let expected = Recovered { jobs: vec![half_done_recovered()], submitters: Vec::new() };
+    let expected = Recovered { jobs: vec![half_done_recovered()], ..Recovered::default() };
     assert_eq!(store.load().await.expect("loads"), expected);
     drop((store, commits));
     let (store, _commits) = Store::open(folder.path()).expect("opens again");
@@ -447,7 +448,7 @@ async fn a_full_disk_is_told_and_loses_nothing_that_was_durable() {
     assert!(matches!(refused, Err(StoreError::DiskFull { .. })), "{refused:?}");
     drop((store, commits));
     let (store, _commits) = Store::open(folder.path()).expect("opens again");
-    let expected = Recovered { jobs: vec![half_done_recovered()], submitters: Vec::new() };
+    let expected = Recovered { jobs: vec![half_done_recovered()], ..Recovered::default() };
     assert_eq!(store.load().await.expect("loads"), expected);
 }
 

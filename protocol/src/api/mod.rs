@@ -9,6 +9,7 @@
 //! | `POST /v1/jobs` | [`SubmitRequest`] | [`SubmitReply`]; the same reply on a repeat |
 //! | `GET /v1/jobs` | `?name=NAME` | a list of [`JobView`], newest first; of one name if it is given |
 //! | `GET /v1/jobs/{job}` | `?after=N&wait_ms=M` | [`JobView`], once its version is over `N`, or after `M` ms |
+//! | `DELETE /v1/jobs/{job}` | | 204; 410 when it was removed before |
 //! | `POST /v1/jobs/{job}/cancel` | | [`JobView`] |
 //! | `POST /v1/jobs/{job}/pause` | | [`JobView`] |
 //! | `POST /v1/jobs/{job}/resume` | | [`JobView`] |
@@ -34,7 +35,7 @@
 //! On loopback every route needs `Authorization: Bearer TOKEN`. From elsewhere the same requests
 //! come over streams between peers, and the submitter is the peer's key: it sees and changes its
 //! own jobs alone, and the routes of invitations and submitters are refused to it. Errors are
-//! [`ApiError`] with a status of 4xx or 5xx.
+//! [`ApiError`] with a status of 4xx or 5xx: 410 wherever a job is named that was removed.
 
 mod submitters;
 

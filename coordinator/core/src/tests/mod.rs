@@ -3,6 +3,7 @@
 mod notices;
 mod orders;
 mod recovery;
+mod removal;
 mod scenarios;
 mod shares;
 mod states;
@@ -16,9 +17,9 @@ use std::time::Duration;
 
 use gleaner_protocol::{
     Answers, AttemptId, BlobHash, BlobRef, Capacity, Epoch, FailureKind, Floats, ItemFailure,
-    JobId, JobSpec, LeaseKey, Limits, Notify, OnFailure, Outcome, Payload, Reducer, Splitter,
-    StageIndex, StageSpec, StageTask, SubmissionId, Timestamp, UnitResult, UnitSize, ValueMap,
-    WorkerId,
+    ItemRange, JobId, JobSpec, LeaseKey, Limits, Notify, OnFailure, Outcome, Payload, Reducer,
+    Splitter, StageIndex, StageSpec, StageTask, SubmissionId, Timestamp, UnitResult, UnitSize,
+    ValueMap, WorkerId,
 };
 
 use crate::{
@@ -157,6 +158,12 @@ impl Lab {
     pub(crate) fn pause(&mut self, job: JobId) {
         let request = self.request();
         self.feed(Event::PauseRequested { request, job });
+    }
+
+    pub(crate) fn remove(&mut self, job: JobId) -> Reply {
+        let request = self.request();
+        self.feed(Event::RemoveRequested { request, job });
+        self.replies.remove(&request.0).expect("a removal is answered")
     }
 
     pub(crate) fn resume(&mut self, job: JobId) {
@@ -334,6 +341,7 @@ fn describe_record(record: &Record) -> String {
         Record::JobResumed { job } => format!("resumed {job}"),
         Record::PrioritySet { job, priority } => format!("priority {priority} of {job}"),
         Record::NoticeDue { notice, .. } => format!("notice {:?}", notice.occasion),
+        Record::JobRemoved { job, .. } => format!("removed {job}"),
         Record::JobEnded { end, .. } => match end {
             JobEnd::Failed { reason, .. } => format!("failed: {reason}"),
             other => format!("ended: {other:?}"),

@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use gleaner_protocol::ItemRange;
-
 use super::*;
-use crate::{Block, RecoveredJob, RecoveredStage};
+use crate::{Block, RecoveredJob, RecoveredStage, RemovedJob};
 
 /// Sums records up as a store does.
 pub(crate) fn recover(records: &[Record]) -> Recovered {
     let mut jobs: BTreeMap<JobId, RecoveredJob> = BTreeMap::new();
+    let mut removed = Vec::new();
     let mut items_of = BTreeMap::new();
     let mut opinions = Vec::new();
     let mut cpu = BTreeMap::new();
@@ -108,10 +107,15 @@ pub(crate) fn recover(records: &[Record]) -> Recovered {
                 job.end = Some((end, at));
                 job.paused_at = None;
             }
+            Record::JobRemoved { job, submission, owner } => {
+                let gone = jobs.remove(&job).expect("only a known job is removed");
+                assert!(gone.end.is_some(), "{job} was removed while it ran");
+                removed.push(RemovedJob { job, submission, owner });
+            }
         }
     }
     for opinion in opinions {
-        if !items_of.contains_key(&opinion.unit()) {
+        if !items_of.contains_key(&opinion.unit()) && jobs.contains_key(&opinion.unit().job) {
             let stage = stage_of_unit(&jobs, opinion.attempt);
             stage_of(&mut jobs, opinion.unit().job, stage).opinions.push(opinion);
         }
@@ -119,7 +123,7 @@ pub(crate) fn recover(records: &[Record]) -> Recovered {
     for stage in jobs.values_mut().flat_map(|job| &mut job.stages) {
         stage.settled.sort_unstable();
     }
-    Recovered { jobs: jobs.into_values().collect(), submitters: Vec::new() }
+    Recovered { jobs: jobs.into_values().collect(), removed, submitters: Vec::new() }
 }
 
 fn stage_of(

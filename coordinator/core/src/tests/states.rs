@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use expect_test::expect;
-use gleaner_protocol::{ItemRange, JobId, LeaseClaims, Outcome, ReleaseReason, TrapKind, WorkerId};
+use gleaner_protocol::{JobId, LeaseClaims, Outcome, ReleaseReason, TrapKind, WorkerId};
 
 use super::*;
 
@@ -97,6 +97,7 @@ fn events(worker: WorkerId, grant: &Grant) -> Vec<(&'static str, Feed)> {
         ),
         ("pause", Box::new(|lab| lab.pause(JobId(1)))),
         ("resume", Box::new(|lab| lab.resume(JobId(1)))),
+        ("remove", Box::new(|lab| drop(lab.remove(JobId(1))))),
         ("priority", Box::new(|lab| lab.prioritise(JobId(1), 5))),
         (
             "cancel",
@@ -174,6 +175,9 @@ fn every_state_meets_every_event() {
         leased + resume:
             reply
             → leased to [w1], 0 opinions, 0 attempts wanted
+        leased + remove:
+            reply
+            → leased to [w1], 0 opinions, 0 attempts wanted
         leased + priority:
             persist priority 5 of job-1
             changed job-1
@@ -220,6 +224,9 @@ fn every_state_meets_every_event() {
             reply
             → leased to [], 1 opinions, 1 attempts wanted
         accepted (1 of 2) + resume:
+            reply
+            → leased to [], 1 opinions, 1 attempts wanted
+        accepted (1 of 2) + remove:
             reply
             → leased to [], 1 opinions, 1 attempts wanted
         accepted (1 of 2) + priority:
@@ -280,6 +287,9 @@ fn every_state_meets_every_event() {
         waiting + resume:
             reply
             → leased to [], 0 opinions, 1 attempts wanted
+        waiting + remove:
+            reply
+            → leased to [], 0 opinions, 1 attempts wanted
         waiting + priority:
             persist priority 5 of job-1
             changed job-1
@@ -324,6 +334,9 @@ fn every_state_meets_every_event() {
             reply
             → settled
         settled + resume:
+            reply
+            → settled
+        settled + remove:
             reply
             → settled
         settled + priority:
@@ -382,6 +395,9 @@ fn every_state_meets_every_event() {
             changed job-1
             reply
             → leased to [w1], 0 opinions, 0 attempts wanted
+        leased, paused + remove:
+            reply
+            → leased to [w1], 0 opinions, 0 attempts wanted
         leased, paused + priority:
             persist priority 5 of job-1
             changed job-1
@@ -437,6 +453,9 @@ fn every_state_meets_every_event() {
         waiting, paused + resume:
             persist resumed job-1
             changed job-1
+            reply
+            → leased to [], 0 opinions, 1 attempts wanted
+        waiting, paused + remove:
             reply
             → leased to [], 0 opinions, 1 attempts wanted
         waiting, paused + priority:

@@ -22,6 +22,8 @@ enum Step {
     Heartbeat { worker: u8 },
     Pause { job: u64 },
     Resume { job: u64 },
+    Cancel { job: u64 },
+    Remove { job: u64 },
     Prioritise { job: u64, priority: i32 },
     Reduced,
     Wait { seconds: u64 },
@@ -52,6 +54,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => worker.prop_map(|worker| Step::Heartbeat { worker }),
         1 => (1_u64..5).prop_map(|job| Step::Pause { job }),
         1 => (1_u64..5).prop_map(|job| Step::Resume { job }),
+        1 => (1_u64..5).prop_map(|job| Step::Cancel { job }),
+        2 => (1_u64..5).prop_map(|job| Step::Remove { job }),
         1 => (1_u64..5, -2_i32..3)
             .prop_map(|(job, priority)| Step::Prioritise { job, priority }),
         3 => Just(Step::Reduced),
@@ -107,6 +111,11 @@ impl Lab {
             }
             Step::Pause { job } => self.pause(JobId(job)),
             Step::Resume { job } => self.resume(JobId(job)),
+            Step::Cancel { job } => {
+                let request = self.request();
+                self.feed(Event::CancelRequested { request, job: JobId(job) });
+            }
+            Step::Remove { job } => drop(self.remove(JobId(job))),
             Step::Prioritise { job, priority } => self.prioritise(JobId(job), priority),
             Step::Reduced => {
                 for (job, stage) in std::mem::take(&mut self.reductions) {
@@ -121,10 +130,10 @@ impl Lab {
 
     /// What every honest worker answers: where the job goes on, every third item fails.
     fn honest(&self, grant: &Grant) -> Outcome {
-        let job = &self.core.jobs[&grant.claims.attempt.unit.job];
-        match job.stages[0].on_failure() {
-            OnFailure::Stop => right(grant),
-            OnFailure::Continue => right_but_for_thirds(grant),
+        let job = self.core.jobs.get(&grant.claims.attempt.unit.job);
+        match job.map(|job| job.stages[0].on_failure()) {
+            Some(OnFailure::Continue) => right_but_for_thirds(grant),
+            Some(OnFailure::Stop) | None => right(grant),
         }
     }
 
@@ -216,6 +225,7 @@ proptest! {
             });
             prop_assert_eq!(told.count(), job.spec.notify.on_done.iter().count());
         }
+        prop_assert_eq!(recovered.removed.len(), lab.core.removed.len());
         // What a restart would see is what the running core believes.
         for job in &recovered.jobs {
             let snapshot = lab.job(job.job);

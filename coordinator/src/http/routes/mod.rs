@@ -61,7 +61,7 @@ pub(super) fn router<C: Control>(control: Arc<C>, blobs: Blobs, stop: Cancellati
         .route("/v1/project", get(project::<C>))
         .route("/v1/blobs/{hash}", head(find_blob::<C>).put(put_blob::<C>))
         .route("/v1/jobs", get(jobs::<C>).post(submit::<C>))
-        .route("/v1/jobs/{job}", get(job::<C>))
+        .route("/v1/jobs/{job}", get(job::<C>).delete(orders::remove::<C>))
         .route("/v1/jobs/{job}/cancel", post(cancel::<C>))
         .route("/v1/jobs/{job}/pause", post(orders::pause::<C>))
         .route("/v1/jobs/{job}/resume", post(orders::resume::<C>))

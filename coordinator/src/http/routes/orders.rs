@@ -1,8 +1,9 @@
-//! What submitters say about jobs that run.
+//! What submitters say about their jobs.
 
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
+use axum::http::StatusCode;
 use gleaner_protocol::api::JobView;
 
 use super::{Api, parse_job};
@@ -29,4 +30,12 @@ pub(super) async fn prioritise<C: Control>(
     body: Body,
 ) -> Result<Json<JobView>, Fault> {
     Ok(Json(api.control.prioritise(parse_job(&job)?, json(body).await?).await?))
+}
+
+pub(super) async fn remove<C: Control>(
+    State(api): State<Api<C>>,
+    Path(job): Path<String>,
+) -> Result<StatusCode, Fault> {
+    api.control.remove(parse_job(&job)?).await?;
+    Ok(StatusCode::NO_CONTENT)
 }

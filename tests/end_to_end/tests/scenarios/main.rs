@@ -22,6 +22,7 @@ mod notices;
 mod openapi;
 mod orders;
 mod proxy;
+mod removal;
 mod results;
 mod shapes;
 mod splits;

@@ -117,6 +117,7 @@ fn every_operation_answers_as_the_document_says() -> Result<()> {
     call_blobs(&mut api)?;
     call_jobs(&mut api, &folder, &job)?;
     call_invitations(&mut api)?;
+    call_removal(&mut api, &folder)?;
     call_submitters(&mut api)?;
     let promised: Seen = operations(&api.document)
         .flat_map(|(_, _, operation)| {
@@ -196,6 +197,23 @@ fn call_jobs(api: &mut Api<'_>, folder: &JobFolder, done: &str) -> Result<()> {
     api.json("job", &format!("/v1/jobs/{done}?after=0&wait_ms=10"), &Value::Null)?;
     api.call("output_file", &format!("/v1/jobs/{done}/output/s/s.csv"), b"", 200)?;
     api.call("output_file", &format!("/v1/jobs/{done}/output/s/none"), b"", 404)?;
+    Ok(())
+}
+
+fn call_removal(api: &mut Api<'_>, folder: &JobFolder) -> Result<()> {
+    let spec = JobFile::read(&folder.manifest())?.prepare()?.spec;
+    let mut request = json!({"submission": new_submission_id(), "job": spec});
+    // One worker never settles it.
+    request["job"]["quorum"] = json!(2);
+    let job = api.json("submit", "/v1/jobs", &request)?["job"].clone();
+    let path = format!("/v1/jobs/{}", job.as_str().context("a job has an id")?);
+    api.call("remove", &path, b"", 400)?;
+    api.json("cancel", &format!("{path}/cancel"), &Value::Null)?;
+    api.call("remove", &path, b"", 204)?;
+    api.call("remove", &path, b"", 410)?;
+    api.call("remove", "/v1/jobs/job-99", b"", 404)?;
+    api.call("job", &path, b"", 410)?;
+    api.call("submit", "/v1/jobs", &serde_json::to_vec(&request)?, 410)?;
     Ok(())
 }
 

@@ -33,12 +33,15 @@ impl Jobs {
 
     /// A job that fits what `command` does with one.
     fn job_for(&self, swarm: &Swarm, command: &str) -> Result<String> {
-        if !["pause", "resume", "priority", "cancel"].contains(&command) {
+        if !["pause", "resume", "priority", "cancel", "rm"].contains(&command) {
             return Ok(self.done.clone());
         }
         let job = swarm.submit(&self.long.manifest())?;
         if command == "resume" {
             swarm.tell(&["pause", &job])?;
+        }
+        if command == "rm" {
+            swarm.tell(&["cancel", &job])?;
         }
         Ok(job)
     }

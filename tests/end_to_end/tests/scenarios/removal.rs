@@ -1,0 +1,109 @@
+//! Jobs that are removed: from every list at once, and from the disk, crashes or not.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use end_to_end::{JobFolder, Swarm, wait_until};
+use serde_json::Value;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Numbers from 0, each with a line of its own.
+fn numbers(end: u32) -> Result<JobFolder> {
+    JobFolder::of_test_tasks(
+        "",
+        &format!(
+            r#"[[stage]]
+               name = "rows"
+               module = "tasks.wasm"
+               function = "trace"
+               range = {{ field = "number", end = {end} }}
+               unit_items = 2
+               reduce = "concat""#
+        ),
+    )
+}
+
+/// Submits a job that takes over what there is.
+fn submit(swarm: &Swarm, job: &JobFolder) -> Result<String> {
+    let manifest = job.manifest();
+    let manifest = manifest.to_str().context("a path is text")?;
+    let reply: Value = serde_json::from_str(&swarm.tell(&["submit", manifest, "--json"])?)?;
+    reply["job"].as_str().map(str::to_owned).context("a submission names its job")
+}
+
+/// Blobs on the coordinator's disk; what is no blob lies in folders of longer names.
+fn blobs(swarm: &Swarm) -> Result<usize> {
+    let mut count = 0;
+    for shelf in fs::read_dir(swarm.coordinator_folder().join("blobs"))? {
+        let shelf = shelf?;
+        if shelf.file_name().len() == 2 {
+            count += fs::read_dir(shelf.path())?.count();
+        }
+    }
+    Ok(count)
+}
+
+fn jobs(swarm: &Swarm) -> Result<Vec<String>> {
+    let jobs: Vec<Value> = serde_json::from_str(&swarm.tell(&["jobs", "--json"])?)?;
+    let id = |job: &Value| job["job"].as_str().map(str::to_owned).context("a job has an id");
+    jobs.iter().map(id).collect()
+}
+
+#[test]
+fn a_removed_job_leaves_nothing_but_what_others_took_over() -> Result<()> {
+    let mut swarm = Swarm::with_workers(&[1])?;
+    let (small, large) = (numbers(10)?, numbers(14)?);
+    let first = submit(&swarm, &small)?;
+    swarm.wait_for_end(&first)?;
+    let second = submit(&swarm, &large)?;
+    let view = swarm.wait_for_end(&second)?;
+    ensure!(view["stages"][0]["items_kept"] == 10, "{view}");
+    let before = swarm.output(&second)?;
+
+    let unasked = swarm.ask(&["rm", &first])?;
+    ensure!(unasked.code == 1 && unasked.stderr.contains("--yes"), "{unasked:?}");
+    let said = swarm.tell(&["rm", "--yes", &first])?;
+    ensure!(said.contains("job-1 is removed"), "{said}");
+    swarm.kill_coordinator()?;
+    swarm.start_coordinator()?;
+    ensure!(jobs(&swarm)? == [second.clone()], "{:?}", jobs(&swarm)?);
+    for command in ["status", "results", "watch", "units", "why", "cancel"] {
+        let answer = swarm.ask(&[command, &first])?;
+        ensure!(answer.code == 1, "{command}: {answer:?}");
+        ensure!(answer.stderr.contains("job-1 was removed"), "{command}: {answer:?}");
+    }
+    let logs = swarm.ask(&["logs", "unit-1.0"])?;
+    ensure!(logs.code == 1 && logs.stderr.contains("job-1 was removed"), "{logs:?}");
+    ensure!(swarm.output(&second)? == before, "what was taken over must stay");
+    let again = swarm.tell(&["rm", "--yes", &first, &second])?;
+    ensure!(again.contains("job-1 was removed before"), "{again}");
+    ensure!(again.contains("job-2 is removed"), "{again}");
+    wait_until("an empty disk", LIMIT, || Ok((blobs(&swarm)? == 0).then_some(())))?;
+
+    let third = submit(&swarm, &large)?;
+    ensure!(third == "job-3", "an id came again: {third}");
+    let view = swarm.wait_for_end(&third)?;
+    ensure!(view["stages"][0]["items_kept"] == 0, "answers of removed jobs serve nobody: {view}");
+    ensure!(swarm.output(&third)? == before, "it is computed anew to the same bytes");
+    swarm.stop()
+}
+
+#[test]
+fn a_job_that_runs_stays_and_a_removed_submission_computes_nothing() -> Result<()> {
+    let swarm = Swarm::with_workers(&[])?;
+    let folder = numbers(4)?;
+    let manifest = folder.manifest();
+    let submit = ["submit", manifest.to_str().context("a path is text")?, "--submission", "once"];
+    swarm.tell(&submit)?;
+    let refused = swarm.ask(&["rm", "--yes", "job-1"])?;
+    ensure!(refused.code == 1 && refused.stderr.contains("cancel it first"), "{refused:?}");
+    swarm.tell(&["cancel", "job-1"])?;
+    swarm.tell(&["rm", "--yes", "job-1"])?;
+    let repeated = swarm.ask(&submit)?;
+    ensure!(repeated.code == 1, "{repeated:?}");
+    ensure!(repeated.stderr.contains("was taken as job-1, which was removed"), "{repeated:?}");
+    ensure!(jobs(&swarm)?.is_empty(), "{:?}", jobs(&swarm)?);
+    swarm.stop()
+}
