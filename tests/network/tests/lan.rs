@@ -99,8 +99,7 @@ fn join_all(lan: &mut Lan, letter: &str) -> Result<Vec<Terminal>> {
         workers.push(worker);
     }
     let again = [&join[..], &["--yes"]].concat();
-    let full =
-        lan.machine(3).quietly(&again).map_or_else(|error| format!("{error:#}"), |said| said);
+    let full = lan.machine(3).quietly(&again).unwrap_or_else(|error| format!("{error:#}"));
     ensure!(full.contains("another worker uses the folder"), "{full}");
     Ok(workers)
 }
