@@ -9,6 +9,8 @@
 
 use std::collections::VecDeque;
 
+use gleaner_protocol::WorkerId;
+
 use crate::{Action, Record, Sequence};
 
 #[derive(Debug, Default)]
@@ -41,6 +43,14 @@ impl Gate {
         }
         let stamp = self.issued;
         self.held.extend(self.spoken.drain(..).map(|action| (stamp, action)));
+    }
+
+    /// Drops the leases that a worker was to be sent on a stream which is no more. On the next one
+    /// they would be strangers: its hello could not name them, so they have ended.
+    pub(crate) fn forget_grants(&mut self, worker: WorkerId) {
+        let is_its =
+            |action: &Action| matches!(action, Action::Grant { worker: to, .. } if *to == worker);
+        self.held.retain(|(_, action)| !is_its(action));
     }
 
     /// Batches up to `through` are durable. Late and repeated news are harmless.

@@ -37,6 +37,7 @@ impl Core {
         worker: WorkerId,
         held: Vec<(LeaseClaims, LeaseToken)>,
     ) {
+        self.gate.forget_grants(worker);
         let session = self.sessions.entry(worker).or_insert_with(|| Session::connected(now));
         session.presence = Presence::Connected { since: now };
         session.capacity = Capacity::default();

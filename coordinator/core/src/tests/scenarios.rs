@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use expect_test::expect;
 use gleaner_protocol::{ItemRange, Outcome, ReleaseReason, TrapKind};
 
 use super::*;
@@ -386,4 +387,27 @@ fn answers_that_do_not_fit_are_computed() {
     let runs = vec![kept(0, 2, unknown), kept(1, 3, first), kept(2, 4, first), kept(4, 9, first)];
     let second = lab.submit_with(job_spec(5, 5, 1), runs);
     assert_eq!(lab.job(second).stages[0].items_kept, 2);
+}
+
+#[test]
+fn a_lease_not_sent_when_its_stream_ended_is_not_sent_on_the_next() {
+    let mut lab = Lab::new();
+    lab.submit(job_spec(1, 1, 1));
+    lab.said();
+    let worker = worker(1);
+    let capacity = Capacity { slots: 1, units: 1, slot_memory_bytes: u64::MAX };
+    // The store takes its time: the worker comes back before the first lease may be spoken of.
+    for _ in 0..2 {
+        lab.core.handle_event(lab.now, Event::WorkerConnected { worker, held: Vec::new() });
+        lab.core.handle_event(lab.now, Event::CapacityOffered { worker, capacity });
+    }
+    lab.drain();
+    lab.commit(Sequence(u64::MAX));
+    lab.core.check_invariants();
+    expect![[r#"
+        persist cut 1 units from 0
+        persist opened attempt-1.0.2
+        grant w1: attempt-1.0.2 items 0..1
+    "#]]
+    .assert_eq(&lab.said());
 }
