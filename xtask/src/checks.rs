@@ -34,6 +34,8 @@ pub struct Counts {
     pub seed: Option<u64>,
     /// Cases of each property test.
     pub cases: u32,
+    /// Seeds of the simulator.
+    pub simulations: u64,
     /// The program to start, where it is not the one that is built here.
     pub gleaner: Option<PathBuf>,
 }
@@ -44,11 +46,12 @@ pub struct Counts {
 /// # Errors
 /// The first step that fails.
 pub fn soak(workspace: &Workspace, counts: &Counts) -> Result<()> {
-    let Counts { runs, restarts, seed, cases, gleaner } = counts;
+    let Counts { runs, restarts, seed, cases, simulations, gleaner } = counts;
     let mut variables = vec![
         ("GLEANER_RUNS", runs.to_string().into()),
         ("GLEANER_RESTARTS", restarts.to_string().into()),
         ("PROPTEST_CASES", cases.to_string().into()),
+        ("GLEANER_SIMULATIONS", simulations.to_string().into()),
     ];
     variables.extend(seed.map(|seed| ("GLEANER_SEED", seed.to_string().into())));
     if let Some(program) = gleaner {
@@ -58,12 +61,23 @@ pub fn soak(workspace: &Workspace, counts: &Counts) -> Result<()> {
     }
     let (built, ran) = build_and_run(workspace, &variables)?;
     eprintln!(
-        "\nall tests passed with {runs} runs of each example, {restarts} restarts and {cases} \
-         cases; built in {}, ran in {}",
+        "\nall tests passed with {runs} runs of each example, {restarts} restarts, {cases} cases and \
+         {simulations} simulations; built in {}, ran in {}",
         seconds(built),
         seconds(ran)
     );
     Ok(())
+}
+
+/// Builds the simulator alone and runs it. Its profile is that of the tests, so that the cores' own
+/// assertions are there.
+///
+/// # Errors
+/// A build that fails, or a run that breaks a rule.
+pub fn simulate(workspace: &Workspace, arguments: &[String]) -> Result<()> {
+    let mut simulator = workspace.cargo();
+    simulator.args(["run", "--quiet", "--package", "gleaner-simulator", "--"]).args(arguments);
+    step::run(&mut simulator).map(drop)
 }
 
 /// Formatting, Clippy's lints as errors, documentation, licences and bans.

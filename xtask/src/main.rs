@@ -45,9 +45,20 @@ enum Chore {
         /// How many cases each property test tries.
         #[arg(long, default_value_t = 20_000)]
         cases: u32,
+        /// How many seeds the simulator tries.
+        #[arg(long, default_value_t = 2_000)]
+        simulations: u64,
         /// The program to start, such as an archive's; the one that is built here if not given.
         #[arg(long, value_name = "PROGRAM")]
         gleaner: Option<PathBuf>,
+    },
+    /// Run both cores under virtual time, with everything going wrong that can; a failure prints
+    /// the command that replays it.
+    #[command(disable_help_flag = true)]
+    Sim {
+        /// The simulator's own arguments: see `cargo xtask sim --help`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
     },
     /// Compile the example tasks to WebAssembly.
     Jobs,
@@ -95,9 +106,11 @@ fn run(chore: Chore) -> Result<()> {
         Chore::Demo => demo::run(&workspace),
         Chore::Test => checks::test(&workspace),
         Chore::Lint => checks::lint(&workspace),
-        Chore::Soak { runs, restarts, seed, cases, gleaner } => {
-            checks::soak(&workspace, &checks::Counts { runs, restarts, seed, cases, gleaner })
+        Chore::Soak { runs, restarts, seed, cases, simulations, gleaner } => {
+            let counts = checks::Counts { runs, restarts, seed, cases, simulations, gleaner };
+            checks::soak(&workspace, &counts)
         }
+        Chore::Sim { arguments } => checks::simulate(&workspace, &arguments),
         Chore::Jobs => jobs::build(&workspace),
         Chore::Dist { check } => {
             let trial = if check { dist::Trial::Run } else { dist::Trial::Skip };

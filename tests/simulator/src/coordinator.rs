@@ -1,0 +1,374 @@
+//! The coordinator: its core, a driver as the real one, and a store that may fail it.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use gleaner_coordinator_core::{
+    Action, Config, Core, Event, Question, Record, Reply, RequestId, Sequence, StageOutput,
+};
+use gleaner_protocol::{BlobHash, BlobRef, Epoch, JobId, LeaseKey, ReleaseReason, StageIndex};
+
+use crate::checks::Checks;
+use crate::host::{host_of, worker_id};
+use crate::nature::{
+    AtCoordinator, Clock, HostIndex, Life, Nature, Stream, ToCoordinator, ToWorker,
+};
+use crate::store::Store;
+use crate::workload::{Plan, Work, items_known, submitters};
+
+/// The coordinator's machine. The store outlives its processes.
+#[derive(Debug)]
+pub(crate) struct Coordinator {
+    pub(crate) store: Store,
+    pub(crate) checks: Checks,
+    /// How far its wall clock is off.
+    pub(crate) clock_off_ms: i64,
+    lives: u64,
+    process: Option<Process>,
+}
+
+/// A coordinator's process: what a kill takes away.
+#[derive(Debug)]
+struct Process {
+    life: Life,
+    core: Core,
+    clock: Clock,
+    pending: VecDeque<(Sequence, Vec<Record>)>,
+    /// How many of the batches that wait are in the transaction at hand.
+    committing: usize,
+    peers: BTreeMap<HostIndex, Peer>,
+    submissions: BTreeMap<RequestId, usize>,
+    requests: u64,
+    timer_us: Option<u64>,
+}
+
+#[derive(Debug)]
+struct Peer {
+    stream: Stream,
+    tasks: BTreeSet<(JobId, StageIndex)>,
+}
+
+/// How a transaction ends.
+#[derive(Clone, Copy, Debug)]
+enum Fate {
+    Committed,
+    /// Committed, but nobody heard of it.
+    Unknown,
+    Failed,
+    /// There was no room; it is tried again.
+    Full,
+}
+
+impl Coordinator {
+    pub(crate) fn new() -> Self {
+        Self {
+            store: Store::with_submitters(submitters()),
+            checks: Checks::default(),
+            clock_off_ms: 0,
+            lives: 0,
+            process: None,
+        }
+    }
+
+    pub(crate) fn is_up(&self) -> bool {
+        self.process.is_some()
+    }
+
+    /// The process is gone at once, with all that was not committed, and comes back later.
+    pub(crate) fn kill(&mut self, nature: &mut Nature) {
+        let Some(process) = self.process.take() else { return };
+        for (host, peer) in process.peers {
+            nature.break_stream(host, peer.stream);
+        }
+        let delay_us = nature.random.between(100_000, 20_000_000);
+        nature.at_coordinator(delay_us, AtCoordinator::Starts);
+    }
+
+    pub(crate) fn on(&mut self, nature: &mut Nature, plans: &mut [Plan], what: AtCoordinator) {
+        match what {
+            AtCoordinator::Starts => self.start(nature),
+            AtCoordinator::Timer(life) if self.lives_still(life) => self.on_timer(nature),
+            AtCoordinator::Committed(life) if self.lives_still(life) => self.on_committed(nature),
+            AtCoordinator::Reduced(life, job, stage) if self.lives_still(life) => {
+                self.on_reduced(nature, job, stage);
+            }
+            AtCoordinator::Receives(host, stream, said) if nature.carries(stream) => {
+                self.on_message(nature, host, stream, said);
+            }
+            AtCoordinator::StreamEnded(host, stream) => self.on_stream_ended(nature, host, stream),
+            // Meant for a process or a stream that is gone.
+            _ => {}
+        }
+        self.act(nature, plans);
+    }
+
+    /// A submitter asks for its job to be taken.
+    pub(crate) fn submit(&mut self, nature: &mut Nature, plans: &mut [Plan], index: usize) {
+        let Some(process) = &mut self.process else { return };
+        let request = process.next_request();
+        process.submissions.insert(request, index);
+        let Plan { submission, owner, spec, .. } = plans[index].clone();
+        let items = items_known(&spec);
+        let kept = Vec::new();
+        self.feed(nature, Event::JobSubmitted { request, submission, owner, spec, items, kept });
+        self.act(nature, plans);
+    }
+
+    /// A submitter changes its mind; the answer is of no interest.
+    pub(crate) fn order(
+        &mut self,
+        nature: &mut Nature,
+        plans: &mut [Plan],
+        order: impl FnOnce(RequestId) -> Event,
+    ) {
+        let Some(process) = &mut self.process else { return };
+        let request = process.next_request();
+        self.feed(nature, order(request));
+        self.act(nature, plans);
+    }
+
+    pub(crate) fn check_invariants(&self) {
+        if let Some(process) = &self.process {
+            process.core.check_invariants();
+        }
+    }
+
+    fn lives_still(&self, life: Life) -> bool {
+        self.process.as_ref().is_some_and(|process| process.life == life)
+    }
+
+    fn start(&mut self, nature: &mut Nature) {
+        if self.process.is_some() {
+            return;
+        }
+        self.lives += 1;
+        let clock = nature.clock(self.clock_off_ms);
+        let (key, epoch) = (LeaseKey::new([7; 32]), Epoch(self.store.open()));
+        let recovered = self.store.recovered();
+        let now = clock.now(nature);
+        self.process = Some(Process {
+            life: Life(self.lives),
+            core: Core::recover(Config::default(), key, epoch, recovered, now),
+            clock,
+            pending: VecDeque::new(),
+            committing: 0,
+            peers: BTreeMap::new(),
+            submissions: BTreeMap::new(),
+            requests: 0,
+            timer_us: None,
+        });
+        self.ask_for_all_jobs(nature);
+    }
+
+    /// What was taken before a crash must be known after it: the replies are checked as speech.
+    fn ask_for_all_jobs(&mut self, nature: &mut Nature) {
+        let jobs: Vec<_> = self.checks.jobs_taken().collect();
+        for job in jobs {
+            let Some(process) = &mut self.process else { return };
+            let request = process.next_request();
+            self.feed(nature, Event::Asked { request, question: Question::Job(job) });
+        }
+    }
+
+    fn feed(&mut self, nature: &Nature, event: Event) {
+        if let Some(process) = &mut self.process {
+            process.core.handle_event(process.clock.now(nature), event);
+        }
+    }
+
+    fn on_timer(&mut self, nature: &Nature) {
+        let Some(process) = &mut self.process else { return };
+        process.timer_us = None;
+        let now = process.clock.now(nature);
+        if process.core.poll_timeout().is_some_and(|due| due <= now) {
+            process.core.handle_timeout(now);
+        }
+    }
+
+    fn on_reduced(&mut self, nature: &Nature, job: JobId, stage: StageIndex) {
+        let name = "answers.json".parse().expect("a plain file name is one");
+        let blob = BlobRef { hash: BlobHash([9; 32]), bytes: 1 };
+        let (outputs, kept) = (vec![StageOutput { name, blob }], Vec::new());
+        self.feed(nature, Event::StageReduced { job, stage, outputs, kept });
+    }
+
+    fn on_message(
+        &mut self,
+        nature: &mut Nature,
+        host: HostIndex,
+        stream: Stream,
+        said: ToCoordinator,
+    ) {
+        let worker = worker_id(host);
+        let Some(process) = &mut self.process else { return };
+        if let ToCoordinator::Hello(held) = said {
+            nature.tell_worker(host, stream, ToWorker::Welcome);
+            let peer = Peer { stream, tasks: BTreeSet::new() };
+            if let Some(before) = process.peers.insert(host, peer) {
+                nature.break_stream(host, before.stream);
+            }
+            return self.feed(nature, Event::WorkerConnected { worker, held });
+        }
+        let Some(peer) = process.peers.get_mut(&host).filter(|peer| peer.stream == stream) else {
+            return;
+        };
+        let event = match said {
+            ToCoordinator::Hello(_) => unreachable!("it was taken above"),
+            ToCoordinator::Request(capacity) => Event::CapacityOffered { worker, capacity },
+            ToCoordinator::Heartbeat(attempts) => Event::Heartbeat { worker, attempts },
+            ToCoordinator::Release(attempts, reason) => {
+                if reason == ReleaseReason::InputsMissing {
+                    peer.tasks.clear();
+                }
+                Event::Released { worker, attempts, reason }
+            }
+            ToCoordinator::Results(results) => {
+                for result in results {
+                    self.feed(nature, Event::ResultReturned { worker, result });
+                }
+                return;
+            }
+        };
+        self.feed(nature, event);
+    }
+
+    fn on_stream_ended(&mut self, nature: &Nature, host: HostIndex, stream: Stream) {
+        let Some(process) = &mut self.process else { return };
+        if process.peers.get(&host).is_some_and(|peer| peer.stream == stream) {
+            process.peers.remove(&host);
+            self.feed(nature, Event::WorkerDisconnected { worker: worker_id(host) });
+        }
+    }
+
+    fn on_committed(&mut self, nature: &mut Nature) {
+        match fate(nature) {
+            Fate::Committed => {
+                let through = self.apply();
+                if let Some(process) = &mut self.process {
+                    process.committing = 0;
+                }
+                self.feed(nature, Event::Persisted { through });
+            }
+            Fate::Unknown => {
+                self.apply();
+                self.kill(nature);
+            }
+            Fate::Failed => self.kill(nature),
+            Fate::Full => {
+                let Some(process) = &self.process else { return };
+                let delay_us = nature.random.between(1_000_000, 10_000_000);
+                nature.at_coordinator(delay_us, AtCoordinator::Committed(process.life));
+            }
+        }
+    }
+
+    /// Makes the transaction at hand durable: its last batch.
+    fn apply(&mut self) -> Sequence {
+        let process = self.process.as_mut().expect("a transaction is of a process");
+        let mut through = Sequence::default();
+        for (sequence, records) in process.pending.drain(..process.committing) {
+            through = sequence;
+            for record in &records {
+                self.checks.before_written(record, &self.store);
+                self.store.write(record);
+                self.checks.after_written(record);
+            }
+        }
+        through
+    }
+
+    fn act(&mut self, nature: &mut Nature, plans: &mut [Plan]) {
+        while let Some(action) =
+            self.process.as_mut().and_then(|process| process.core.poll_action())
+        {
+            nature.trace.note(nature.now_us, &action);
+            self.checks.on_action(&action, &self.store);
+            self.carry_out(nature, plans, action);
+        }
+        self.commit_next(nature);
+        self.set_timer(nature);
+    }
+
+    fn carry_out(&mut self, nature: &mut Nature, plans: &mut [Plan], action: Action) {
+        let Some(process) = &mut self.process else { return };
+        match action {
+            Action::Persist { sequence, records } => process.pending.push_back((sequence, records)),
+            Action::Grant { worker, grants } => {
+                let host = host_of(worker);
+                let Some(peer) = process.peers.get_mut(&host) else { return };
+                let mut leases = Vec::new();
+                for grant in grants {
+                    let (job, stage) = (grant.claims.attempt.unit.job, grant.claims.stage);
+                    let stored = self.store.job(job).expect("a lease is of a durable job");
+                    let work = Work::of(&stored.row().spec.stages[stage.0 as usize].task);
+                    if peer.tasks.insert((job, stage)) {
+                        nature.tell_worker(host, peer.stream, ToWorker::Task(job, stage));
+                    }
+                    leases.push((grant, work));
+                }
+                nature.tell_worker(host, peer.stream, ToWorker::Leases(leases));
+            }
+            Action::Acknowledge { worker, attempts } => {
+                process.say(nature, host_of(worker), ToWorker::Acknowledge(attempts));
+            }
+            Action::Withdraw { worker, attempts, reason } => {
+                process.say(nature, host_of(worker), ToWorker::Withdraw(attempts, reason));
+            }
+            Action::Reduce { job, stage, .. } => {
+                let delay_us = nature.random.between(1_000, 2_000_000);
+                nature.at_coordinator(delay_us, AtCoordinator::Reduced(process.life, job, stage));
+            }
+            Action::Reply { request, reply: Reply::Submitted(job) } => {
+                if let Some(index) = process.submissions.remove(&request) {
+                    plans[index].taken = Some(job);
+                }
+            }
+            Action::Reply { .. } | Action::JobChanged { .. } | Action::Notify => {}
+        }
+    }
+
+    fn commit_next(&mut self, nature: &mut Nature) {
+        let Some(process) = &mut self.process else { return };
+        if process.committing > 0 || process.pending.is_empty() {
+            return;
+        }
+        process.committing = process.pending.len();
+        let life = process.life;
+        let delay_us = match nature.goes_wrong(10) {
+            true => nature.random.between(100_000, 5_000_000),
+            false => nature.random.between(500, 10_000),
+        };
+        nature.at_coordinator(delay_us, AtCoordinator::Committed(life));
+    }
+
+    fn set_timer(&mut self, nature: &mut Nature) {
+        let Some(process) = &mut self.process else { return };
+        let Some(due) = process.core.poll_timeout() else { return };
+        let delay_us = process.clock.until_us(nature, due);
+        let at_us = nature.now_us + delay_us;
+        if process.timer_us.is_none_or(|set_us| set_us > at_us) {
+            process.timer_us = Some(at_us);
+            let life = process.life;
+            nature.at_coordinator(delay_us, AtCoordinator::Timer(life));
+        }
+    }
+}
+
+impl Process {
+    fn next_request(&mut self) -> RequestId {
+        self.requests += 1;
+        RequestId(self.requests)
+    }
+
+    fn say(&self, nature: &mut Nature, host: HostIndex, said: ToWorker) {
+        if let Some(peer) = self.peers.get(&host) {
+            nature.tell_worker(host, peer.stream, said);
+        }
+    }
+}
+
+fn fate(nature: &mut Nature) -> Fate {
+    match nature.goes_wrong(4) {
+        true => nature.random.one_of(&[Fate::Unknown, Fate::Failed, Fate::Full]),
+        false => Fate::Committed,
+    }
+}

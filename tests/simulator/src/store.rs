@@ -1,0 +1,250 @@
+//! What is durable: the records of the coordinator's core, summed up as its SQLite store does.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use gleaner_coordinator_core::{Block, Opinion, Record, Recovered, RecoveredJob, RecoveredStage};
+use gleaner_protocol::{
+    AttemptId, ItemRange, JobId, StageIndex, SubmitterId, SubmitterTerms, UnitId, WorkerId,
+};
+
+use crate::intervals::Intervals;
+
+/// All that a crash leaves of a coordinator.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Store {
+    jobs: BTreeMap<JobId, StoredJob>,
+    submitters: Vec<(SubmitterId, SubmitterTerms)>,
+    epoch: u64,
+}
+
+/// A job's rows.
+#[derive(Clone, Debug)]
+pub(crate) struct StoredJob {
+    row: RecoveredJob,
+    stages: Vec<StoredStage>,
+    /// Units of which something but their block is stored and that are not closed.
+    open: BTreeMap<u64, StoredUnit>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct StoredStage {
+    /// Its sums, outputs and kept runs; what belongs to units is put in when it is recovered.
+    sums: RecoveredStage,
+    blocks: Vec<Block>,
+    /// Units settled or replaced.
+    closed: Intervals,
+    /// Items that have their answer.
+    pub(crate) items: Intervals,
+}
+
+/// What is stored of one unit.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct StoredUnit {
+    pub(crate) opinions: Vec<Opinion>,
+    pub(crate) inconclusive: Vec<(AttemptId, WorkerId)>,
+    attempts: Vec<AttemptId>,
+}
+
+impl Store {
+    pub(crate) fn with_submitters(submitters: Vec<(SubmitterId, SubmitterTerms)>) -> Self {
+        Self { submitters, ..Self::default() }
+    }
+
+    /// Opens it once more: an epoch that no opening had before.
+    pub(crate) fn open(&mut self) -> u64 {
+        self.epoch += 1;
+        self.epoch
+    }
+
+    pub(crate) fn job(&self, job: JobId) -> Option<&StoredJob> {
+        self.jobs.get(&job)
+    }
+
+    pub(crate) fn jobs(&self) -> impl Iterator<Item = &StoredJob> {
+        self.jobs.values()
+    }
+
+    /// Writes one record.
+    ///
+    /// # Panics
+    /// Where the real store would refuse a row.
+    pub(crate) fn write(&mut self, record: &Record) {
+        match record {
+            Record::JobAccepted { job, submission, owner, spec, at } => {
+                let row = RecoveredJob {
+                    job: *job,
+                    submission: *submission,
+                    owner: *owner,
+                    spec: spec.clone(),
+                    submitted_at: *at,
+                    priority: None,
+                    paused_at: None,
+                    end: None,
+                    stages: Vec::new(),
+                };
+                let stages = vec![StoredStage::default(); spec.stages.len()];
+                let stored = StoredJob { row, stages, open: BTreeMap::new() };
+                assert!(self.jobs.insert(*job, stored).is_none(), "{job} was taken twice");
+            }
+            Record::StageOpened { job, stage, items, .. } => {
+                self.stage_mut(*job, *stage).sums.items = Some(*items);
+            }
+            Record::StageDone { job, stage, outputs } => {
+                self.stage_mut(*job, *stage).sums.outputs = Some(outputs.clone());
+            }
+            Record::JobPaused { job, at } => self.job_mut(*job).row.paused_at = Some(*at),
+            Record::JobResumed { job } => self.job_mut(*job).row.paused_at = None,
+            Record::PrioritySet { job, priority } => {
+                self.job_mut(*job).row.priority = Some(*priority);
+            }
+            Record::JobEnded { job, end, at } => {
+                let row = &mut self.job_mut(*job).row;
+                row.end = Some((end.clone(), *at));
+                row.paused_at = None;
+            }
+            of_units => self.write_of_units(of_units),
+        }
+    }
+
+    fn write_of_units(&mut self, record: &Record) {
+        match record {
+            Record::BlockCut { job, block } => {
+                self.stage_mut(*job, block.stage).blocks.push(*block);
+            }
+            Record::AttemptOpened { attempt } => {
+                self.unit_mut(attempt.unit).attempts.push(*attempt)
+            }
+            Record::ResultAccepted { opinion, .. } => {
+                self.unit_mut(opinion.unit()).opinions.push(*opinion);
+            }
+            Record::AttemptInconclusive { attempt, worker, .. } => {
+                self.unit_mut(attempt.unit).inconclusive.push((*attempt, *worker));
+                let stage = self.job_mut(attempt.unit.job).stage_of(attempt.unit.number);
+                let stage = stage.expect("an attempt is of a unit that was cut");
+                self.stage_mut(attempt.unit.job, stage).sums.attempts_inconclusive += 1;
+            }
+            Record::UnitSettled { stage, items, attempt } => {
+                self.settle(*stage, attempt.unit, *items, Some(attempt.number));
+            }
+            Record::ItemSettled { stage, item, unit, attempt } => {
+                self.settle(*stage, *unit, ItemRange { start: *item, end: item + 1 }, *attempt);
+            }
+            Record::UnitReplaced { stage, unit } => self.close(*stage, *unit),
+            Record::ItemsFailed { stage, unit, failed } => {
+                let items: u64 = failed.iter().map(|failed| failed.items.len()).sum();
+                self.stage_mut(unit.job, *stage).sums.items_failed += items;
+            }
+            other => panic!("no event of the simulated world leads to {other:?}"),
+        }
+    }
+
+    fn settle(&mut self, stage: StageIndex, unit: UnitId, items: ItemRange, attempt: Option<u32>) {
+        let opinions = &self.unit_mut(unit).opinions;
+        let chosen = attempt.map(|number| {
+            let of_attempt = opinions.iter().find(|opinion| opinion.attempt.number == number);
+            of_attempt.expect("a unit settles by an attempt whose result was accepted").cpu
+        });
+        self.close(stage, unit);
+        let stage = self.stage_mut(unit.job, stage);
+        assert!(stage.items.insert(items.start..items.end), "{unit}: items {items} counted twice");
+        stage.sums.items_settled += items.len();
+        stage.sums.units_settled += 1;
+        stage.sums.cpu += chosen.unwrap_or(Duration::ZERO);
+    }
+
+    fn close(&mut self, stage: StageIndex, unit: UnitId) {
+        self.job_mut(unit.job).open.remove(&unit.number);
+        let closed = &mut self.stage_mut(unit.job, stage).closed;
+        assert!(closed.insert(unit.number..unit.number + 1), "{unit} was closed twice");
+    }
+
+    /// What the coordinator reads when it starts.
+    pub(crate) fn recovered(&self) -> Recovered {
+        let jobs = self.jobs.values().map(StoredJob::recovered).collect();
+        let mut recovered = Recovered { jobs, ..Recovered::default() };
+        recovered.submitters.clone_from(&self.submitters);
+        recovered
+    }
+
+    fn job_mut(&mut self, job: JobId) -> &mut StoredJob {
+        self.jobs.get_mut(&job).expect("a record is of a job that was taken")
+    }
+
+    fn stage_mut(&mut self, job: JobId, stage: StageIndex) -> &mut StoredStage {
+        &mut self.job_mut(job).stages[stage.0 as usize]
+    }
+
+    fn unit_mut(&mut self, unit: UnitId) -> &mut StoredUnit {
+        self.job_mut(unit.job).open.entry(unit.number).or_default()
+    }
+}
+
+impl StoredJob {
+    pub(crate) fn row(&self) -> &RecoveredJob {
+        &self.row
+    }
+
+    pub(crate) fn stage(&self, stage: StageIndex) -> &StoredStage {
+        &self.stages[stage.0 as usize]
+    }
+
+    pub(crate) fn stages(&self) -> &[StoredStage] {
+        &self.stages
+    }
+
+    /// What is stored of a unit beside its block, while it is not closed.
+    pub(crate) fn unit(&self, unit: u64) -> Option<&StoredUnit> {
+        self.open.get(&unit)
+    }
+
+    /// The stage of a unit that was cut.
+    pub(crate) fn stage_of(&self, unit: u64) -> Option<StageIndex> {
+        let stages = (0..).map(StageIndex).zip(&self.stages);
+        stages.into_iter().find(|(_, stage)| stage.block_of(unit).is_some()).map(|(index, _)| index)
+    }
+
+    fn recovered(&self) -> RecoveredJob {
+        let stages = self.stages.iter().map(|stage| match self.row.end {
+            Some(_) => stage.sums.clone(),
+            None => self.recovered_stage(stage),
+        });
+        RecoveredJob { stages: stages.collect(), ..self.row.clone() }
+    }
+
+    fn recovered_stage(&self, stage: &StoredStage) -> RecoveredStage {
+        let mut recovered = stage.sums.clone();
+        recovered.blocks.clone_from(&stage.blocks);
+        recovered.settled = stage.closed.iter().collect();
+        for (number, unit) in &self.open {
+            if stage.block_of(*number).is_some() {
+                recovered.opinions.extend(&unit.opinions);
+                recovered.attempts.extend(&unit.attempts);
+                recovered.inconclusive.extend(&unit.inconclusive);
+            }
+        }
+        recovered
+    }
+}
+
+impl StoredStage {
+    pub(crate) fn sums(&self) -> &RecoveredStage {
+        &self.sums
+    }
+
+    pub(crate) fn block_of(&self, unit: u64) -> Option<&Block> {
+        let after = self.blocks.partition_point(|block| block.first_unit <= unit);
+        self.blocks[..after].last().filter(|block| block.contains(unit))
+    }
+
+    pub(crate) fn is_closed(&self, unit: u64) -> bool {
+        self.closed.contains(unit)
+    }
+}
+
+impl StoredUnit {
+    /// Whether an attempt beyond the quorum's first ones was recorded before it was handed out.
+    pub(crate) fn was_opened(&self, attempt: AttemptId) -> bool {
+        self.attempts.contains(&attempt)
+    }
+}

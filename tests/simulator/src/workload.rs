@@ -1,0 +1,154 @@
+//! The jobs of a run, and what their tasks answer: a pure function of seed and item.
+
+use std::num::NonZeroU32;
+
+use gleaner_coordinator_core::Owner;
+use gleaner_protocol::{
+    Answers, BlobHash, BlobRef, FailureKind, Floats, ItemFailure, ItemRange, JobId, JobSpec,
+    Limits, Notify, OnFailure, Outcome, Payload, Reducer, Splitter, StageIndex, StageSpec,
+    StageTask, SubmissionId, SubmitterId, SubmitterTerms, UnitSize, ValueMap,
+};
+
+use crate::random::{Random, mixed};
+
+/// What a worker must know of a stage to run its units.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Work {
+    seed: u64,
+    on_failure: OnFailure,
+}
+
+/// A job that a submitter means to have computed, whatever happens to its requests.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) submission: SubmissionId,
+    pub(crate) owner: Owner,
+    pub(crate) spec: JobSpec,
+    pub(crate) submit_at_us: u64,
+    /// The job, once the coordinator has said that it took it.
+    pub(crate) taken: Option<JobId>,
+}
+
+impl Work {
+    pub(crate) fn of(task: &StageTask) -> Self {
+        Self { seed: task.seed, on_failure: task.on_failure }
+    }
+
+    /// How long an item takes on a slot of ordinary speed.
+    pub(crate) fn item_us(self) -> u64 {
+        1_000 + mixed(self.seed) % 100_000
+    }
+
+    /// What every honest machine answers for these items.
+    pub(crate) fn outcome(self, items: ItemRange) -> Outcome {
+        let failed = || (items.start..items.end).filter(|item| self.fails(*item));
+        let message = "no answer exists";
+        match self.on_failure {
+            OnFailure::Stop => match failed().next() {
+                Some(item) => Outcome::Failed { item, message: message.into() },
+                None => self.completed(items, Vec::new()),
+            },
+            OnFailure::Continue => {
+                let kind = FailureKind::Failed;
+                let failure = |item| ItemFailure { item, kind, message: message.into() };
+                self.completed(items, failed().map(failure).collect())
+            }
+        }
+    }
+
+    fn completed(self, items: ItemRange, failures: Vec<ItemFailure>) -> Outcome {
+        let outputs = (items.start..items.end).map(|item| match self.fails(item) {
+            true => Vec::new().into(),
+            false => mixed(self.seed ^ item).to_le_bytes().to_vec().into(),
+        });
+        Outcome::Completed { outputs: Payload::Inline(outputs.collect()), failures }
+    }
+
+    /// Of one job in four, one item in about a hundred fails on every machine.
+    pub(crate) fn fails(self, item: u64) -> bool {
+        self.seed.is_multiple_of(4) && mixed(self.seed ^ mixed(item)).is_multiple_of(97)
+    }
+}
+
+/// The submitters from elsewhere, by weight.
+pub(crate) fn submitters() -> Vec<(SubmitterId, SubmitterTerms)> {
+    let terms = |weight| SubmitterTerms {
+        weight: NonZeroU32::new(weight).expect("weights are not zero"),
+        jobs_max: None,
+        storage_bytes_max: None,
+    };
+    (1_u8..=2).map(|number| (SubmitterId([number; 32]), terms(number.into()))).collect()
+}
+
+/// Jobs of many shapes that have about `units` units together.
+pub(crate) fn plans(random: &mut Random, jobs: u64, units: u64, last_us: u64) -> Vec<Plan> {
+    let mut owners = vec![Owner::Operator];
+    owners.extend(submitters().into_iter().map(|(id, _)| Owner::Submitter(id)));
+    let plan = |index| Plan {
+        submission: SubmissionId(u128::from(index) + 1),
+        owner: random.one_of(&owners),
+        spec: spec(random, units.div_ceil(jobs)),
+        submit_at_us: random.between(0, last_us),
+        taken: None,
+    };
+    (0..jobs).map(plan).collect()
+}
+
+fn spec(random: &mut Random, units: u64) -> JobSpec {
+    let quorum = NonZeroU32::new(random.one_of(&[1, 1, 2])).expect("a quorum is not zero");
+    let on_failure = random.one_of(&[OnFailure::Stop, OnFailure::Continue]);
+    let shape = random.between(0, 4);
+    let mut stages = vec![stage(random, "search", units, on_failure)];
+    if shape >= 2 {
+        stages.push(stage(random, "other", units.div_ceil(4), on_failure));
+    }
+    if shape == 3 {
+        let mut after = stage(random, "sum", 1, on_failure);
+        after.splitter = Splitter::After { stage: StageIndex(0), field: "searched".into() };
+        stages.push(after);
+    }
+    JobSpec {
+        name: "simulated".into(),
+        seed: random.number(),
+        priority: random.one_of(&[-1, 0, 0, 3]),
+        quorum,
+        max_attempts: NonZeroU32::new(3).expect("three is not zero"),
+        answers: Answers::Fresh,
+        notify: Notify::default(),
+        stages,
+    }
+}
+
+fn stage(random: &mut Random, name: &str, units: u64, on_failure: OnFailure) -> StageSpec {
+    let unit_items = random.one_of(&[0, 1, 7, 20]);
+    let items = units * u64::from(unit_items).max(1);
+    let module = BlobRef { hash: BlobHash([1; 32]), bytes: 1 };
+    let task = StageTask {
+        module,
+        function: "run".into(),
+        parameters: ValueMap::new(),
+        files: Vec::new(),
+        limits: Limits::default(),
+        seed: random.number(),
+        floats: Floats::Plain,
+        on_failure,
+    };
+    let end = i64::try_from(items).expect("a run has fewer items than an i64 holds");
+    StageSpec {
+        name: name.into(),
+        task,
+        splitter: Splitter::Range { field: "index".into(), start: 0, end },
+        unit_size: NonZeroU32::new(unit_items).map_or(UnitSize::Auto, UnitSize::Fixed),
+        unit_items_max: None,
+        reducer: Reducer::Files,
+    }
+}
+
+/// The items of each stage that are known when a job is submitted.
+pub(crate) fn items_known(spec: &JobSpec) -> Vec<Option<u64>> {
+    let items = spec.stages.iter().map(|stage| match &stage.splitter {
+        Splitter::After { .. } => None,
+        _ => stage.item_count(),
+    });
+    items.collect()
+}

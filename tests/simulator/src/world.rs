@@ -1,0 +1,332 @@
+//! One run: jobs, machines, a coordinator, and all that goes wrong between them.
+
+use std::time::Duration;
+
+use gleaner_coordinator_core::Event;
+use gleaner_protocol::JobId;
+
+use crate::coordinator::Coordinator;
+use crate::host::Host;
+use crate::nature::{AtCoordinator, AtHost, Fault, Happening, HostIndex, Nature, Weather};
+use crate::random::Random;
+use crate::trace::{Trace, Tracing};
+use crate::workload::{Plan, Work, plans};
+
+/// How long jobs are submitted and, where anything does, things go wrong.
+const FOUL_US: u64 = 300_000_000;
+
+/// How often jobs are looked at when things have stopped going wrong.
+const LOOK_US: u64 = 5_000_000;
+
+/// What a job may take longer than its work when nothing goes wrong any more: a lease that nobody
+/// speaks for, a restart's grace, pauses after failures and the slowest machine's last unit.
+const PATIENCE_US: u64 = 900_000_000;
+
+/// After so many events the cores' books are looked through.
+const CHECK_EVERY: u64 = 64;
+
+/// What a run is.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// All chance is drawn from it.
+    pub seed: u64,
+    /// How many machines.
+    pub hosts: u32,
+    /// About how many units, in all jobs together.
+    pub units: u64,
+    /// How many jobs.
+    pub jobs: u64,
+    /// Whether anything goes wrong.
+    pub faults: Faults,
+    /// How much is remembered for a failure.
+    pub tracing: Tracing,
+}
+
+/// Whether anything goes wrong in a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Faults {
+    /// For five minutes all that can.
+    Many,
+    /// Nothing.
+    None,
+}
+
+/// How a run went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Equal for equal runs.
+    pub trace_hash: u64,
+    /// What happened and was decided.
+    pub events: u64,
+    /// Messages sent, both ways.
+    pub messages: u64,
+    /// Units settled.
+    pub units: u64,
+    /// From the beginning to the last job's end.
+    pub makespan: Duration,
+    /// The work that all jobs need, on all slots at once.
+    pub ideal: Duration,
+}
+
+pub(crate) struct World {
+    options: Options,
+    nature: Nature,
+    coordinator: Coordinator,
+    hosts: Vec<Host>,
+    plans: Vec<Plan>,
+    deadline_us: u64,
+}
+
+impl World {
+    pub(crate) fn new(options: Options) -> Self {
+        let mut random = Random::of_seed(options.seed);
+        let last_us = FOUL_US / 2;
+        let plans = plans(&mut random, options.jobs, options.units, last_us);
+        let weather = match options.faults {
+            Faults::Many => Weather::Foul,
+            Faults::None => Weather::Fair,
+        };
+        let mut nature = Nature::new(random, weather, Trace::new(options.tracing));
+        let hosts = (0..options.hosts).map(|index| Host::new(HostIndex(index), &mut nature));
+        let hosts = hosts.collect();
+        let coordinator = Coordinator::new();
+        let mut world = Self { options, nature, coordinator, hosts, plans, deadline_us: 0 };
+        world.deadline_us = FOUL_US + PATIENCE_US + 30 * world.ideal_us();
+        world.begin();
+        world
+    }
+
+    /// Lets everything happen until every job has ended.
+    ///
+    /// # Panics
+    /// When something that must hold does not.
+    pub(crate) fn run(&mut self) -> Report {
+        let mut events = 0_u64;
+        while !self.is_over() {
+            let what = self.nature.next().expect("somebody always means to do something");
+            assert!(
+                self.nature.now_us < self.deadline_us,
+                "jobs still run {} s after the last fault: {:?}",
+                (self.nature.now_us - FOUL_US) / 1_000_000,
+                self.unfinished()
+            );
+            self.happen(what);
+            events += 1;
+            if events.is_multiple_of(CHECK_EVERY) {
+                self.check_invariants();
+            }
+        }
+        self.check_invariants();
+        self.report()
+    }
+
+    pub(crate) fn last_lines(&self) -> impl Iterator<Item = &str> {
+        self.nature.trace.lines()
+    }
+
+    fn begin(&mut self) {
+        self.nature.at_coordinator(0, AtCoordinator::Starts);
+        for index in 0..self.options.hosts {
+            let delay_us = self.nature.random.between(0, 20_000_000);
+            self.nature.at_host(delay_us, HostIndex(index), AtHost::Starts);
+        }
+        for index in 0..self.plans.len() {
+            let at_us = self.plans[index].submit_at_us;
+            self.nature.after(at_us, Happening::Submit(index));
+        }
+        if self.options.faults == Faults::Many {
+            self.nature.after(5_000_000, Happening::Fault(Fault::Strikes));
+            self.nature.after(5_000_000, Happening::Fault(Fault::Order));
+        }
+        self.nature.after(FOUL_US, Happening::Fault(Fault::Ends));
+    }
+
+    fn happen(&mut self, what: Happening) {
+        match what {
+            Happening::Submit(index) => self.submit(index),
+            Happening::Coordinator(what) => {
+                self.coordinator.on(&mut self.nature, &mut self.plans, what);
+            }
+            Happening::Host(host, AtHost::Dials(life)) => {
+                if self.hosts[host.0 as usize].wants_stream(life) {
+                    self.dial(host);
+                }
+            }
+            Happening::Host(host, what) => {
+                self.hosts[host.0 as usize].on(&mut self.nature, what);
+            }
+            Happening::Fault(fault) => self.on_fault(fault),
+        }
+    }
+
+    /// A submitter asks until it is told that its job was taken, as `gleaner submit` does.
+    fn submit(&mut self, index: usize) {
+        if self.plans[index].taken.is_none() {
+            self.coordinator.submit(&mut self.nature, &mut self.plans, index);
+            let delay_us = self.nature.random.between(500_000, 5_000_000);
+            self.nature.after(delay_us, Happening::Submit(index));
+        }
+    }
+
+    fn dial(&mut self, host: HostIndex) {
+        let refused = !self.coordinator.is_up() || self.nature.goes_wrong(100);
+        let stream = if refused { None } else { self.nature.open_stream(host) };
+        let there = &mut self.hosts[host.0 as usize];
+        match stream {
+            Some(stream) => there.on_connected(&mut self.nature, stream),
+            None => there.dial_later(&mut self.nature),
+        }
+    }
+
+    fn on_fault(&mut self, fault: Fault) {
+        let foul = self.nature.weather == Weather::Foul;
+        match fault {
+            Fault::Strikes if foul => {
+                self.strike();
+                let delay_us = self.nature.random.between(100_000, 6_000_000);
+                self.nature.after(delay_us, Happening::Fault(Fault::Strikes));
+            }
+            Fault::Order if foul => {
+                self.order();
+                let delay_us = self.nature.random.between(1_000_000, 30_000_000);
+                self.nature.after(delay_us, Happening::Fault(Fault::Order));
+            }
+            Fault::Strikes | Fault::Order => {}
+            Fault::Ends => {
+                self.clear_up();
+                self.nature.after(0, Happening::Fault(Fault::Resume));
+            }
+            Fault::Resume => {
+                self.resume_all();
+                self.nature.after(LOOK_US, Happening::Fault(Fault::Resume));
+            }
+        }
+    }
+
+    fn strike(&mut self) {
+        let host = HostIndex(self.nature.random.between(0, self.options.hosts.into()) as u32);
+        let nature = &mut self.nature;
+        let there = &mut self.hosts[host.0 as usize];
+        match nature.random.between(0, 100) {
+            0..30 => {
+                if let Some(stream) = there.stream() {
+                    nature.break_stream(host, stream);
+                }
+            }
+            30..45 => {
+                there.kill(nature);
+                let delay_us = nature.random.heavy_tailed(100_000, 100_000_000);
+                nature.at_host(delay_us, host, AtHost::Starts);
+            }
+            45..50 => there.stop(nature),
+            50..65 => {
+                nature.at_host(0, host, AtHost::OwnerComes);
+                let delay_us = nature.random.heavy_tailed(100_000, 100_000_000);
+                nature.at_host(delay_us, host, AtHost::OwnerLeaves);
+            }
+            65..75 => self.partition(),
+            75..85 => {
+                let off_ms = nature.random.between(0, 7_200_000) as i64 - 3_600_000;
+                match nature.random.happens(300) {
+                    true => self.coordinator.clock_off_ms = off_ms,
+                    false => there.clock_off_ms = off_ms,
+                }
+            }
+            _ => self.coordinator.kill(nature),
+        }
+    }
+
+    /// Cuts off a run of machines for a while.
+    fn partition(&mut self) {
+        let hosts = self.options.hosts;
+        let first = self.nature.random.between(0, hosts.into()) as u32;
+        let count = self.nature.random.between(1, u64::from(hosts / 2).max(2)) as u32;
+        let duration_us = self.nature.random.heavy_tailed(1_000_000, 120_000_000);
+        for index in (first..first + count).map(|index| index % hosts) {
+            self.nature.cut_off(HostIndex(index), duration_us);
+            if let Some(stream) = self.hosts[index as usize].stream() {
+                self.nature.break_stream(HostIndex(index), stream);
+            }
+        }
+    }
+
+    /// A submitter pauses, resumes, reorders or ends one of the jobs that were taken.
+    fn order(&mut self) {
+        let taken: Vec<JobId> = self.plans.iter().filter_map(|plan| plan.taken).collect();
+        if taken.is_empty() {
+            return;
+        }
+        let random = &mut self.nature.random;
+        let (job, choice) = (random.one_of(&taken), random.between(0, 10));
+        let priority = random.between(0, 5) as i32;
+        self.coordinator.order(&mut self.nature, &mut self.plans, |request| match choice {
+            0..3 => Event::PauseRequested { request, job },
+            3..6 => Event::ResumeRequested { request, job },
+            6..9 => Event::PriorityRequested { request, job, priority },
+            _ => Event::CancelRequested { request, job },
+        });
+    }
+
+    fn clear_up(&mut self) {
+        self.nature.weather = Weather::Fair;
+        self.nature.reconnect_all();
+        for index in 0..self.options.hosts {
+            if !self.hosts[index as usize].is_up() {
+                self.nature.at_host(0, HostIndex(index), AtHost::Starts);
+            }
+        }
+    }
+
+    fn resume_all(&mut self) {
+        for job in self.unfinished() {
+            let resume = |request| Event::ResumeRequested { request, job };
+            self.coordinator.order(&mut self.nature, &mut self.plans, resume);
+        }
+    }
+
+    fn unfinished(&self) -> Vec<JobId> {
+        let taken = self.plans.iter().filter_map(|plan| plan.taken);
+        taken.filter(|job| !self.has_ended(*job)).collect()
+    }
+
+    fn has_ended(&self, job: JobId) -> bool {
+        self.coordinator.store.job(job).is_some_and(|job| job.row().end.is_some())
+    }
+
+    fn is_over(&self) -> bool {
+        self.plans.iter().all(|plan| plan.taken.is_some_and(|job| self.has_ended(job)))
+    }
+
+    fn check_invariants(&self) {
+        self.coordinator.check_invariants();
+        for host in &self.hosts {
+            host.check_invariants();
+        }
+    }
+
+    /// How long all jobs would take if no slot ever waited.
+    fn ideal_us(&self) -> u64 {
+        let works = self.plans.iter().flat_map(|plan| {
+            let quorum = u64::from(plan.spec.quorum.get());
+            plan.spec.stages.iter().map(move |stage| {
+                let items = stage.item_count().unwrap_or(1);
+                items * quorum * Work::of(&stage.task).item_us()
+            })
+        });
+        let capacity: f64 =
+            self.hosts.iter().map(|host| f64::from(host.slots) / host.slowness as f64).sum();
+        (works.sum::<u64>() as f64 / capacity) as u64
+    }
+
+    fn report(&self) -> Report {
+        let stages = self.coordinator.store.jobs().flat_map(|job| job.stages());
+        Report {
+            trace_hash: self.nature.trace.hash(),
+            events: self.nature.trace.events,
+            messages: self.nature.messages,
+            units: stages.map(|stage| stage.sums().units_settled).sum(),
+            makespan: Duration::from_micros(self.nature.now_us),
+            ideal: Duration::from_micros(self.ideal_us()),
+        }
+    }
+}
