@@ -179,7 +179,7 @@ fn a_missing_or_unsound_manifest_is_said_in_two_lines() {
         expect![[r#"
         1
         error: escape.toml: line 3, column 1: `job.\u{1b}[2J` is no key of a manifest
-        hint: the keys here are `name`, `seed`, `priority`, `quorum`, `max_attempts` and `on_failure`
+        hint: the keys here are `name`, `seed`, `priority`, `quorum`, `max_attempts`, `on_failure` and `keep`
     "#]],
     );
     check(

@@ -68,6 +68,7 @@ mod tests {
             quorum: NonZeroU32::MIN,
             max_attempts: NonZeroU32::MIN,
             answers: gleaner_protocol::Answers::Kept,
+            keep: None,
             notify: gleaner_protocol::Notify::default(),
             stages: vec![stage],
         }

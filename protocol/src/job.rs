@@ -43,6 +43,9 @@ pub struct JobSpec {
     /// Whether answers that earlier jobs settled serve this one too.
     #[serde(default)]
     pub answers: Answers,
+    /// How long it is kept once it has ended; none is for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep: Option<Duration>,
     /// Who is told how it goes.
     #[serde(default, skip_serializing_if = "Notify::is_default")]
     pub notify: Notify,
@@ -365,6 +368,10 @@ impl JobSpec {
         check_priority(self.priority)?;
         check_bounds("quorum", self.quorum.get().into(), 1, QUORUM_MAX.into())?;
         check_bounds("max_attempts", self.max_attempts.get().into(), 1, ATTEMPTS_MAX.into())?;
+        if let Some(keep) = self.keep {
+            let (min, max) = (Limits::TIME_MIN.as_secs(), Self::KEEP_MAX.as_secs());
+            check_bounds("keep (seconds)", keep.as_secs(), min, max)?;
+        }
         check_bounds("the number of stages", self.stages.len() as u64, 1, STAGES_MAX as u64)?;
         check_unique("stage", self.stages.iter().map(|stage| stage.name.as_str()))?;
         self.check_folders()?;
@@ -382,6 +389,9 @@ impl JobSpec {
 }
 
 impl JobSpec {
+    /// The longest that a job says it is to be kept: ten years. What is longer is for ever.
+    pub const KEEP_MAX: Duration = Duration::from_secs(3650 * 24 * 60 * 60);
+
     /// Each stage's outputs go into a folder of its name, beside the files that tell of the job.
     fn check_folders(&self) -> Result<(), JobSpecError> {
         let mut folders = std::collections::BTreeMap::new();

@@ -57,6 +57,9 @@ pub fn job(job: &JobView, now: Timestamp) -> Vec<String> {
     if let Some(failure) = &job.failure {
         lines.push(format!("it failed: {failure}"));
     }
+    if let Some(until) = &job.kept_until {
+        lines.push(format!("kept until {}", local_time(until)));
+    }
     if let Some(failure) = &job.notify_failure {
         lines.push(format!("nobody was told: {failure}"));
     }
@@ -347,6 +350,7 @@ mod tests {
             submitted_at: "2026-11-22T14:00:00Z".into(),
             ended_at: state.is_final().then(|| "2026-11-22T14:01:05Z".into()),
             failure: (state == JobState::Failed).then(|| "item 3 trapped".into()),
+            kept_until: None,
             notify_failure: None,
             stages: vec![search, report],
         }

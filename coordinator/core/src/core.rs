@@ -35,6 +35,8 @@ pub struct Core {
     pub(crate) watched: BTreeSet<JobId>,
     /// Jobs that were removed, and whose they were.
     pub(crate) removed: BTreeMap<JobId, Owner>,
+    /// Ended jobs that are not kept for ever, by when they go.
+    pub(crate) lapses: BTreeSet<(Timestamp, JobId)>,
     /// What was ever submitted, as which job; removed ones too.
     pub(crate) submissions: BTreeMap<SubmissionId, JobId>,
     pub(crate) shares: Shares,
@@ -73,6 +75,8 @@ impl Core {
         let submissions = jobs.values().map(|job| (job.submission, job.id));
         let removed = recovered.removed.iter().map(RemovedJob::submission);
         let submissions = submissions.chain(removed).collect();
+        let lapse = |job: &Job| job.kept_until().map(|until| (until, job.id));
+        let lapses = jobs.values().filter_map(lapse).collect();
         let grace_until = (!running.is_empty()).then_some(now + config.restart_grace);
         let mut core = Self {
             config,
@@ -81,6 +85,7 @@ impl Core {
             jobs,
             running,
             watched,
+            lapses,
             removed: recovered.removed.iter().map(RemovedJob::owner).collect(),
             submissions,
             shares: Shares::recover(recovered.submitters),
@@ -133,6 +138,7 @@ impl Core {
     /// Does what is due by `now`.
     pub fn handle_timeout(&mut self, now: Timestamp) {
         self.expire_leases(now);
+        self.remove_lapsed(now);
         if self.grace_until.is_some_and(|until| until <= now) {
             self.end_grace();
         }
@@ -154,7 +160,10 @@ impl Core {
             .map(|session| session.paused_until)
             .filter(|until| *until > Timestamp::ZERO)
             .min();
-        [expiry, self.grace_until, pause, self.next_stall()].into_iter().flatten().min()
+        [expiry, self.grace_until, pause, self.next_stall(), self.next_lapse()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// # Panics
@@ -169,6 +178,8 @@ impl Core {
                 stage.check_invariants(job.quorum);
             }
         }
+        let kept = self.jobs.values().filter(|job| job.kept_until().is_some());
+        assert_eq!(kept.count(), self.lapses.len(), "jobs and their lapses disagree");
         for job in self.submissions.values() {
             let known = [self.jobs.contains_key(job), self.removed.contains_key(job)];
             assert!(known[0] != known[1], "{job} is there and removed, or neither");

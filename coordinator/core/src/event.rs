@@ -311,6 +311,8 @@ pub struct JobSnapshot {
     pub paused_at: Option<Timestamp>,
     /// How and when it ended, if it has.
     pub end: Option<(JobEnd, Timestamp)>,
+    /// When it is removed by itself, once it has ended; never when it is kept for ever.
+    pub kept_until: Option<Timestamp>,
     /// Its stages in order.
     pub stages: Vec<StageSnapshot>,
 }

@@ -195,6 +195,12 @@ impl Job {
         (units.into_iter().flat_map(told).collect(), next)
     }
 
+    /// When it is removed by itself, once it has ended.
+    pub(crate) fn kept_until(&self) -> Option<Timestamp> {
+        let (_, ended_at) = self.end.as_ref()?;
+        Some(*ended_at + self.spec.keep?)
+    }
+
     /// Counts a change: the new version.
     pub(crate) fn touch(&mut self) -> u64 {
         self.version += 1;
@@ -212,6 +218,7 @@ impl Job {
             priority: self.priority,
             paused_at: self.paused_at,
             end: self.end.clone(),
+            kept_until: self.kept_until(),
             stages: stages.map(|(stage, spec)| stage.snapshot(&spec.name)).collect(),
         }
     }

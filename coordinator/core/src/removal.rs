@@ -1,4 +1,5 @@
-//! How an ended job goes: from every listing at once, from the store in its own time.
+//! How an ended job goes, when its owner says so or the time it is kept for is over: from every
+//! listing at once, from the store in its own time.
 //!
 //! Its id and its submission are remembered for ever, so that neither means another job later, and
 //! a submission that is repeated computes nothing in silence. Answers that other jobs took over
@@ -7,20 +8,40 @@
 use gleaner_protocol::{JobId, SubmissionId, Timestamp};
 
 use crate::core::Core;
-use crate::{Owner, Question, Record, RemovedJob, Reply, RequestId};
+use crate::job::Job;
+use crate::{Action, Owner, Question, Record, RemovedJob, Reply, RequestId};
 
 impl Core {
     /// Forgets a job that has ended. One that runs stays, and is answered with.
     pub(crate) fn on_remove(&mut self, now: Timestamp, request: RequestId, id: JobId) {
-        let Some(job) = self.jobs.get(&id).filter(|job| !job.is_running()) else {
+        if self.jobs.get(&id).is_none_or(Job::is_running) {
             return self.on_question(now, request, Question::Job(id));
-        };
-        let (submission, owner) = (job.submission, job.owner);
+        }
+        self.remove_job(id);
+        self.gate.speak(Action::Reply { request, reply: Reply::Removed(id) });
+    }
+
+    /// Forgets the jobs that are not to be kept any longer.
+    pub(crate) fn remove_lapsed(&mut self, now: Timestamp) {
+        while let Some((_, id)) = self.lapses.first().filter(|(until, _)| *until <= now) {
+            self.remove_job(*id);
+        }
+    }
+
+    /// When the next job is not to be kept any longer.
+    pub(crate) fn next_lapse(&self) -> Option<Timestamp> {
+        self.lapses.first().map(|(until, _)| *until)
+    }
+
+    fn remove_job(&mut self, id: JobId) {
         self.touch(id);
-        self.jobs.remove(&id);
-        self.removed.insert(id, owner);
+        let job = self.jobs.remove(&id).expect("only a known job is removed");
+        if let Some(until) = job.kept_until() {
+            self.lapses.remove(&(until, id));
+        }
+        self.removed.insert(id, job.owner);
+        let (submission, owner) = (job.submission, job.owner);
         self.gate.record(Record::JobRemoved { job: id, submission, owner });
-        self.gate.speak(crate::Action::Reply { request, reply: Reply::Removed(id) });
     }
 
     /// The answer to whoever asks for a job that is not there.

@@ -321,6 +321,8 @@ impl Core {
         }
         job.paused_at = None;
         job.end = Some((end.clone(), now));
+        let lapse = job.kept_until().map(|until| (until, id));
+        self.lapses.extend(lapse);
         self.gate.record(Record::JobEnded { job: id, end: end.clone(), at: now });
         self.tell_end(now, id, &end);
         self.touch(id);

@@ -264,6 +264,7 @@ mod tests {
                 priority: 0,
                 paused_at: None,
                 end: end.map(|end| (end, Timestamp::ZERO)),
+                kept_until: None,
                 stages: vec![stage],
             },
             leases: leases.iter().map(lease).collect(),

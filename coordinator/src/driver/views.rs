@@ -26,6 +26,7 @@ pub(crate) fn job(snapshot: JobSnapshot, submitter: Option<String>) -> api::JobV
         submitted_at: rfc3339(snapshot.submitted_at),
         ended_at: snapshot.end.map(|(_, at)| rfc3339(at)),
         failure,
+        kept_until: snapshot.kept_until.map(rfc3339),
         notify_failure: None,
         stages: snapshot.stages.into_iter().map(stage).collect(),
     }

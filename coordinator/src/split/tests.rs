@@ -216,6 +216,7 @@ fn only_one_file_can_be_a_later_stages_input() {
         quorum: NonZeroU32::MIN,
         max_attempts: NonZeroU32::MIN,
         answers: gleaner_protocol::Answers::Kept,
+        keep: None,
         notify: gleaner_protocol::Notify::default(),
         stages: vec![first, second.clone()],
     };

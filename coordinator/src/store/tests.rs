@@ -65,6 +65,7 @@ fn spec() -> JobSpec {
         quorum: NonZeroU32::MIN,
         max_attempts: NonZeroU32::MIN,
         answers: Answers::Kept,
+        keep: None,
         notify: gleaner_protocol::Notify::default(),
         stages: vec![stage("search", range), stage("report", after)],
     }

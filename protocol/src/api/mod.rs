@@ -128,6 +128,9 @@ pub struct JobView {
     pub ended_at: Option<String>,
     /// Why it failed, in a sentence.
     pub failure: Option<String>,
+    /// RFC 3339, UTC; when it is removed by itself. None while it runs, and when it is kept for ever.
+    #[serde(default)]
+    pub kept_until: Option<String>,
     /// Why nobody was told of it although somebody should have been, once that was given up.
     #[serde(default)]
     pub notify_failure: Option<String>,

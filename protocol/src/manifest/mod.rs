@@ -15,6 +15,7 @@
 //! quorum = 1                   # default 1
 //! max_attempts = 5             # default 5
 //! on_failure = "stop"          # or "continue"
+//! keep = "30 d"                # default for ever
 //!
 //! [notify]
 //! on_done = "https://example.org/hook"     # or a command: ["notify-send", "job done"]
@@ -71,6 +72,7 @@ mod values;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use toml::de::DeTable;
 
@@ -83,7 +85,7 @@ use self::setting::Source;
 pub use self::setting::{ParseSettingError, Position, Setting};
 use self::stage::StagePlan;
 use crate::limits::{ATTEMPTS_MAX, EACH_FILES_MAX, PRIORITY_MAX, QUORUM_MAX, STAGES_MAX};
-use crate::{Answers, BlobRef, FileRef, Floats, JobSpec, Notify, OnFailure};
+use crate::{Answers, BlobRef, FileRef, Floats, JobSpec, Limits, Notify, OnFailure};
 
 /// The longest manifest in bytes: room for grids and parameters written out, and far below the
 /// frame that a stage's parameters travel in.
@@ -104,6 +106,7 @@ pub struct Manifest {
     quorum: NonZeroU32,
     max_attempts: NonZeroU32,
     on_failure: OnFailure,
+    keep: Option<Duration>,
     notify: Notify,
     stages: Vec<StagePlan>,
 }
@@ -191,7 +194,7 @@ impl Manifest {
         let root = Section::root(source, &document, ROOT_KEYS)?;
         let job = Section::open(
             &root.require("job", "[job]")?,
-            &["name", "seed", "priority", "quorum", "max_attempts", "on_failure"],
+            &["name", "seed", "priority", "quorum", "max_attempts", "on_failure", "keep"],
         )?;
         Ok(Self {
             name: job.require("name", "name = \"planets\"")?.identifier()?,
@@ -200,6 +203,7 @@ impl Manifest {
             quorum: count_or(job.find("quorum"), QUORUM_DEFAULT, QUORUM_MAX)?,
             max_attempts: count_or(job.find("max_attempts"), MAX_ATTEMPTS_DEFAULT, ATTEMPTS_MAX)?,
             on_failure: job.find("on_failure").map_or(Ok(OnFailure::Stop), |e| on_failure(&e))?,
+            keep: job.find("keep").map(|entry| keep(&entry)).transpose()?,
             notify: notify::notify(root.find("notify"))?,
             stages: stages(&root)?,
         })
@@ -243,6 +247,7 @@ impl Manifest {
             quorum: self.quorum,
             max_attempts: self.max_attempts,
             answers: Answers::default(),
+            keep: self.keep,
             notify: self.notify,
             stages: stages.collect::<Result<_, _>>()?,
         })
@@ -395,6 +400,10 @@ fn on_failure(entry: &Entry<'_>) -> Result<OnFailure, ManifestError> {
             Err(entry.error(ManifestProblem::Choice { key, found, allowed: CHOICES }))
         }
     }
+}
+
+fn keep(entry: &Entry<'_>) -> Result<Duration, ManifestError> {
+    stage::duration_within(entry, Limits::TIME_MIN, JobSpec::KEEP_MAX)
 }
 
 fn number_or(

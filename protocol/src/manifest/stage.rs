@@ -313,13 +313,21 @@ fn size(entry: &Entry<'_>, min: u64, max: u64) -> Result<u64, ManifestError> {
 }
 
 pub(super) fn duration(entry: &Entry<'_>) -> Result<Duration, ManifestError> {
+    duration_within(entry, Limits::TIME_MIN, Limits::TIME_MAX)
+}
+
+pub(super) fn duration_within(
+    entry: &Entry<'_>,
+    min: Duration,
+    max: Duration,
+) -> Result<Duration, ManifestError> {
     let text = quantity_text(entry, "a duration in quotes, such as \"10 min\"")?;
     let duration =
         parse_duration(text).ok_or_else(|| no_quantity(entry, text, QuantityKind::Duration))?;
-    if (Limits::TIME_MIN..=Limits::TIME_MAX).contains(&duration) {
+    if (min..=max).contains(&duration) {
         return Ok(duration);
     }
-    let (min, max) = (print_duration(Limits::TIME_MIN), print_duration(Limits::TIME_MAX));
+    let (min, max) = (print_duration(min), print_duration(max));
     Err(entry.out_of_bounds(text, &min, &max))
 }
 

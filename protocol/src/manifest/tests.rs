@@ -535,7 +535,7 @@ fn unknown_and_missing_keys_are_refused() {
         "[job]\nname = \"a\"\ncolour = 2\n",
         expect![[r#"
         line 3, column 1: `job.colour` is no key of a manifest
-        the keys here are `name`, `seed`, `priority`, `quorum`, `max_attempts` and `on_failure`"#]],
+        the keys here are `name`, `seed`, `priority`, `quorum`, `max_attempts`, `on_failure` and `keep`"#]],
     );
     check(
         "[job]\nname = \"a\"\n",
@@ -1086,13 +1086,21 @@ fn what_is_no_setting_is_refused() {
 }
 
 #[test]
-fn a_job_stops_or_goes_on_when_an_item_fails() {
+fn a_job_says_what_becomes_of_it_when_an_item_fails_and_in_the_end() {
     let text = stage("range = { field = \"i\", end = 3 }");
     let of_job = |line: &str| text.replace("name = \"j\"", &format!("name = \"j\"\n{line}"));
     let on_failure = |text: &str| job(text).stages.remove(0).task.on_failure;
     assert_eq!(on_failure(&text), OnFailure::Stop);
     assert_eq!(on_failure(&of_job("on_failure = \"stop\"")), OnFailure::Stop);
     assert_eq!(on_failure(&of_job("on_failure = \"continue\"")), OnFailure::Continue);
+    assert_eq!(job(&of_job("keep = \"30 d\"")).keep, Some(Duration::from_secs(30 * 86_400)));
+    assert_eq!(job(&text).keep, None, "what nobody limits is kept for ever");
+    check(
+        &of_job("keep = \"3651 d\""),
+        expect![[r#"
+        line 3, column 8: `job.keep` is 3651 d; it must be 1 s to 3650 d
+        choose a value from 1 s to 3650 d"#]],
+    );
     check(
         &of_job("on_failure = \"ignore\""),
         expect![[r#"

@@ -114,6 +114,7 @@ fn spec(random: &mut Random, units: u64) -> JobSpec {
         quorum,
         max_attempts: NonZeroU32::new(3).expect("three is not zero"),
         answers: Answers::Fresh,
+        keep: None,
         notify: Notify::default(),
         stages,
     }

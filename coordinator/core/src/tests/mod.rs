@@ -252,6 +252,7 @@ pub(crate) fn job_spec(items: i64, unit_items: u32, quorum: u32) -> JobSpec {
         quorum: NonZeroU32::new(quorum).expect("a quorum is at least one"),
         max_attempts: NonZeroU32::new(2).expect("two is not zero"),
         answers: Answers::Kept,
+        keep: None,
         notify: Notify::default(),
         stages: vec![stage],
     }

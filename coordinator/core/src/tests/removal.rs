@@ -113,3 +113,29 @@ fn answers_taken_over_stay_taken_over_and_no_more_are() {
     let late = lab.submit_with(job_spec(4, 1, 1), vec![run]);
     assert_eq!(lab.job(late).stages[0].items_kept, 0);
 }
+
+#[test]
+fn a_job_is_kept_for_as_long_as_it_says_over_a_restart_too() {
+    let mut lab = Lab::new();
+    let keep = Duration::from_secs(3600);
+    let spec = JobSpec { keep: Some(keep), ..job_spec(1, 1, 1) };
+    let (first, second) = (lab.submit(spec.clone()), lab.submit(spec));
+    assert_eq!(lab.job(first).kept_until, None, "the time begins when it ends");
+    let ended_at = lab.now;
+    for job in [first, second] {
+        let request = lab.request();
+        lab.feed(Event::CancelRequested { request, job });
+    }
+    assert_eq!(lab.job(first).kept_until, Some(ended_at + keep));
+    assert_eq!(lab.core.poll_timeout(), Some(ended_at + keep));
+    lab.remove(second);
+    lab.advance(keep - Duration::from_secs(10));
+    let mut lab = restart(lab);
+    assert_eq!(lab.job(first).kept_until, Some(ended_at + keep));
+    lab.said();
+    lab.advance(Duration::from_secs(9));
+    let gone = Reply::WasRemoved { job: first, owner: Owner::Operator };
+    assert_eq!(asked(&mut lab, Question::Job(first)), gone);
+    assert!(lab.said().contains("persist removed job-1\n"));
+    assert_eq!(lab.core.poll_timeout(), None);
+}

@@ -70,6 +70,7 @@ impl Lab {
             Step::Submit { items, unit_items, quorum, on_failure, kept } => {
                 let mut spec = job_spec(items, unit_items, quorum);
                 spec.stages[0].task.on_failure = on_failure;
+                spec.keep = (items % 4 == 0).then_some(Duration::from_secs(60));
                 let target = NotifyTarget::Command(vec!["tell".into()]);
                 spec.notify.on_done = (items % 2 == 0).then(|| target.clone());
                 spec.notify.on_stall = (items % 3 == 0).then_some(target);

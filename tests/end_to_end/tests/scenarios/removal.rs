@@ -11,8 +11,12 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 /// Numbers from 0, each with a line of its own.
 fn numbers(end: u32) -> Result<JobFolder> {
+    numbers_of("", end)
+}
+
+fn numbers_of(job: &str, end: u32) -> Result<JobFolder> {
     JobFolder::of_test_tasks(
-        "",
+        job,
         &format!(
             r#"[[stage]]
                name = "rows"
@@ -105,5 +109,23 @@ fn a_job_that_runs_stays_and_a_removed_submission_computes_nothing() -> Result<(
     ensure!(repeated.code == 1, "{repeated:?}");
     ensure!(repeated.stderr.contains("was taken as job-1, which was removed"), "{repeated:?}");
     ensure!(jobs(&swarm)?.is_empty(), "{:?}", jobs(&swarm)?);
+    swarm.stop()
+}
+
+#[test]
+fn a_job_is_removed_by_itself_when_it_was_kept_as_long_as_it_says() -> Result<()> {
+    let mut swarm = Swarm::with_workers(&[1])?;
+    let long = swarm.submit(&numbers_of("keep = \"30 d\"", 4)?.manifest())?;
+    swarm.wait_for_end(&long)?;
+    let said = swarm.tell(&["status", &long])?;
+    ensure!(said.contains("kept until 20"), "{said}");
+    let short = swarm.submit(&numbers_of("keep = \"1 s\"", 4)?.manifest())?;
+    swarm.kill_coordinator()?;
+    swarm.start_coordinator()?;
+    wait_until("the end of what is kept for a second", LIMIT, || {
+        let status = swarm.ask(&["status", &short])?;
+        Ok(status.stderr.contains("job-2 was removed").then_some(()))
+    })?;
+    ensure!(jobs(&swarm)? == [long], "{:?}", jobs(&swarm)?);
     swarm.stop()
 }
