@@ -28,6 +28,14 @@ pub(crate) struct Host {
     lives: u64,
     disk: BTreeMap<AttemptKey, UnitResult>,
     process: Option<Process>,
+    /// Whether it ever comes back.
+    membership: Membership,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Membership {
+    Member,
+    Gone,
 }
 
 /// A worker's process: what a kill takes away.
@@ -84,7 +92,8 @@ impl Host {
         let slowness = nature.random.heavy_tailed(1, 16);
         let slots = nature.random.one_of(&[1, 1, 2, 4]);
         let process = None;
-        Self { index, slowness, slots, clock_off_ms: 0, lives: 0, disk: BTreeMap::new(), process }
+        let (disk, membership) = (BTreeMap::new(), Membership::Member);
+        Self { index, slowness, slots, clock_off_ms: 0, lives: 0, disk, process, membership }
     }
 
     pub(crate) fn is_up(&self) -> bool {
@@ -100,6 +109,12 @@ impl Host {
         if let Some(Process { stream: Some(stream), .. }) = self.process.take() {
             nature.break_stream(self.index, stream);
         }
+    }
+
+    /// The machine is never seen again: what it held is for others once its leases expire.
+    pub(crate) fn leave(&mut self, nature: &mut Nature) {
+        self.membership = Membership::Gone;
+        self.kill(nature);
     }
 
     /// Asks the worker to stop, as its owner's Ctrl-C does.
@@ -178,7 +193,7 @@ impl Host {
     }
 
     fn start(&mut self, nature: &mut Nature) {
-        if self.process.is_some() {
+        if self.process.is_some() || self.membership == Membership::Gone {
             return;
         }
         self.lives += 1;

@@ -22,6 +22,9 @@ const LOOK_US: u64 = 5_000_000;
 /// speaks for, a restart's grace, pauses after failures and the slowest machine's last unit.
 const PATIENCE_US: u64 = 900_000_000;
 
+/// When things stop going wrong, one machine in so many has left for good.
+const LEAVING_EACH: u32 = 6;
+
 /// After so many events the cores' books are looked through.
 const CHECK_EVERY: u64 = 64;
 
@@ -193,7 +196,9 @@ impl World {
             }
             Fault::Strikes | Fault::Order => {}
             Fault::Ends => {
-                self.clear_up();
+                if foul {
+                    self.clear_up();
+                }
                 self.nature.after(0, Happening::Fault(Fault::Resume));
             }
             Fault::Resume => {
@@ -271,7 +276,10 @@ impl World {
         self.nature.weather = Weather::Fair;
         self.nature.reconnect_all();
         for index in 0..self.options.hosts {
-            if !self.hosts[index as usize].is_up() {
+            // Work that only some can do is not asked for: the others are enough for every quorum.
+            if index % LEAVING_EACH == 0 {
+                self.hosts[index as usize].leave(&mut self.nature);
+            } else if !self.hosts[index as usize].is_up() {
                 self.nature.at_host(0, HostIndex(index), AtHost::Starts);
             }
         }
