@@ -8,6 +8,10 @@
 //! folder: what needs a real file ([`Blobs::path`], [`Scratch`]) says so. Deliberately absent: who
 //! may read a blob.
 
+mod error;
+mod scratch;
+#[cfg(test)]
+mod tests;
 mod uses;
 
 use std::io;
@@ -23,8 +27,11 @@ use gleaner_protocol::{BlobHash, BlobRef};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as Location;
 use object_store::{MultipartUpload, ObjectStoreExt, PutPayload};
-use tokio::io::{AsyncWriteExt, BufWriter};
 
+use error::is_disk_full;
+
+pub use error::BlobError;
+pub use scratch::{BlobsApart, Scratch};
 pub(crate) use uses::{Fate, UNUSED_FOR, Uses};
 
 /// How much of a stream is gathered before it is written: large enough for a disk, small enough
@@ -38,71 +45,6 @@ const SCRATCH_FOLDER: &str = "incoming";
 /// Where files stand that were made from blobs and can be made again, in the same place for the
 /// same reason.
 const DERIVED_FOLDER: &str = "derived";
-
-/// Why a blob could not be kept or read.
-#[derive(Debug, thiserror::Error)]
-pub enum BlobError {
-    /// The bytes are not those that were announced; none were kept. Sending the right ones helps.
-    #[error("the bytes have the hash {found}, not {expected}")]
-    WrongHash {
-        /// The hash announced.
-        expected: BlobHash,
-        /// The hash of what came.
-        found: BlobHash,
-    },
-    /// The bytes are too many; none were kept.
-    #[error("the blob has more than the {max} bytes that one may have")]
-    TooLong {
-        /// The limit.
-        max: u64,
-    },
-    /// Whoever sent the bytes broke off; none were kept. Sending them again helps.
-    #[error("the bytes broke off before their end")]
-    BrokenOff {
-        /// What the sender's side says.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// No such blob is held.
-    #[error("blob {hash} is not held here")]
-    Missing {
-        /// Its hash.
-        hash: BlobHash,
-    },
-    /// A blob that is held could not be read. A repeat may help.
-    #[error("cannot read blob {hash}")]
-    Read {
-        /// Its hash.
-        hash: BlobHash,
-        /// What the file system says.
-        #[source]
-        source: io::Error,
-    },
-    /// The disk is full. A repeat helps once there is room.
-    #[error("the disk that holds {folder:?} is full")]
-    DiskFull {
-        /// The blobs' folder.
-        folder: PathBuf,
-    },
-    /// The file system refused.
-    #[error("cannot use the blobs in {folder:?}")]
-    Io {
-        /// The blobs' folder.
-        folder: PathBuf,
-        /// What it says.
-        #[source]
-        source: io::Error,
-    },
-    /// The object store refused.
-    #[error("cannot use the blobs in {folder:?}")]
-    Store {
-        /// The blobs' folder.
-        folder: PathBuf,
-        /// What it says.
-        #[source]
-        source: object_store::Error,
-    },
-}
 
 /// The blobs of one coordinator. Clones share them.
 #[derive(Clone, Debug)]
@@ -275,32 +217,6 @@ impl Blobs {
         Some(self.path_of(hash)).filter(|path| path.is_file())
     }
 
-    /// A new file that becomes a blob when it is whole.
-    ///
-    /// # Errors
-    /// [`BlobError::DiskFull`] or [`BlobError::Io`].
-    pub async fn scratch(&self) -> Result<Scratch, BlobError> {
-        let path = self.scratch_path();
-        let file = tokio::fs::File::create_new(&path).await.map_err(|e| self.io_error(e))?;
-        Ok(Scratch {
-            blobs: self.clone(),
-            file: BufWriter::with_capacity(PART_BYTES, file),
-            hasher: blake3::Hasher::new(),
-            remove: RemoveOnDrop(path),
-        })
-    }
-
-    /// Blobs apart from these, for what is thrown away: their folder goes with the value, and is
-    /// removed when this folder is opened again after a crash.
-    ///
-    /// # Errors
-    /// As [`Blobs::open`].
-    pub fn apart(&self) -> Result<BlobsApart, BlobError> {
-        let folder = self.scratch_path();
-        let remove = RemoveFolderOnDrop(folder.clone());
-        Ok(BlobsApart { blobs: Self::open(&folder)?, _remove: remove })
-    }
-
     /// A path where nothing is yet, for someone else to write a whole file to that
     /// [`Blobs::adopt`] then takes. What is not taken is removed when the folder is opened again.
     pub fn scratch_path(&self) -> PathBuf {
@@ -438,80 +354,6 @@ fn link_or_copy(from: &Path, to: &Path) -> io::Result<()> {
     std::fs::copy(from, to).map(drop)
 }
 
-/// A local file on its way to becoming a blob; dropped, it is gone.
-#[derive(Debug)]
-pub struct Scratch {
-    blobs: Blobs,
-    file: BufWriter<tokio::fs::File>,
-    hasher: blake3::Hasher,
-    remove: RemoveOnDrop,
-}
-
-impl Scratch {
-    /// Appends `bytes`.
-    ///
-    /// # Errors
-    /// [`BlobError::TooLong`], [`BlobError::DiskFull`] or [`BlobError::Io`].
-    pub async fn write(&mut self, bytes: &[u8]) -> Result<(), BlobError> {
-        self.hasher.update(bytes);
-        if self.hasher.count() > BLOB_BYTES_MAX {
-            return Err(BlobError::TooLong { max: BLOB_BYTES_MAX });
-        }
-        self.file.write_all(bytes).await.map_err(|error| self.blobs.io_error(error))
-    }
-
-    /// Makes a blob of what was written: synced to disk, then renamed into place.
-    ///
-    /// # Errors
-    /// [`BlobError::DiskFull`], [`BlobError::Io`] or [`BlobError::Store`].
-    pub async fn keep(mut self) -> Result<BlobRef, BlobError> {
-        let hash = BlobHash(*self.hasher.finalize().as_bytes());
-        let sync = async {
-            self.file.flush().await?;
-            self.file.get_ref().sync_all().await
-        };
-        sync.await.map_err(|error| self.blobs.io_error(error))?;
-        self.blobs.adopt(&self.remove.0, hash).await?;
-        Ok(BlobRef { hash, bytes: self.hasher.count() })
-    }
-}
-
-/// Blobs in a folder of their own that goes with this value.
-#[derive(Debug)]
-pub struct BlobsApart {
-    blobs: Blobs,
-    _remove: RemoveFolderOnDrop,
-}
-
-impl std::ops::Deref for BlobsApart {
-    type Target = Blobs;
-
-    fn deref(&self) -> &Blobs {
-        &self.blobs
-    }
-}
-
-#[derive(Debug)]
-struct RemoveFolderOnDrop(PathBuf);
-
-impl Drop for RemoveFolderOnDrop {
-    fn drop(&mut self) {
-        // What cannot be removed now is removed when the folder above is opened again.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-#[derive(Debug)]
-struct RemoveOnDrop(PathBuf);
-
-impl Drop for RemoveOnDrop {
-    fn drop(&mut self) {
-        // After a rename into place it is not there; what cannot be removed now is removed when
-        // the folder is opened again.
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
 /// Folders of two digits, so that none holds millions of files.
 fn location_parts(hash: BlobHash) -> (String, String) {
     let mut folder = hash.to_string();
@@ -539,114 +381,4 @@ fn remove_unfinished_uploads(folder: &Path) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-fn is_disk_full(error: &(dyn std::error::Error + 'static)) -> bool {
-    let io = error.downcast_ref::<io::Error>();
-    if io.is_some_and(|io| io.kind() == io::ErrorKind::StorageFull) {
-        return true;
-    }
-    error.source().is_some_and(is_disk_full)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parts(parts: &[&'static [u8]]) -> impl Stream<Item = Result<Bytes, io::Error>> + Send {
-        futures::stream::iter(
-            parts.iter().map(|part| Ok(Bytes::from_static(part))).collect::<Vec<_>>(),
-        )
-    }
-
-    fn files_below(folder: &Path) -> usize {
-        let entries = std::fs::read_dir(folder).expect("the folder is there");
-        let count = |entry: std::fs::DirEntry| match entry.path() {
-            path if path.is_dir() => files_below(&path),
-            _ => 1,
-        };
-        entries.map(|entry| count(entry.expect("an entry"))).sum()
-    }
-
-    #[tokio::test]
-    async fn a_stream_is_kept_under_its_hash_and_read_back() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let blobs = Blobs::open(folder.path()).expect("opens");
-        let hash = BlobHash::of(b"hello world");
-        assert_eq!(blobs.find(hash).await.expect("looks"), None);
-        assert_eq!(blobs.path(hash), None);
-        for _ in 0..2 {
-            let blob = blobs.put_stream(hash, parts(&[b"hello", b" world"])).await.expect("kept");
-            assert_eq!(blob, BlobRef { hash, bytes: 11 });
-        }
-        assert_eq!(&blobs.read(hash).await.expect("held")[..], b"hello world");
-        let path = blobs.path(hash).expect("held");
-        assert_eq!(std::fs::read(path).expect("a file"), b"hello world");
-        assert_eq!(blobs.put("hello world").await.expect("kept"), BlobRef { hash, bytes: 11 });
-        assert_eq!(files_below(folder.path()), 1);
-    }
-
-    #[tokio::test]
-    async fn a_stream_of_many_parts_is_whole() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let blobs = Blobs::open(folder.path()).expect("opens");
-        let bytes: Vec<u8> = (0..3 * PART_BYTES + 17).map(|i| (i * 31 % 251) as u8).collect();
-        let chunks: Vec<_> =
-            bytes.chunks(70_001).map(|c| Ok::<_, io::Error>(Bytes::copy_from_slice(c))).collect();
-        let blob = blobs
-            .put_stream(BlobHash::of(&bytes), futures::stream::iter(chunks))
-            .await
-            .expect("kept");
-        assert_eq!(blob, BlobRef::of(&bytes));
-        assert_eq!(blobs.read(blob.hash).await.expect("held"), bytes);
-    }
-
-    #[tokio::test]
-    async fn wrong_and_broken_streams_leave_nothing() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let blobs = Blobs::open(folder.path()).expect("opens");
-        let expected = BlobHash::of(b"right");
-        let error = blobs.put_stream(expected, parts(&[b"wrong"])).await.expect_err("refused");
-        let found = BlobHash::of(b"wrong");
-        assert_eq!(error.to_string(), format!("the bytes have the hash {found}, not {expected}"));
-        let broken = futures::stream::iter([
-            Ok(Bytes::from_static(b"ri")),
-            Err(io::Error::from(io::ErrorKind::ConnectionReset)),
-        ]);
-        let error = blobs.put_stream(expected, broken).await.expect_err("refused");
-        assert!(matches!(error, BlobError::BrokenOff { .. }), "{error}");
-        assert!(matches!(blobs.read(expected).await, Err(BlobError::Missing { .. })));
-        assert_eq!(files_below(folder.path()), 0);
-    }
-
-    #[tokio::test]
-    async fn a_scratch_file_becomes_a_blob_or_vanishes() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let blobs = Blobs::open(folder.path()).expect("opens");
-        let mut scratch = blobs.scratch().await.expect("a file");
-        scratch.write(b"never ").await.expect("written");
-        drop(scratch);
-        assert_eq!(files_below(folder.path()), 0);
-
-        let mut scratch = blobs.scratch().await.expect("a file");
-        scratch.write(b"hello ").await.expect("written");
-        scratch.write(b"world").await.expect("written");
-        let blob = scratch.keep().await.expect("kept");
-        assert_eq!(blob, BlobRef::of(b"hello world"));
-        assert_eq!(files_below(folder.path()), 1);
-        assert_eq!(&blobs.read(blob.hash).await.expect("held")[..], b"hello world");
-    }
-
-    #[tokio::test]
-    async fn what_a_crash_left_is_removed_and_blobs_stay() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let blobs = Blobs::open(folder.path()).expect("opens");
-        let blob = blobs.put("kept").await.expect("kept");
-        let path = blobs.path(blob.hash).expect("held");
-        std::fs::write(path.with_file_name("abc#1"), "half").expect("written");
-        std::fs::write(blobs.scratch_path(), "half").expect("written");
-        let blobs = Blobs::open(folder.path()).expect("opens again");
-        assert_eq!(files_below(folder.path()), 1);
-        assert_eq!(blobs.find(blob.hash).await.expect("looks"), Some(blob));
-    }
 }

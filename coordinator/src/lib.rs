@@ -6,6 +6,7 @@
 //! - [`blobs`]: modules, inputs and large outputs by hash;
 //! - [`split`]: items of a stage from its splitter;
 //! - [`reduce`]: a stage's output from its settled results;
+//! - `function`: a function of a task, called here in a slot;
 //! - [`rehearsal`]: a job tried before it is submitted;
 //! - [`http`]: the control API;
 //! - `notify`: telling whoever a job names how it goes;
@@ -15,6 +16,7 @@
 pub mod blobs;
 mod driver;
 mod files;
+mod function;
 pub mod http;
 mod notify;
 mod port;
@@ -31,6 +33,7 @@ pub use driver::{
     API_PORT_DEFAULT, Config, Coordinator, RunError, StartError, SubmissionError, check_submission,
     start,
 };
+pub use function::CallError;
 pub use project::{InitError, InitOptions, InitReport, SignError, init, sign};
 
 #[cfg(test)]

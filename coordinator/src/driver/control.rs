@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use gleaner_clock::Clock;
 use gleaner_coordinator_core::{
-    Event, JobSnapshot, OverQuota, Owner, Question, Reply, StageSnapshot, Subject, Usage,
+    Event, JobSnapshot, Owner, Question, Reply, StageSnapshot, Subject, Usage,
 };
 use gleaner_network::Node;
 use gleaner_protocol::api::{
@@ -14,19 +14,22 @@ use gleaner_protocol::api::{
     InviteRequest, JobView, OutputFile, PriorityRequest, ProjectView, RevokeReply, RevokeRequest,
     SubmitReply, SubmitRequest, SubmitterView, UnitLogs, UnitsPage, WhyView, WorkerView,
 };
-use gleaner_protocol::limits::{NAME_BYTES_MAX, PRIORITY_MAX};
+use gleaner_protocol::limits::PRIORITY_MAX;
 use gleaner_protocol::{
-    BlobHash, BlobRef, InvitationId, ItemRange, JobId, JobSpec, Notify, NotifyTarget, StageIndex,
-    SubmissionId, SubmitterTerms, UnitId,
+    BlobHash, BlobRef, InvitationId, ItemRange, JobId, JobSpec, StageIndex, SubmissionId, UnitId,
 };
 use gleaner_sandbox::Sandbox;
 
 use super::answers;
 use super::engine::{Ask, Changes, Engine, Input};
 use super::inputs::Inputs;
+use super::refusals::{
+    self, check_name, check_notify, check_terms, disk_full, not_added, not_there, stage_of,
+    store_failed, submission_failed,
+};
 use super::reports::{FailedTable, JobParts, Partial, Provenance, Reports, Sight};
-use super::submission::{self, SubmissionError};
-use super::submitters::{BLOBS_WAITING_MAX, NoRoom, Submitters};
+use super::submission;
+use super::submitters::Submitters;
 use super::units::{self, Running};
 use super::views;
 use crate::blobs::Blobs;
@@ -34,12 +37,7 @@ use crate::http::{Control, ControlError, Streamed, UnitsRequest};
 use crate::notify::Notices;
 use crate::project::{InviteError, InviteOptions, Invited, Project};
 use crate::split::SlotSplitter;
-use crate::store::{
-    AddSubmitterError, Store, StoreError, StoredJob, StoredSubmitter, UnitChoice, UnitsQuery,
-};
-
-/// Names that a submitter cannot have, as they would be taken for the operator.
-const NAMES_RESERVED: [&str; 2] = ["operator", "local"];
+use crate::store::{Store, StoredJob, StoredSubmitter, UnitChoice, UnitsQuery};
 
 /// How long an answer may take while the disk is full: many depend on nothing that waits.
 const FULL_PATIENCE: Duration = Duration::from_secs(1);
@@ -103,7 +101,7 @@ impl Control for DriverControl {
                 self.submitters.settle(owner, blobs.into_iter());
                 Ok(SubmitReply { job })
             }
-            Reply::OverQuota(over) => Err(self.over_quota(owner, over)),
+            Reply::OverQuota(over) => Err(refusals::over_quota(&self.submitter_name(owner), over)),
             Reply::SubmittedOther(job) => Err(ControlError::Refused(ApiError {
                 error: format!("{name} was taken before as {job}, which is another job"),
                 hint: Some("name another submission for this one".into()),
@@ -152,7 +150,7 @@ impl Control for DriverControl {
         };
         let used = self.usage(owner).await?.storage_bytes;
         let reserved = self.submitters.reserve(submitter, BlobRef { hash, bytes }, used);
-        reserved.map_err(|no_room| self.no_room(owner, bytes, no_room))
+        reserved.map_err(|no_room| refusals::no_room(&self.submitter_name(owner), bytes, no_room))
     }
 
     async fn job(&self, job: JobId) -> Result<JobView, ControlError> {
@@ -423,6 +421,10 @@ impl DriverControl {
         api::JobView { notify_failure, ..views::job(snapshot, submitter) }
     }
 
+    fn submitter_name(&self, owner: Owner) -> String {
+        self.submitters.name(owner).unwrap_or_default()
+    }
+
     /// Those of `jobs` that `caller` may see. One that is gone nobody does.
     async fn seen(&self, caller: Owner, jobs: BTreeSet<JobId>) -> Result<Sight, ControlError> {
         let mut seen = Sight::new();
@@ -495,39 +497,6 @@ impl DriverControl {
         Ok(views::submitter(stored, usage))
     }
 
-    fn over_quota(&self, owner: Owner, over: OverQuota) -> ControlError {
-        let name = self.submitters.name(owner).unwrap_or_default();
-        let (error, hint) = match over {
-            OverQuota::Jobs { running, max } => (
-                format!("{name} has used up its quota of running jobs: {running} of {max}"),
-                "wait for one to end (`gleaner jobs`), cancel one, or ask the coordinator's \
-                 operator for more",
-            ),
-            OverQuota::Storage { used, wanted, max } => (
-                format!(
-                    "the job refers to {wanted} bytes that are new; the jobs of {name} refer to \
-                     {used} already, and its quota is {max}"
-                ),
-                STORAGE_HINT,
-            ),
-        };
-        ControlError::OverQuota(ApiError { error, hint: Some(hint.into()) })
-    }
-
-    fn no_room(&self, owner: Owner, bytes: u64, no_room: NoRoom) -> ControlError {
-        let name = self.submitters.name(owner).unwrap_or_default();
-        let error = match no_room {
-            NoRoom::Storage { used, waiting, max } => format!(
-                "a blob of {bytes} bytes has no room: the jobs of {name} refer to {used} bytes, \
-                 {waiting} more were sent for jobs to come, and its quota is {max}"
-            ),
-            NoRoom::Blobs => {
-                format!("{name} has sent {BLOBS_WAITING_MAX} blobs that no job refers to")
-            }
-        };
-        ControlError::OverQuota(ApiError { error, hint: Some(STORAGE_HINT.into()) })
-    }
-
     async fn running(&self, job: JobId, from: u64) -> Result<Running, ControlError> {
         match self.ask(Ask::Question(Question::Leases { job, from })).await? {
             Reply::Leases { job, leases, next } => Ok(Running { job: *job, leases, next }),
@@ -541,111 +510,4 @@ impl DriverControl {
             other => Err(not_there(other)),
         }
     }
-}
-
-/// What a question about a job is answered with when the job is not there.
-fn not_there(reply: Reply) -> ControlError {
-    match reply {
-        Reply::UnknownJob(job) => ControlError::NoSuchJob(job),
-        Reply::WasRemoved { job, .. } => ControlError::Removed(ApiError {
-            error: format!("{job} was removed"),
-            hint: Some("`gleaner jobs` lists the jobs there are".into()),
-        }),
-        other => unreachable!("a question about a job was answered with {other:?}"),
-    }
-}
-
-const STORAGE_HINT: &str = "submit what is smaller, or ask the coordinator's operator for more; \
-                            ended jobs count too";
-
-/// A command runs on this machine as its operator, so nobody else may name one.
-fn check_notify(owner: Owner, notify: &Notify) -> Result<(), ControlError> {
-    let targets = [("on_done", &notify.on_done), ("on_stall", &notify.on_stall)];
-    let command = targets.iter().find(|(_, target)| {
-        owner != Owner::Operator && matches!(target, Some(NotifyTarget::Command(_)))
-    });
-    let Some((key, _)) = command else { return Ok(()) };
-    let error = format!(
-        "`notify.{key}` is a command, which would run on the coordinator's machine: only its \
-         operator may submit one"
-    );
-    let hint = format!("give `notify.{key}` an address of http or https, or leave it out");
-    Err(ControlError::Refused(ApiError { error, hint: Some(hint) }))
-}
-
-fn check_name(name: &str) -> Result<(), ControlError> {
-    let fits = (1..=NAME_BYTES_MAX).contains(&name.len()) && !name.chars().any(char::is_control);
-    if fits && !NAMES_RESERVED.contains(&name) {
-        return Ok(());
-    }
-    let error = format!("a submitter cannot be called {name:?}");
-    let hint = format!(
-        "a name has 1 to {NAME_BYTES_MAX} bytes and no control character, and is not {}",
-        NAMES_RESERVED.join(" or ")
-    );
-    Err(ControlError::Refused(ApiError { error, hint: Some(hint) }))
-}
-
-fn check_terms(terms: SubmitterTerms) -> Result<(), ControlError> {
-    let refused = |error: String, hint: &str| {
-        Err(ControlError::Refused(ApiError { error, hint: Some(hint.to_owned()) }))
-    };
-    let (weight, max) = (terms.weight.get(), SubmitterTerms::WEIGHT_MAX);
-    if weight > max {
-        let error = format!("the weight is {weight}; it must be 1 to {max}");
-        return refused(error, "weights are shares: 2 gets twice the slots of 1");
-    }
-    if let Some(bytes) = terms.storage_bytes_max.filter(|bytes| i64::try_from(*bytes).is_err()) {
-        let error = format!("the storage is {bytes} bytes; it must be at most {}", i64::MAX);
-        return refused(error, "leave it out for no limit");
-    }
-    Ok(())
-}
-
-fn not_added(error: AddSubmitterError) -> ControlError {
-    let words = error.to_string();
-    let hint = match error {
-        AddSubmitterError::NameTaken { name, .. } => format!(
-            "choose another name, or take that one off the list with `gleaner coordinator \
-             submitter remove {name}`"
-        ),
-        AddSubmitterError::KeyListed { name } => {
-            format!("`gleaner coordinator submitter add {name} KEY` changes what it may use")
-        }
-        AddSubmitterError::Store(error) => return store_failed(error),
-    };
-    ControlError::Refused(ApiError { error: words, hint: Some(hint) })
-}
-
-fn submission_failed(error: &SubmissionError) -> ControlError {
-    let told = error.to_api();
-    match error {
-        SubmissionError::Blob(_) | SubmissionError::Input(_) | SubmissionError::Split { .. } => {
-            ControlError::Failed(told)
-        }
-        SubmissionError::Job(_) | SubmissionError::BlobMissing { .. } => {
-            ControlError::Refused(told)
-        }
-    }
-}
-
-fn disk_full(full: &StoreError) -> ControlError {
-    let hint = "make room on the coordinator's disk; it goes on by itself, and nothing is lost";
-    ControlError::Failed(ApiError { error: full.to_string(), hint: Some(hint.to_owned()) })
-}
-
-fn store_failed(error: StoreError) -> ControlError {
-    let hint = Some("the coordinator's log says more; check its disk".to_owned());
-    ControlError::Failed(ApiError { error: error.to_string(), hint })
-}
-
-fn stage_of(job: &JobSnapshot, name: &str) -> Result<StageIndex, ControlError> {
-    let mut stages = (0..).map(StageIndex).zip(&job.stages);
-    if let Some((index, _)) = stages.find(|(_, stage)| stage.name == name) {
-        return Ok(index);
-    }
-    let names: Vec<_> = job.stages.iter().map(|stage| stage.name.as_str()).collect();
-    let error = format!("{} has no stage {name:?}", job.job);
-    let hint = Some(format!("its stages are: {}", names.join(", ")));
-    Err(ControlError::Refused(ApiError { error, hint }))
 }

@@ -17,6 +17,7 @@ mod inputs;
 mod outbox;
 mod reception;
 mod reduction;
+mod refusals;
 mod remote;
 mod reports;
 mod results;

@@ -5,9 +5,9 @@ use std::io;
 
 use gleaner_protocol::{ItemRange, RelativeName, RelativeNameError, UnitId};
 
-use super::MergeError;
 use super::messagepack::Malformed;
 use crate::blobs::BlobError;
+use crate::function::CallError;
 use crate::split::SplitError;
 use crate::store::StoreError;
 
@@ -30,7 +30,7 @@ pub enum ReduceError {
         /// The items of the right value.
         right: ItemRange,
         /// Why.
-        source: MergeError,
+        source: CallError,
     },
     /// What the merge function gave in the end has no JSON form. The task must change.
     #[error("the merged value: {0}")]

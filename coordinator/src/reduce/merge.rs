@@ -13,46 +13,11 @@
 //! most one value for each power of two is held. An item that gave no output has its place in it:
 //! its neighbour's value goes up unmerged.
 
-use gleaner_protocol::{BlobHash, ItemRange, Outcome};
-use gleaner_sandbox::{CompileError, SpawnError};
+use gleaner_protocol::ItemRange;
 use serde_bytes::ByteBuf;
 
 use super::ReduceError;
-
-/// Why two values could not be merged.
-#[derive(Debug, thiserror::Error)]
-pub enum MergeError {
-    /// The merge function gave no value.
-    #[error("{0}")]
-    NoValue(Outcome),
-    /// The module could not be compiled here.
-    #[error(transparent)]
-    Compile(#[from] CompileError),
-    /// The module is not held here.
-    #[error("the module {module} is not held here")]
-    ModuleMissing {
-        /// Its hash.
-        module: BlobHash,
-    },
-    /// No slot could be had for it.
-    #[error(transparent)]
-    Spawn(#[from] SpawnError),
-}
-
-impl MergeError {
-    /// Whether the merge function or its limits are at fault, and would be on every repeat on this
-    /// machine, which is the only one that merges.
-    pub fn is_of_job(&self) -> bool {
-        match self {
-            Self::NoValue(outcome) => {
-                !matches!(outcome, Outcome::HostMemory | Outcome::SlotCrashed { .. })
-            }
-            Self::Compile(error) => matches!(error, CompileError::Refused(_)),
-            Self::Spawn(error) => matches!(error, SpawnError::NoEntry(_)),
-            Self::ModuleMissing { .. } => false,
-        }
-    }
-}
+use crate::function::CallError;
 
 /// Makes one value of two; what a task's `#[merge]` function does in a slot.
 pub trait Merger: Send {
@@ -62,7 +27,7 @@ pub trait Merger: Send {
         &mut self,
         left: ByteBuf,
         right: ByteBuf,
-    ) -> impl Future<Output = Result<ByteBuf, MergeError>> + Send;
+    ) -> impl Future<Output = Result<ByteBuf, CallError>> + Send;
 }
 
 /// The digits of the counter, the greatest first.

@@ -40,7 +40,7 @@ pub(crate) use failed::{FailedRow, failed_header, has_parameters, parameters};
 pub use columns::wants_input;
 pub use error::{OutputFault, ReduceError};
 pub use files::FILES_MAX;
-pub use merge::{MergeError, Merger};
+pub use merge::Merger;
 pub use partial::{Gaps, PartialOutput, Places, reduce_partial};
 pub use slot::SlotMerger;
 

@@ -1,11 +1,12 @@
-//! Merges in a slot: the stage's module, run behind the same walls as on a worker.
+//! Merges in a slot, by a function of the stage's module.
 
-use gleaner_protocol::{OnFailure, Outcome, Payload, Reducer, StageSpec, StageTask, wire};
-use gleaner_sandbox::{Entry, Sandbox, Slot, SlotSpec, SlotUnit};
+use gleaner_protocol::{Reducer, StageSpec, StageTask};
+use gleaner_sandbox::{Entry, Sandbox, SlotUnit};
 use serde_bytes::ByteBuf;
 
-use super::{MergeError, Merger};
+use super::Merger;
 use crate::blobs::Blobs;
+use crate::function::{CallError, Function};
 
 /// Merges by a function of the stage's module. The slot starts with the first merge and ends with
 /// this value.
@@ -14,7 +15,7 @@ pub struct SlotMerger {
     blobs: Blobs,
     task: StageTask,
     function: Option<String>,
-    slot: Option<Slot>,
+    started: Option<Function>,
 }
 
 impl SlotMerger {
@@ -25,43 +26,26 @@ impl SlotMerger {
             _ => None,
         };
         let (sandbox, blobs, task) = (sandbox.clone(), blobs.clone(), stage.task.clone());
-        Self { sandbox, blobs, task, function, slot: None }
+        Self { sandbox, blobs, task, function, started: None }
     }
 
-    async fn slot(&mut self) -> Result<&Slot, MergeError> {
-        if self.slot.is_none() {
-            self.slot = Some(self.start().await?);
+    async fn started(&mut self) -> Result<&Function, CallError> {
+        if self.started.is_none() {
+            self.started = Some(self.start().await?);
         }
-        Ok(self.slot.as_ref().expect("it was started above"))
+        Ok(self.started.as_ref().expect("it was started above"))
     }
 
-    async fn start(&self) -> Result<Slot, MergeError> {
-        let StageTask { module, parameters, limits, floats, .. } = &self.task;
-        let path = self.blobs.path(module.hash);
-        let path = path.ok_or(MergeError::ModuleMissing { module: module.hash })?;
+    async fn start(&self) -> Result<Function, CallError> {
         let function = self.function.clone().expect("only stages that merge start a slot");
-        let slot = SlotSpec {
-            module: self.sandbox.compile(*module, *floats, &path).await?,
-            entry: Entry::Merge(function),
-            parameters: wire::encode(parameters),
-            files: Vec::new(),
-            limits: *limits,
-            on_failure: OnFailure::Stop,
-        };
-        Ok(self.sandbox.spawn(slot).await?)
+        let (entry, limits) = (Entry::Merge(function), self.task.limits);
+        Function::start(&self.sandbox, &self.blobs, &self.task, entry, Vec::new(), limits).await
     }
 }
 
 impl Merger for SlotMerger {
-    async fn merge(&mut self, left: ByteBuf, right: ByteBuf) -> Result<ByteBuf, MergeError> {
+    async fn merge(&mut self, left: ByteBuf, right: ByteBuf) -> Result<ByteBuf, CallError> {
         let unit = SlotUnit { first_item: 0, items: vec![left, right], seeds: Vec::new() };
-        match self.slot().await?.run(unit).await.outcome {
-            Outcome::Completed { outputs: Payload::Inline(mut outputs), .. }
-                if outputs.len() == 1 =>
-            {
-                Ok(outputs.remove(0))
-            }
-            outcome => Err(MergeError::NoValue(outcome)),
-        }
+        self.started().await?.call(unit).await
     }
 }

@@ -1,21 +1,20 @@
-//! Split functions in a slot: the stage's module, run behind the same walls as on a worker.
+//! Items by a split function of the stage's module, in a slot.
 //!
 //! Invariants: one of them runs at a time, so that what they give is held in memory once; what a
-//! function gives is durable before it is told. Deliberately absent: any trust in the function.
+//! function gives is durable before it is told.
 
 use std::sync::Arc;
 
 use gleaner_protocol::limits::{SPLIT_BYTES_MAX, SPLIT_TIME_MAX};
-use gleaner_protocol::{
-    BlobRef, Limits, OnFailure, Outcome, Payload, Splitter, StageIndex, StageSpec, item_seed, wire,
-};
-use gleaner_sandbox::{CompileError, Entry, Sandbox, SlotSpec, SlotUnit, SpawnError};
+use gleaner_protocol::{BlobRef, Limits, Splitter, StageIndex, StageSpec, item_seed};
+use gleaner_sandbox::{Entry, Sandbox, SlotUnit};
 use serde_bytes::ByteBuf;
 use tokio::sync::Semaphore;
 
 use super::field_names;
 use super::made::{Checked, SplitFault};
 use crate::blobs::{BlobError, Blobs};
+use crate::function::{CallError, Function};
 
 /// The item whose seed is a split function's: no stage has as many.
 pub(crate) const SEED_ITEM: u64 = u64::MAX;
@@ -26,18 +25,12 @@ pub(crate) const NO_FIELDS: &[u8] = &[0x80];
 /// Why a split function gave no items.
 #[derive(Debug, thiserror::Error)]
 pub enum SlotSplitError {
-    /// The function ended otherwise.
-    #[error("{0}")]
-    NoItems(Outcome),
+    /// The function gave nothing.
+    #[error(transparent)]
+    Call(#[from] CallError),
     /// What it gave cannot be items.
     #[error(transparent)]
     Fault(#[from] SplitFault),
-    /// The module could not be compiled here.
-    #[error(transparent)]
-    Compile(#[from] CompileError),
-    /// No slot could be had for it.
-    #[error(transparent)]
-    Spawn(#[from] SpawnError),
     /// A file is missing, or what it gave cannot be kept.
     #[error(transparent)]
     Blob(#[from] BlobError),
@@ -47,12 +40,8 @@ impl SlotSplitError {
     /// Whether the function or its limits are at fault, and would be on every repeat.
     pub fn is_of_job(&self) -> bool {
         match self {
-            Self::NoItems(outcome) => {
-                !matches!(outcome, Outcome::HostMemory | Outcome::SlotCrashed { .. })
-            }
+            Self::Call(error) => error.is_of_job(),
             Self::Fault(_) => true,
-            Self::Compile(error) => matches!(error, CompileError::Refused(_)),
-            Self::Spawn(error) => matches!(error, SpawnError::NoEntry(_)),
             Self::Blob(_) => false,
         }
     }
@@ -106,25 +95,12 @@ impl SlotSplitter {
         let path =
             |blob: BlobRef| blobs.path(blob.hash).ok_or(BlobError::Missing { hash: blob.hash });
         let files = task.files.iter().map(|file| Ok((file.name.clone(), path(file.blob)?)));
-        let slot = SlotSpec {
-            files: files.collect::<Result<_, BlobError>>()?,
-            module: self.sandbox.compile(task.module, task.floats, &path(task.module)?).await?,
-            entry: Entry::Split(function.to_owned()),
-            parameters: wire::encode(&task.parameters),
-            limits: limits(task.limits),
-            on_failure: OnFailure::Stop,
-        };
-        let slot = self.sandbox.spawn(slot).await?;
+        let files = files.collect::<Result<_, BlobError>>()?;
+        let (entry, limits) = (Entry::Split(function.to_owned()), limits(task.limits));
+        let slot = Function::start(&self.sandbox, blobs, task, entry, files, limits).await?;
         let seeds = vec![item_seed(task.seed, index, SEED_ITEM)];
         let unit = SlotUnit { first_item: 0, items: vec![ByteBuf::from(NO_FIELDS)], seeds };
-        match slot.run(unit).await.outcome {
-            Outcome::Completed { outputs: Payload::Inline(mut outputs), .. }
-                if outputs.len() == 1 =>
-            {
-                Ok(outputs.remove(0))
-            }
-            outcome => Err(SlotSplitError::NoItems(outcome)),
-        }
+        Ok(slot.call(unit).await?)
     }
 }
 
