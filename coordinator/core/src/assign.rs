@@ -10,7 +10,8 @@ use gleaner_protocol::limits::LEASES_HELD_MAX;
 use gleaner_protocol::{AttemptId, JobId, StageIndex, Timestamp, UnitId, WorkerId};
 
 use crate::core::Core;
-use crate::stage::{CutAdvice, Offer, Stage};
+use crate::sizing::CutAdvice;
+use crate::stage::{Offer, Stage};
 use crate::{Action, Block, Grant, Record};
 
 impl Core {

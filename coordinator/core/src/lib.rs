@@ -8,6 +8,7 @@
 mod assign;
 mod config;
 mod core;
+mod cut;
 mod event;
 mod gate;
 mod job;
@@ -19,6 +20,7 @@ mod removal;
 mod session;
 mod settlement;
 mod shares;
+mod sizing;
 mod stage;
 mod unit;
 mod why;

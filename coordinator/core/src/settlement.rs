@@ -15,8 +15,9 @@ use gleaner_protocol::{
 };
 
 use crate::core::Core;
+use crate::cut::CutKind;
 use crate::session::Returned;
-use crate::stage::{CutKind, LastUnit, Stage};
+use crate::stage::{LastUnit, Stage};
 use crate::unit::Agreement;
 use crate::{
     Action, Block, FailureCause, JobEnd, KeptRun, Opinion, Record, StageOutput, StageState,

@@ -16,14 +16,10 @@ use gleaner_protocol::{
     BlobHash, ItemRange, OnFailure, StageIndex, StageSpec, Timestamp, UnitSize, WorkerId,
 };
 
+use crate::cut::{CutBlock, CutKind};
+use crate::sizing::{BLOCK_UNITS_FIXED, CutAdvice, ItemCost};
 use crate::unit::Unit;
 use crate::{Block, KeptRun, RecoveredStage, StageOutput, StageSnapshot, StageState};
-
-/// How many units a block of fixed-size units has: the store gets one record for so many.
-const BLOCK_UNITS_FIXED: u64 = 1024;
-
-/// The most units a block of automatic size has, so that sizes follow what is learned.
-const BLOCK_UNITS_AUTO: u64 = 64;
 
 /// How many waiting units are looked at to find one a worker may take, before it gets a fresh one.
 const WANTING_SEARCH_MAX: usize = 256;
@@ -56,35 +52,6 @@ pub(crate) struct Stage {
     attempts_inconclusive: u64,
     cpu: Duration,
     outputs: Vec<StageOutput>,
-}
-
-#[derive(Debug)]
-struct CutBlock {
-    block: Block,
-    /// Which cut it is.
-    cut: CutKind,
-    /// The next unit never handed out.
-    next_unit: u64,
-    settled: Bits,
-}
-
-/// Which cut of its items a unit is of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum CutKind {
-    /// The first one; such units are in the order of their items.
-    First,
-    /// The second one, into units of one item.
-    Alone,
-}
-
-/// One bit for each unit of a block.
-#[derive(Debug)]
-struct Bits(Vec<u64>);
-
-/// What an item costs, learned from results.
-#[derive(Debug, Default)]
-struct ItemCost {
-    cpu_per_item: Option<Duration>,
 }
 
 /// What a worker is offered to take next.
@@ -132,15 +99,6 @@ pub(crate) enum Whereabouts<'a> {
     Ahead(u64),
     /// Its result is final.
     Settled,
-}
-
-/// What the scheduler knows when it cuts.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct CutAdvice {
-    /// All slots connected, at least 1.
-    pub(crate) slots: u64,
-    /// How long a unit should take.
-    pub(crate) unit_duration: Duration,
 }
 
 impl Stage {
@@ -296,7 +254,7 @@ impl Stage {
         }
         let (unit_items, units) = match self.unit_size {
             UnitSize::Fixed(size) => (u64::from(size.get()), BLOCK_UNITS_FIXED),
-            UnitSize::Auto => self.auto_size(left, advice),
+            UnitSize::Auto => self.cost.unit_size(left, advice),
         };
         let unit_items = unit_items.min(self.unit_items_max);
         let units = units.min(left.div_ceil(unit_items));
@@ -306,22 +264,6 @@ impl Stage {
             unit_items: u32::try_from(unit_items).expect("a unit has at most 4,096 items"),
             units: u32::try_from(units).expect("a block has at most 1,024 units"),
         })
-    }
-
-    /// Items in a unit, and units in a block: as many items as take the target duration; one while
-    /// nothing is known. A block takes at most half of what is left, so that units shrink towards
-    /// the end and no slot is left with a long last one (guided self-scheduling, Polychronopoulos
-    /// & Kuck 1987, IEEE Trans. Comput. C-36, 1425).
-    fn auto_size(&self, left: u64, advice: CutAdvice) -> (u64, u64) {
-        let units = advice.slots.clamp(1, BLOCK_UNITS_AUTO);
-        let Some(cost) = self.cost.cpu_per_item else {
-            return (1, units);
-        };
-        let wanted = advice.unit_duration.as_nanos() / cost.as_nanos().max(1);
-        let share = left.div_ceil(advice.slots * 2).max(1);
-        let wanted = u64::try_from(wanted).unwrap_or(u64::MAX);
-        let unit_items = wanted.clamp(1, ITEMS_PER_UNIT_MAX).min(share);
-        (unit_items, units)
     }
 
     /// Enters a block into the books.
@@ -520,6 +462,7 @@ impl Stage {
     pub(crate) fn state(&self) -> StageState {
         self.state
     }
+
     pub(crate) fn items_settled(&self) -> u64 {
         self.items_settled
     }
@@ -605,58 +548,4 @@ impl Stage {
 pub(crate) enum LastUnit {
     Yes,
     No,
-}
-
-impl CutBlock {
-    fn fresh(block: Block, cut: CutKind) -> Self {
-        let words = (block.units as usize).div_ceil(64);
-        Self { block, cut, next_unit: block.first_unit, settled: Bits(vec![0; words]) }
-    }
-
-    fn handed_out(block: Block, cut: CutKind) -> Self {
-        Self { next_unit: block.end_unit(), ..Self::fresh(block, cut) }
-    }
-
-    fn units_ahead(&self) -> u64 {
-        self.block.end_unit() - self.next_unit
-    }
-
-    fn mark_settled(&mut self, unit: u64) {
-        let (word, bit) = self.position(unit);
-        self.settled.0[word] |= 1 << bit;
-    }
-
-    fn is_settled(&self, unit: u64) -> bool {
-        let (word, bit) = self.position(unit);
-        self.settled.0[word] >> bit & 1 == 1
-    }
-
-    fn unsettled(&self) -> impl Iterator<Item = u64> {
-        let units = self.block.first_unit..self.block.end_unit();
-        units.filter(|unit| !self.is_settled(*unit))
-    }
-
-    fn settled_items(&self) -> u64 {
-        let units = self.block.first_unit..self.block.end_unit();
-        let settled = units.filter(|unit| self.is_settled(*unit));
-        settled.map(|unit| self.block.items_of(unit).len()).sum()
-    }
-
-    fn position(&self, unit: u64) -> (usize, u64) {
-        let offset = unit - self.block.first_unit;
-        ((offset / 64) as usize, offset % 64)
-    }
-}
-
-impl ItemCost {
-    /// An exponentially weighted mean: one result in eight's weight, so that a change of cost
-    /// along the items is followed and one outlier is not.
-    fn learn(&mut self, cpu: Duration, items: u64) {
-        let items = u32::try_from(items.max(1)).unwrap_or(u32::MAX);
-        let seen = cpu / items;
-        self.cpu_per_item = Some(match self.cpu_per_item {
-            None => seen,
-            Some(known) => known.saturating_mul(7).saturating_add(seen) / 8,
-        });
-    }
 }

@@ -55,6 +55,7 @@
 
 mod axes;
 mod error;
+mod hint;
 mod nearest;
 mod notify;
 mod quantity;
