@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::limits::ID_MAX;
+
 /// Why a printed id could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not a {kind} id: expected the form `{example}`")]
@@ -207,7 +209,7 @@ impl FromStr for SubmissionId {
     }
 }
 
-/// Exactly `N` decimal numbers separated by dots after `prefix`.
+/// Exactly `N` decimal numbers separated by dots after `prefix`, none over [`ID_MAX`].
 fn numbers<const N: usize>(text: &str, prefix: &str) -> Option<[u64; N]> {
     let mut parts = text.strip_prefix(prefix)?.split('.');
     let mut numbers = [0; N];
@@ -216,7 +218,7 @@ fn numbers<const N: usize>(text: &str, prefix: &str) -> Option<[u64; N]> {
         if !part.bytes().all(|byte| byte.is_ascii_digit()) {
             return None;
         }
-        *number = part.parse().ok()?;
+        *number = part.parse().ok().filter(|number| *number <= ID_MAX)?;
     }
     parts.next().is_none().then_some(numbers)
 }
@@ -266,6 +268,10 @@ mod tests {
         {
             let job = text.parse::<JobId>().is_err() || text == "job-7";
             assert!(job && text.parse::<UnitId>().is_err() && text.parse::<AttemptId>().is_err());
+        }
+        assert!("unit-7.9223372036854775807".parse::<UnitId>().is_ok());
+        for text in ["unit-7.9223372036854775808", "unit-9223372036854775808.1"] {
+            assert!(text.parse::<UnitId>().is_err(), "no store holds {text}");
         }
         let error = "unit-7".parse::<UnitId>().expect_err("a unit id has two numbers");
         assert_eq!(error.to_string(), "`unit-7` is not a unit id: expected the form `unit-7.42`");

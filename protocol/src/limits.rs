@@ -87,6 +87,9 @@ pub const STAGES_MAX: usize = 64;
 /// The most items in a stage: item numbers then fit where a signed 64-bit integer is all there is.
 pub const ITEMS_MAX: u64 = i64::MAX as u64;
 
+/// The highest number of a job, a unit or an invitation, for the same reason.
+pub const ID_MAX: u64 = i64::MAX as u64;
+
 /// The most files a stage may share among its units.
 pub const STAGE_FILES_MAX: usize = 256;
 

@@ -230,6 +230,9 @@ async fn units_and_their_logs_are_asked_for_by_page_stage_and_failure() {
     assert_eq!((page.units[0].unit, page.units[0].state), expected);
     assert_eq!(page.units[0].stage, "search");
     fixture.ask("GET", "/v1/jobs/job-7/units?from=x", b"").await.fault(400);
+    let path = "/v1/jobs/job-7/units?from=9223372036854775808";
+    let error = fixture.ask("GET", path, b"").await.fault(400);
+    assert!(error.error.contains("at most 9223372036854775807"), "{error:?}");
     fixture.ask("GET", "/v1/jobs/job-8/units", b"").await.fault(404);
     let logs: UnitLogs = fixture.ask("GET", "/v1/units/unit-7.42/logs", b"").await.json();
     assert_eq!(logs.unit, UnitId { job: JOB, number: 42 });

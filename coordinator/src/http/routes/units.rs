@@ -7,6 +7,7 @@ use axum::{Extension, Json};
 use gleaner_coordinator_core::Owner;
 use gleaner_protocol::UnitId;
 use gleaner_protocol::api::{UnitLogs, UnitsPage};
+use gleaner_protocol::limits::ID_MAX;
 
 use super::{Api, parse_job};
 use crate::http::answer::Fault;
@@ -23,6 +24,11 @@ pub(super) async fn units<C: Control>(
         let hint = "the query is `?from=N&stage=NAME&failed=true`, each of them or none";
         Fault::new(StatusCode::BAD_REQUEST, error.body_text(), hint)
     })?;
+    if query.from > ID_MAX {
+        let error = format!("`from` is {}; a unit's number is at most {ID_MAX}", query.from);
+        let hint = "go on from the unit that the page before names as `next`";
+        return Err(Fault::new(StatusCode::BAD_REQUEST, error, hint));
+    }
     Ok(Json(api.control.units(caller, job, query).await?))
 }
 

@@ -183,14 +183,19 @@ fn call_jobs(api: &mut Api<'_>, folder: &JobFolder, done: &str) -> Result<()> {
     api.json("units", &format!("/v1/jobs/{done}/units?from=0&stage=s"), &Value::Null)?;
     api.json("units", &format!("/v1/jobs/{running}/units"), &Value::Null)?;
     api.call("units", "/v1/jobs/job-99/units", b"", 404)?;
+    // The first number that no store holds.
+    let beyond = "9223372036854775808";
+    api.call("units", &format!("/v1/jobs/{done}/units?from={beyond}"), b"", 400)?;
     let number = done.trim_start_matches("job-");
     api.json("logs", &format!("/v1/units/unit-{number}.0/logs"), &Value::Null)?;
     api.call("logs", "/v1/units/unit-99.0/logs", b"", 404)?;
+    api.call("logs", &format!("/v1/units/unit-{number}.{beyond}/logs"), b"", 404)?;
     api.json("why_job", &format!("/v1/jobs/{done}/why"), &Value::Null)?;
     api.json("why_job", &format!("/v1/jobs/{running}/why"), &Value::Null)?;
     api.call("why_job", "/v1/jobs/job-99/why", b"", 404)?;
     api.json("why_unit", &format!("/v1/units/unit-{number}.0/why"), &Value::Null)?;
     api.call("why_unit", "/v1/units/unit-99.0/why", b"", 404)?;
+    api.call("why_unit", &format!("/v1/units/unit-{number}.{beyond}/why"), b"", 404)?;
     let nobody = gleaner_protocol::WorkerId([7; 32]);
     api.json("why_worker", &format!("/v1/workers/{nobody}/why"), &Value::Null)?;
     api.call("why_worker", "/v1/workers/nobody/why", b"", 404)?;
