@@ -24,8 +24,8 @@ use super::answers;
 use super::engine::{Ask, Changes, Engine, Input};
 use super::inputs::Inputs;
 use super::refusals::{
-    self, check_name, check_notify, check_terms, disk_full, not_added, not_there, stage_of,
-    store_failed, submission_failed,
+    self, WhileFull, check_name, check_notify, check_terms, disk_full, not_added, not_there,
+    stage_of, store_failed, submission_failed,
 };
 use super::reports::{FailedTable, JobParts, Partial, Provenance, Reports, Sight};
 use super::submission;
@@ -82,7 +82,7 @@ impl Control for DriverControl {
         check_notify(owner, &spec.notify)?;
         // A job that cannot be made durable now is better not taken at all.
         if let Some(full) = self.store.full() {
-            return Err(disk_full(&full));
+            return Err(disk_full(&full, WhileFull::NotTaken));
         }
         let pin = |spec: &JobSpec| self.blobs.uses().pin(spec.blobs().map(|blob| blob.hash));
         // What another job lets go of meanwhile stays; and so do items that the check makes.
@@ -408,10 +408,11 @@ impl DriverControl {
             tokio::time::sleep(FULL_PATIENCE).await;
             full
         };
+        let asked = ask.while_full();
         tokio::select! {
             biased;
             reply = self.engine.ask(ask) => reply.ok_or(ControlError::Stopping),
-            full = full => Err(disk_full(&full)),
+            full = full => Err(disk_full(&full, asked)),
         }
     }
 

@@ -19,6 +19,7 @@ use tracing::{info, warn};
 use super::inputs::Inputs;
 use super::outbox::Outgoing;
 use super::reduction::Reductions;
+use super::refusals::WhileFull;
 use super::served::Served;
 use crate::blobs::Uses;
 use crate::notify::Notices;
@@ -81,6 +82,21 @@ pub(crate) enum Ask {
     Remove(JobId),
     Prioritise(JobId, i32),
     Question(Question),
+}
+
+impl Ask {
+    /// What becomes of it when its answer is not waited for, as the disk is full.
+    pub(super) fn while_full(&self) -> WhileFull {
+        match self {
+            Self::Question(_) => WhileFull::Unanswered,
+            Self::Submit { .. }
+            | Self::Cancel(_)
+            | Self::Pause(_)
+            | Self::Resume(_)
+            | Self::Remove(_)
+            | Self::Prioritise(..) => WhileFull::MayComeYet,
+        }
+    }
 }
 
 /// What the engine works with, apart from the core.

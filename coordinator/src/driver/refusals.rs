@@ -130,8 +130,28 @@ pub(super) fn submission_failed(error: &SubmissionError) -> ControlError {
     }
 }
 
-pub(super) fn disk_full(full: &StoreError) -> ControlError {
-    let hint = "make room on the coordinator's disk; it goes on by itself, and nothing is lost";
+/// What a full disk means for what was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WhileFull {
+    /// It was not begun, and never will be.
+    NotTaken,
+    /// It waits for room with what it would change, and its answer with it.
+    MayComeYet,
+    /// It would have changed nothing.
+    Unanswered,
+}
+
+pub(super) fn disk_full(full: &StoreError, asked: WhileFull) -> ControlError {
+    let hint = match asked {
+        WhileFull::NotTaken => "the job was not taken; submit it again when there is room there",
+        WhileFull::MayComeYet => {
+            "it may yet be done once there is room there: look with `gleaner jobs` before you ask \
+             again"
+        }
+        WhileFull::Unanswered => {
+            "ask again when there is room there; running jobs then go on by themselves"
+        }
+    };
     ControlError::Failed(ApiError { error: full.to_string(), hint: Some(hint.to_owned()) })
 }
 
@@ -149,4 +169,32 @@ pub(super) fn stage_of(job: &JobSnapshot, name: &str) -> Result<StageIndex, Cont
     let error = format!("{} has no stage {name:?}", job.job);
     let hint = Some(format!("its stages are: {}", names.join(", ")));
     Err(ControlError::Refused(ApiError { error, hint }))
+}
+
+#[cfg(test)]
+mod tests {
+    use gleaner_coordinator_core::Question;
+    use gleaner_protocol::JobId;
+
+    use super::super::engine::Ask;
+    use super::*;
+
+    #[test]
+    fn a_full_disk_says_what_becomes_of_what_was_asked() {
+        let hint = |asked| {
+            let full = StoreError::DiskFull { path: "store.sqlite".into() };
+            let ControlError::Failed(told) = disk_full(&full, asked) else { panic!("it failed") };
+            assert!(told.error.contains("is full"), "{told:?}");
+            told.hint.expect("it says what to do")
+        };
+        assert!(hint(WhileFull::NotTaken).contains("was not taken"));
+        let job = JobId(7);
+        let orders = [Ask::Cancel(job), Ask::Pause(job), Ask::Resume(job), Ask::Remove(job)];
+        for order in orders.into_iter().chain([Ask::Prioritise(job, 1)]) {
+            let hint = hint(order.while_full());
+            assert!(hint.contains("may yet be done"), "{order:?}: {hint}");
+        }
+        let question = Ask::Question(Question::Job(job)).while_full();
+        assert!(hint(question).contains("ask again"));
+    }
 }

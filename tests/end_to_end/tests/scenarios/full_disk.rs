@@ -25,6 +25,8 @@ fn a_coordinator_without_room_says_so_waits_and_goes_on() -> Result<()> {
     let lab = Lab::start(disk.path())?;
     let _worker = lab.join(&lab.folder.path().join("worker"))?;
     lab.submit(&folder)?;
+    // One worker never settles it.
+    lab.submit(&JobFolder::of_test_tasks("quorum = 2", SQUARES)?)?;
     lab.wait_for_items(1)?;
     disk.fill()?;
     lab.wait_for_log("waits until there is room")?;
@@ -32,9 +34,13 @@ fn a_coordinator_without_room_says_so_waits_and_goes_on() -> Result<()> {
     let refused = lab.ask(&["submit", manifest.to_str().context("a path is text")?])?;
     ensure!(refused.code == 1, "it is taken: {refused:?}");
     ensure!(refused.stderr.contains("is full"), "the reason is missing: {refused:?}");
-    ensure!(refused.stderr.contains("hint: "), "it does not say what to do: {refused:?}");
+    ensure!(refused.stderr.contains("was not taken"), "it does not say what to do: {refused:?}");
+    let untold = lab.ask(&["pause", "job-2"])?;
+    ensure!(untold.code == 1, "it is answered: {untold:?}");
+    ensure!(untold.stderr.contains("may yet be done"), "what comes of it is not said: {untold:?}");
     disk.make_room()?;
     lab.wait_for_log("there is room again")?;
+    ensure!(lab.status("job-2")?["state"] == "paused", "the order was lost");
     ensure!(lab.output_of("job-1")? == lab.gleaner.run(&folder.manifest())?, "the output differs");
     lab.coordinator.stop(LIMIT)
 }
