@@ -6,6 +6,10 @@
 //! any commit, and what depends on the records waits with them. How many wait is bounded by the
 //! leases that are out, as new ones wait for their records too. Statements are not tried again:
 //! whoever asked for one is told.
+//!
+//! A statement that breaks a rule of the schema, or has a value that no column holds, is undone by
+//! itself and told to whoever asked for it. Records are not: the core has gone on from them, so one
+//! that cannot be written ends the store, and a restart begins from what it holds.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,7 +17,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use gleaner_coordinator_core::{Record, Sequence};
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::StoreError;
@@ -84,19 +88,22 @@ impl Writer {
         queue.send(write).await.map_err(|_| self.failed())
     }
 
-    /// Writes by `statement` and gives its answer once that is durable.
+    /// Writes by `statement` and gives its answer once that is durable. One that fails by itself
+    /// changes nothing, and nothing else.
     pub(super) async fn statement<T: Send + 'static>(
         &self,
         statement: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (sender, answer) = oneshot::channel();
+        let path = self.path.clone();
         let deferred = move |connection: &Connection| -> rusqlite::Result<Deferred> {
-            let value = statement(connection)?;
+            let value = by_itself(connection, statement)?;
+            let value = value.map_err(|error| StoreError::of_sqlite(&path, error));
             // Whoever asked may have given up waiting.
             Ok(Box::new(move || drop(sender.send(value))))
         };
         self.send(Write::Statement(Some(Box::new(deferred)))).await?;
-        answer.await.map_err(|_| self.failed())
+        answer.await.unwrap_or_else(|_| Err(self.failed()))
     }
 
     /// Why the disk takes nothing now, if it is full.
@@ -214,6 +221,37 @@ struct Committed {
     deferred: Vec<Deferred>,
 }
 
+/// Runs a statement within a transaction. What is wrong with it alone is given inside, with
+/// nothing left of it; what is wrong with the disk or the store is the transaction's.
+fn by_itself<T>(
+    connection: &Connection,
+    statement: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+) -> rusqlite::Result<rusqlite::Result<T>> {
+    let run = |words| connection.prepare_cached(words)?.execute([]).map(drop);
+    run("SAVEPOINT one")?;
+    let value = match statement(connection) {
+        Ok(value) => Ok(value),
+        Err(error) if is_of_statement(&error) => {
+            run("ROLLBACK TO one")?;
+            Err(error)
+        }
+        Err(error) => return Err(error),
+    };
+    run("RELEASE one")?;
+    Ok(value)
+}
+
+/// Whether an error says nothing of the disk, the store or the process.
+fn is_of_statement(error: &rusqlite::Error) -> bool {
+    match error.sqlite_error_code() {
+        Some(code) => matches!(
+            code,
+            ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig
+        ),
+        None => matches!(error, rusqlite::Error::ToSqlConversionFailure(_)),
+    }
+}
+
 /// Writes something of no meaning, and takes it back.
 fn probe(connection: &Connection) -> rusqlite::Result<()> {
     const PROBE: &str =
@@ -243,4 +281,49 @@ fn commit(connection: &mut Connection, writes: &mut [Write]) -> rusqlite::Result
     batch.finish()?;
     transaction.commit()?;
     Ok(committed)
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::params;
+
+    use super::*;
+
+    fn put(connection: &Connection, key: u64, value: i64) -> rusqlite::Result<usize> {
+        connection.execute("INSERT INTO pair (key, value) VALUES (?1, ?2)", params![key, value])
+    }
+
+    #[test]
+    fn a_statement_that_fails_by_itself_is_undone_and_takes_nothing_with_it() {
+        let connection = Connection::open_in_memory().expect("opens");
+        let table = "CREATE TABLE pair (key INTEGER PRIMARY KEY, value INTEGER) STRICT; BEGIN";
+        connection.execute_batch(table).expect("made");
+        put(&connection, 1, 1).expect("put");
+        for bad_key in [1, u64::MAX] {
+            let half = |connection: &Connection| {
+                put(connection, 2, 2)?;
+                put(connection, bad_key, 3)
+            };
+            by_itself(&connection, half).expect("the store is well").expect_err("it fails");
+        }
+        let whole = |connection: &Connection| put(connection, 3, 3);
+        assert_eq!(by_itself(&connection, whole), Ok(Ok(1)));
+        connection.execute_batch("COMMIT").expect("committed");
+        let mut keys = connection.prepare("SELECT key FROM pair ORDER BY key").expect("reads");
+        let keys = keys.query_map([], |row| row.get(0)).expect("reads");
+        assert_eq!(keys.collect::<rusqlite::Result<Vec<u64>>>(), Ok(vec![1, 3]));
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_disk_is_wrong_with_all_that_was_to_be_committed() {
+        let of_sqlite =
+            |code| rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
+        use rusqlite::ffi::{
+            SQLITE_CONSTRAINT, SQLITE_CORRUPT, SQLITE_FULL, SQLITE_IOERR, SQLITE_NOMEM,
+        };
+        assert!(is_of_statement(&of_sqlite(SQLITE_CONSTRAINT)));
+        for code in [SQLITE_FULL, SQLITE_IOERR, SQLITE_CORRUPT, SQLITE_NOMEM] {
+            assert!(!is_of_statement(&of_sqlite(code)), "{code}");
+        }
+    }
 }

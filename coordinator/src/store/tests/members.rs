@@ -135,3 +135,13 @@ fn invitations_of_the_first_version_can_be_used_by_any_number() {
     let [stored] = listed.as_slice() else { panic!("one invitation is {listed:?}") };
     assert_eq!((stored.invitation, stored.terms.uses_max), (InvitationId(1), None));
 }
+
+#[tokio::test]
+async fn a_request_that_no_column_holds_fails_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, _commits) = Store::open(folder.path()).expect("opens");
+    let beyond = store.revoke(InvitationId(u64::MAX), MembersFate::Keep, at(0)).await;
+    assert!(matches!(beyond, Err(StoreError::Sqlite { .. })), "{beyond:?}");
+    let invited = store.invite(InvitationSecret([7; 16]), at(0), terms(100, None)).await;
+    invited.expect("the store goes on");
+}
