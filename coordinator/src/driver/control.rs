@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use gleaner_clock::Clock;
 use gleaner_coordinator_core::{
-    Event, JobSnapshot, Owner, Question, Reply, StageSnapshot, Subject, Usage,
+    JobSnapshot, Owner, Question, Reply, StageSnapshot, Subject, Usage,
 };
 use gleaner_network::Node;
 use gleaner_protocol::api::{
@@ -29,6 +29,7 @@ use super::refusals::{
 };
 use super::reports::{FailedTable, JobParts, Partial, Provenance, Reports, Sight};
 use super::submission;
+use super::submitter_list::SubmitterList;
 use super::submitters::Submitters;
 use super::units::{self, Running};
 use super::views;
@@ -55,6 +56,7 @@ pub(crate) struct DriverControl {
     /// Runs merges of previews when nobody else wants the processor.
     pub(crate) preview_sandbox: Sandbox,
     pub(crate) submitters: Arc<Submitters>,
+    pub(crate) submitter_list: SubmitterList,
     pub(crate) changes: Arc<Changes>,
     pub(crate) splitter: SlotSplitter,
     pub(crate) notices: Arc<Notices>,
@@ -371,21 +373,18 @@ impl Control for DriverControl {
         let AddSubmitterRequest { name, submitter, terms } = request;
         check_name(&name)?;
         check_terms(terms)?;
-        let added = self.store.add_submitter(submitter, name, terms, self.clock.now()).await;
+        let added = self.submitter_list.add(submitter, name, terms, self.clock.now()).await;
         let stored = added.map_err(not_added)?;
-        self.engine.send(Input::Event(Event::SubmitterSet { submitter, terms })).await;
-        self.submitters.set(stored.clone());
         let ticket = self.project.ticket(self.node.tested_addresses().await).to_string();
         Ok(AddSubmitterReply { submitter: self.submitter_view(stored).await?, ticket })
     }
 
     async fn remove_submitter(&self, name: String) -> Result<SubmitterView, ControlError> {
-        let removed = self.store.remove_submitter(name.clone(), self.clock.now()).await;
-        let Some(stored) = removed.map_err(store_failed)? else {
-            return Err(ControlError::NoSuchSubmitter(name));
-        };
-        self.submitters.set(stored.clone());
-        self.submitter_view(stored).await
+        let removed = self.submitter_list.remove(name.clone(), self.clock.now()).await;
+        match removed.map_err(store_failed)? {
+            Some(stored) => self.submitter_view(stored).await,
+            None => Err(ControlError::NoSuchSubmitter(name)),
+        }
     }
 }
 

@@ -24,6 +24,7 @@ mod results;
 mod served;
 mod session;
 mod submission;
+mod submitter_list;
 mod submitters;
 mod sweeping;
 mod units;
@@ -59,6 +60,7 @@ use reduction::Reductions;
 use remote::RemoteApi;
 use reports::Reports;
 use served::Served;
+use submitter_list::SubmitterList;
 use submitters::Submitters;
 use sweeping::Sweeper;
 
@@ -362,7 +364,9 @@ impl Shared {
     }
 
     fn control(&self, preview_sandbox: Sandbox, splitter: SlotSplitter) -> DriverControl {
+        let (store, engine) = (self.store.clone(), self.engine.clone());
         DriverControl {
+            submitter_list: SubmitterList::new(store, engine, self.submitters.clone()),
             splitter,
             project: self.project.clone(),
             clock: self.clock,
