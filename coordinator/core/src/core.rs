@@ -10,6 +10,7 @@ use gleaner_protocol::{
 };
 
 use crate::gate::Gate;
+use crate::holdings::Holdings;
 use crate::job::Job;
 use crate::session::{Presence, Session};
 use crate::shares::Shares;
@@ -40,6 +41,7 @@ pub struct Core {
     /// What was ever submitted, as which job; removed ones too.
     pub(crate) submissions: BTreeMap<SubmissionId, JobId>,
     pub(crate) shares: Shares,
+    pub(crate) holdings: Holdings,
     pub(crate) sessions: BTreeMap<WorkerId, Session>,
     pub(crate) connected: BTreeSet<WorkerId>,
     /// When leases expire. An entry whose lease was extended or ended is stale and is put right
@@ -77,6 +79,7 @@ impl Core {
         let submissions = submissions.chain(removed).collect();
         let lapse = |job: &Job| job.kept_until().map(|until| (until, job.id));
         let lapses = jobs.values().filter_map(lapse).collect();
+        let holdings = Self::holdings_of(&jobs);
         let grace_until = (!running.is_empty()).then_some(now + config.restart_grace);
         let mut core = Self {
             config,
@@ -89,6 +92,7 @@ impl Core {
             removed: recovered.removed.iter().map(RemovedJob::owner).collect(),
             submissions,
             shares: Shares::recover(recovered.submitters),
+            holdings,
             sessions: BTreeMap::new(),
             connected: BTreeSet::new(),
             expiries: BinaryHeap::new(),
@@ -178,6 +182,7 @@ impl Core {
                 stage.check_invariants(job.quorum);
             }
         }
+        assert_eq!(self.holdings, Self::holdings_of(&self.jobs), "jobs and their blobs disagree");
         let kept = self.jobs.values().filter(|job| job.kept_until().is_some());
         assert_eq!(kept.count(), self.lapses.len(), "jobs and their lapses disagree");
         for job in self.submissions.values() {
@@ -215,6 +220,7 @@ impl Core {
             return self.gate.speak(Action::Reply { request, reply });
         }
         self.enter_turns(owner);
+        self.holdings.add(owner, spec.blobs());
         let id = self.next_job();
         let record =
             Record::JobAccepted { job: id, submission, owner, spec: spec.clone(), at: now };

@@ -11,6 +11,7 @@ mod core;
 mod cut;
 mod event;
 mod gate;
+mod holdings;
 mod job;
 mod leases;
 mod notices;

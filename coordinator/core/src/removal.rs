@@ -36,6 +36,7 @@ impl Core {
     fn remove_job(&mut self, id: JobId) {
         self.touch(id);
         let job = self.jobs.remove(&id).expect("only a known job is removed");
+        self.holdings.remove(job.owner, job.blobs());
         if let Some(until) = job.kept_until() {
             self.lapses.remove(&(until, id));
         }

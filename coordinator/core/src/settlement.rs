@@ -234,6 +234,7 @@ impl Core {
         books.finish(outputs.clone());
         let next = job.stages_after(stage);
         let done = job.all_stages_done();
+        self.holdings.add(job.owner, outputs.iter().map(|output| output.blob));
         self.gate.record(Record::StageDone { job: id, stage, outputs });
         for stage in next {
             self.open_stage(id, stage, 1, kept);

@@ -8,9 +8,10 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
-use gleaner_protocol::{BlobRef, SubmitterId, SubmitterTerms};
+use gleaner_protocol::{BlobRef, JobId, SubmitterId, SubmitterTerms};
 
 use crate::core::Core;
+use crate::holdings::Holdings;
 use crate::job::Job;
 
 /// How far one turn takes a submitter of weight 1.
@@ -136,9 +137,11 @@ impl Core {
 
     /// What `owner`'s jobs take now.
     pub(crate) fn usage(&self, owner: Owner) -> Usage {
-        let jobs_running = self.jobs_of(owner).filter(|job| job.is_running()).count();
-        let storage_bytes = self.blobs_of(owner).iter().map(|blob| blob.bytes).sum();
-        Usage { jobs_running: jobs_running.try_into().unwrap_or(u32::MAX), storage_bytes }
+        let running = self.running.iter().filter(|id| self.jobs[id].owner == owner).count();
+        Usage {
+            jobs_running: running.try_into().unwrap_or(u32::MAX),
+            storage_bytes: self.holdings.bytes(owner),
+        }
     }
 
     /// The first quota that a job with these blobs would break.
@@ -155,10 +158,7 @@ impl Core {
             }
         }
         let max = storage_bytes_max?;
-        let held = self.blobs_of(owner);
-        let added: BTreeSet<_> = blobs.filter(|blob| !held.contains(blob)).collect();
-        let total = |blobs: &BTreeSet<BlobRef>| blobs.iter().map(|blob| blob.bytes).sum::<u64>();
-        let (used, wanted) = (total(&held), total(&added));
+        let (used, wanted) = (self.holdings.bytes(owner), self.holdings.new_bytes(owner, blobs));
         (used.saturating_add(wanted) > max).then_some(OverQuota::Storage { used, wanted, max })
     }
 
@@ -172,11 +172,10 @@ impl Core {
         }
     }
 
-    fn jobs_of(&self, owner: Owner) -> impl Iterator<Item = &Job> {
-        self.jobs.values().filter(move |job| job.owner == owner)
-    }
-
-    fn blobs_of(&self, owner: Owner) -> BTreeSet<BlobRef> {
-        self.jobs_of(owner).flat_map(Job::blobs).collect()
+    /// What these jobs refer to.
+    pub(crate) fn holdings_of(jobs: &BTreeMap<JobId, Job>) -> Holdings {
+        let mut holdings = Holdings::default();
+        jobs.values().for_each(|job| holdings.add(job.owner, job.blobs()));
+        holdings
     }
 }

@@ -3,40 +3,90 @@
 
 use std::time::Duration;
 
-use gleaner_protocol::{ItemRange, NotifyTarget, Outcome, ReleaseReason};
+use gleaner_protocol::{BlobRef, ItemRange, NotifyTarget, Outcome, ReleaseReason, SubmitterId};
 use proptest::prelude::*;
 
 use super::recovery::recover;
 use super::*;
-use crate::Occasion;
+use crate::{Occasion, StageOutput};
 
 #[derive(Clone, Debug)]
 enum Step {
-    Submit { items: i64, unit_items: u32, quorum: u32, on_failure: OnFailure, kept: (u64, u64) },
-    Connect { worker: u8, units: u32 },
-    Disconnect { worker: u8 },
-    Forget { worker: u8 },
-    Answer { worker: u8, nth: usize, honest: bool, repeat: bool },
-    Inconclusive { worker: u8, repeat: bool },
-    Release { worker: u8 },
-    Heartbeat { worker: u8 },
-    Pause { job: u64 },
-    Resume { job: u64 },
-    Cancel { job: u64 },
-    Remove { job: u64 },
-    Prioritise { job: u64, priority: i32 },
+    Submit {
+        owner: Owner,
+        items: i64,
+        unit_items: u32,
+        quorum: u32,
+        on_failure: OnFailure,
+        kept: (u64, u64),
+    },
+    Connect {
+        worker: u8,
+        units: u32,
+    },
+    Disconnect {
+        worker: u8,
+    },
+    Forget {
+        worker: u8,
+    },
+    Answer {
+        worker: u8,
+        nth: usize,
+        honest: bool,
+        repeat: bool,
+    },
+    Inconclusive {
+        worker: u8,
+        repeat: bool,
+    },
+    Release {
+        worker: u8,
+    },
+    Heartbeat {
+        worker: u8,
+    },
+    Pause {
+        job: u64,
+    },
+    Resume {
+        job: u64,
+    },
+    Cancel {
+        job: u64,
+    },
+    Remove {
+        job: u64,
+    },
+    Prioritise {
+        job: u64,
+        priority: i32,
+    },
     Reduced,
-    Wait { seconds: u64 },
-    Crash { committed: bool },
+    Wait {
+        seconds: u64,
+    },
+    Crash {
+        committed: bool,
+    },
 }
 
+const OWNERS: &[Owner] = &[Owner::Operator, Owner::Submitter(SubmitterId([1; 32]))];
 const ON_FAILURE: &[OnFailure] = &[OnFailure::Stop, OnFailure::Continue];
 
 fn step() -> impl Strategy<Value = Step> {
     let worker = 1_u8..5;
     prop_oneof![
-        1 => (1_i64..30, 0_u32..4, 1_u32..3, prop::sample::select(ON_FAILURE), (0_u64..30, 0_u64..30))
-            .prop_map(|(items, unit_items, quorum, on_failure, kept)| Step::Submit {
+        1 => (
+            prop::sample::select(OWNERS),
+            1_i64..30,
+            0_u32..4,
+            1_u32..3,
+            prop::sample::select(ON_FAILURE),
+            (0_u64..30, 0_u64..30),
+        )
+            .prop_map(|(owner, items, unit_items, quorum, on_failure, kept)| Step::Submit {
+                owner,
                 items,
                 unit_items,
                 quorum,
@@ -67,15 +117,17 @@ fn step() -> impl Strategy<Value = Step> {
 impl Lab {
     fn take(&mut self, step: Step) {
         match step {
-            Step::Submit { items, unit_items, quorum, on_failure, kept } => {
+            Step::Submit { owner, items, unit_items, quorum, on_failure, kept } => {
                 let mut spec = job_spec(items, unit_items, quorum);
+                // Some jobs have a module, or what comes out, in common.
+                spec.stages[0].task.module = blob(items);
                 spec.stages[0].task.on_failure = on_failure;
                 spec.keep = (items % 4 == 0).then_some(Duration::from_secs(60));
                 let target = NotifyTarget::Command(vec!["tell".into()]);
                 spec.notify.on_done = (items % 2 == 0).then(|| target.clone());
                 spec.notify.on_stall = (items % 3 == 0).then_some(target);
                 spec.notify.stall_after = Duration::from_secs(60);
-                self.submit_with(spec, kept_runs(kept));
+                self.put(owner, spec, kept_runs(kept));
             }
             Step::Connect { worker, units } => {
                 self.connect(worker, units);
@@ -120,7 +172,14 @@ impl Lab {
             Step::Prioritise { job, priority } => self.prioritise(JobId(job), priority),
             Step::Reduced => {
                 for (job, stage) in std::mem::take(&mut self.reductions) {
-                    let (outputs, kept) = (Vec::new(), Vec::new());
+                    let items = self.core.jobs.get(&job).map_or(0, |job| job.items_settled().0);
+                    let output = |items| StageOutput {
+                        name: format!("out-{items}").parse().expect("a name"),
+                        blob: blob(items),
+                    };
+                    let items = i64::try_from(items).expect("a few");
+                    let outputs = vec![output(items), output(items + 1), output(items + 2)];
+                    let kept = Vec::new();
                     self.feed(Event::StageReduced { job, stage, outputs, kept });
                 }
             }
@@ -183,6 +242,15 @@ impl Lab {
             self.advance(Duration::from_secs(30));
         }
         panic!("jobs still run long after faults stopped: {:?}", self.core.running);
+    }
+}
+
+/// One of three blobs.
+fn blob(number: i64) -> BlobRef {
+    match number % 3 {
+        0 => BlobRef::of(b"one"),
+        1 => BlobRef::of(b"other"),
+        _ => BlobRef::of(b""),
     }
 }
 
