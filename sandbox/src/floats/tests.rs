@@ -23,46 +23,61 @@ const PROCESSORS: [Edit; 3] = [
 
 fn play(writer: &mut Writer, operator: &Operator<'_>, bytes: &[u8], nans: Nans) {
     writer.code.extend_from_slice(bytes);
-    match role(operator) {
-        Role::Takes(_, operator::Gives::Lanes(width)) => writer.replace_nan_lanes(width, nans),
-        _ => {
-            if let Some(width) = scalar_arithmetic(operator) {
-                writer.replace_nan(width, nans);
-            }
-        }
+    match arithmetic(operator) {
+        Some((Shape::Scalar, width)) => writer.replace_nan(width, nans),
+        Some((Shape::Lanes, width)) => writer.replace_nan_lanes(width, nans),
+        None => {}
     }
 }
 
-/// The width of what an instruction gives whose NaNs are the processor's.
-fn scalar_arithmetic(operator: &Operator<'_>) -> Option<Width> {
-    use Operator as Op;
-    match operator {
-        Op::F32Add
-        | Op::F32Sub
-        | Op::F32Mul
-        | Op::F32Div
-        | Op::F32Min
-        | Op::F32Max
-        | Op::F32Sqrt
-        | Op::F32Ceil
-        | Op::F32Floor
-        | Op::F32Trunc
-        | Op::F32Nearest
-        | Op::F32DemoteF64 => Some(Width::F32),
-        Op::F64Add
-        | Op::F64Sub
-        | Op::F64Mul
-        | Op::F64Div
-        | Op::F64Min
-        | Op::F64Max
-        | Op::F64Sqrt
-        | Op::F64Ceil
-        | Op::F64Floor
-        | Op::F64Trunc
-        | Op::F64Nearest
-        | Op::F64PromoteF32 => Some(Width::F64),
-        _ => None,
-    }
+/// What arithmetic gives.
+#[derive(Clone, Copy)]
+enum Shape {
+    Scalar,
+    Lanes,
+}
+
+/// Floats as the names of instructions have them, and as WebAssembly's text does; the longer names
+/// first.
+const FLOATS: [(&str, &str, Shape, Width); 4] = [
+    ("F32x4", "f32x4", Shape::Lanes, Width::F32),
+    ("F64x2", "f64x2", Shape::Lanes, Width::F64),
+    ("F32", "f32", Shape::Scalar, Width::F32),
+    ("F64", "f64", Shape::Scalar, Width::F64),
+];
+
+/// The arithmetic of which the specification leaves a NaN's bits open, by both names and with its
+/// operands. What is relaxed is of lanes alone.
+const ARITHMETIC: [(&str, &str, usize); 15] = [
+    ("Add", "add", 2),
+    ("Sub", "sub", 2),
+    ("Mul", "mul", 2),
+    ("Div", "div", 2),
+    ("Min", "min", 2),
+    ("Max", "max", 2),
+    ("Sqrt", "sqrt", 1),
+    ("Ceil", "ceil", 1),
+    ("Floor", "floor", 1),
+    ("Trunc", "trunc", 1),
+    ("Nearest", "nearest", 1),
+    ("RelaxedMin", "relaxed_min", 2),
+    ("RelaxedMax", "relaxed_max", 2),
+    ("RelaxedMadd", "relaxed_madd", 3),
+    ("RelaxedNmadd", "relaxed_nmadd", 3),
+];
+
+/// The same of conversions.
+const CONVERSIONS: [&str; 4] = ["DemoteF64", "PromoteF32", "DemoteF64x2Zero", "PromoteLowF32x4"];
+
+/// What an instruction gives whose NaNs are the processor's: known here by its name, from the
+/// specification, and not from the table that is tested.
+fn arithmetic(operator: &Operator<'_>) -> Option<(Shape, Width)> {
+    let name = format!("{operator:?}");
+    let name = name.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
+    let of = |(prefix, _, shape, width)| Some((name.strip_prefix(prefix)?, shape, width));
+    let (rest, shape, width) = FLOATS.into_iter().find_map(of)?;
+    let is_arithmetic = ARITHMETIC.iter().any(|(known, _, _)| *known == rest);
+    (is_arithmetic || CONVERSIONS.contains(&rest)).then_some((shape, width))
 }
 
 /// How many bytes of memory programs use.
@@ -133,6 +148,26 @@ const WIDE: &str = "f64.const 0 f64.const 0 f64.div";
 const NARROW_LANES: &str = "v128.const i64x2 0 0 v128.const i64x2 0 0 f32x4.div";
 const WIDE_LANES: &str = "v128.const i64x2 0 0 v128.const i64x2 0 0 f64x2.div";
 
+/// A program for each instruction of arithmetic that has it give a NaN, and shows it.
+fn all_arithmetic() -> Vec<String> {
+    let mut programs = Vec::new();
+    for (_, text, shape, width) in FLOATS {
+        let (nan, store) = match (shape, width) {
+            (Shape::Scalar, Width::F32) => (NARROW, "f32.store"),
+            (Shape::Scalar, Width::F64) => (WIDE, "f64.store"),
+            (Shape::Lanes, Width::F32) => (NARROW_LANES, "v128.store"),
+            (Shape::Lanes, Width::F64) => (WIDE_LANES, "v128.store"),
+        };
+        for (_, name, operands) in ARITHMETIC {
+            if matches!(shape, Shape::Lanes) || !name.starts_with("relaxed") {
+                let operands = vec![nan; operands].join(" ");
+                programs.push(format!("i32.const 0 {operands} {text}.{name} {store}"));
+            }
+        }
+    }
+    programs
+}
+
 #[test]
 fn wherever_a_nan_can_show_it_is_canonical() {
     let cases = [
@@ -171,8 +206,20 @@ fn wherever_a_nan_can_show_it_is_canonical() {
             "i32.const 0 {NARROW_LANES} {NARROW_LANES} {NARROW_LANES} f32x4.relaxed_madd v128.store"
         ),
         format!("i32.const 0 {NARROW_LANES} v128.store64_lane 1"),
+        format!("i32.const 0 block (result f64) {WIDE} br 0 end f64.store"),
+        format!("i32.const 0 block (result v128) {WIDE_LANES} br 0 end v128.store"),
+        // What is before the end of a block is not all that comes out of it.
+        format!(
+            "i32.const 0 block (result f64) {WIDE} i32.const 1 br_if 0 drop f64.const 1 end f64.store"
+        ),
+        format!("i32.const 0 block (result f32) {NARROW} i32.const 1 br_table 0 0 end f32.store"),
+        format!(
+            "i32.const 0 block (result v128) {NARROW_LANES} i32.const 1 br_if 0 drop
+             v128.const i64x2 1 1 end v128.store"
+        ),
+        format!("i32.const 0 i32.const 0 if (result f64) f64.const 1 else {WIDE} end f64.store"),
     ];
-    for body in cases {
+    for body in cases.into_iter().chain(all_arithmetic()) {
         let wasm = program(&body);
         let plain = left_everywhere(&wasm);
         assert!(plain.iter().any(|left| *left != plain[0]), "nothing shows without it: {body}");
@@ -203,13 +250,46 @@ fn what_is_no_processors_choice_stays() {
         "i32.const 0 f64.const 1 f64.const -nan f64.copysign f64.store",
         "i32.const 0 v128.const i64x2 -1 -1 v128.store",
         "i32.const 0 v128.const i64x2 -1 -1 f64x2.neg v128.store",
+        "i32.const 0 v128.const i64x2 -1 -1 f32x4.extract_lane 1 f32.store",
+        "i32.const 0 v128.const i64x2 -1 -1 f64x2.extract_lane 1 f64.store",
         "i32.const 0 f64.const 1 f64.const -3 f64.div f64.store",
         "i32.const 0 v128.const f32x4 1 2 3 -0.0 v128.const f32x4 3 3 3 3 f32x4.div v128.store",
     ];
-    for body in cases {
-        let wasm = program(body);
+    for body in cases.into_iter().map(str::to_owned).chain(all_that_keep_bits()) {
+        let wasm = program(&body);
         assert_eq!(left_by(&strict(&wasm)), left_by(&wasm), "{body}");
     }
+}
+
+/// A program for each instruction on lanes of floats that gives bits of its own: those that it
+/// takes, or integers, which look like NaNs here.
+fn all_that_keep_bits() -> Vec<String> {
+    let (odd, zero) = ("v128.const i64x2 -2 -3", "v128.const i64x2 0 0");
+    let mut programs = Vec::new();
+    for lanes in ["f32x4", "f64x2"] {
+        for name in ["abs", "neg"] {
+            programs.push(format!("i32.const 0 {odd} {lanes}.{name} v128.store"));
+        }
+        for name in ["pmin", "pmax"] {
+            programs.push(format!("i32.const 0 {odd} {odd} {lanes}.{name} v128.store"));
+        }
+        for name in ["eq", "ne", "lt", "gt", "le", "ge"] {
+            programs.push(format!("i32.const 0 {zero} {zero} {lanes}.{name} v128.store"));
+            let one = "v128.const i64x2 0x3ff000003f800000 0x3ff000003f800000";
+            programs.push(format!("i32.const 0 {zero} {one} {lanes}.{name} v128.store"));
+            programs.push(format!("i32.const 0 {one} {zero} {lanes}.{name} v128.store"));
+        }
+    }
+    let minus_one =
+        [("f32x4", "v128.const f32x4 -1 -1 -1 -1"), ("f64x2", "v128.const f64x2 -1 -1")];
+    for (lanes, minus_one) in minus_one {
+        let zero = if lanes == "f64x2" { "_zero" } else { "" };
+        for name in ["trunc_sat", "relaxed_trunc"] {
+            let name = format!("i32x4.{name}_{lanes}_s{zero}");
+            programs.push(format!("i32.const 0 {minus_one} {name} v128.store"));
+        }
+    }
+    programs
 }
 
 #[test]
@@ -357,6 +437,17 @@ const INSTRUCTIONS: &[(&str, &str, &str)] = &[
     ("call $same_v", "v", "v"),
     ("block (param f64) (result f64) f64.neg end", "d", "d"),
     ("block (param v128) (result v128) end", "v", "v"),
+    ("block (param f32) (result f32) br 0 end", "f", "f"),
+    ("block (param f64 i32) (result f64) br_if 0 f64.sqrt end", "di", "d"),
+    ("block (param f64 i32) (result f64) br_if 0 drop f64.const 1 end", "di", "d"),
+    ("block (param v128 i32) (result v128) br_if 0 f64x2.neg end", "vi", "v"),
+    ("block (param v128 i32) (result v128) br_if 0 f32x4.sqrt end", "vi", "v"),
+    (
+        "block (param f32 i32) (result f32) block (param f32 i32) (result f32) br_table 0 1 end \
+         f32.abs end",
+        "fi",
+        "f",
+    ),
     ("if (result f64) f64.const 0 f64.const 0 f64.div else f64.const 1 end", "i", "d"),
     ("local.set $f", "f", ""),
     ("local.set $d", "d", ""),
