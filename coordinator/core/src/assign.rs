@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 
-use gleaner_protocol::limits::LEASES_HELD_MAX;
 use gleaner_protocol::{AttemptId, JobId, StageIndex, Timestamp, UnitId, WorkerId};
 
 use crate::core::Core;
@@ -17,33 +16,52 @@ use crate::{Action, Block, Grant, Record};
 impl Core {
     /// Hands out units until nobody wants one or nobody can be given one.
     pub(crate) fn assign(&mut self, now: Timestamp) {
-        let mut hungry: Vec<WorkerId> = self
-            .sessions
-            .iter()
-            .filter(|(_, session)| session.may_be_given_work(now))
-            .map(|(worker, _)| *worker)
-            .collect();
+        self.roster.end_pauses(now);
         let mut granted: BTreeMap<WorkerId, Vec<Grant>> = BTreeMap::new();
-        while !hungry.is_empty() && !self.running.is_empty() {
-            hungry.retain(|worker| match self.grant_one(now, *worker) {
-                Some(grant) => {
-                    granted.entry(*worker).or_default().push(grant);
-                    self.sessions[worker].may_be_given_work(now)
-                }
-                None => false,
-            });
+        let mut served = self.serve_hungry(now, &mut granted);
+        while !served.is_empty() && self.turns.least_need().is_some() {
+            served.retain(|worker| self.serve(now, *worker, &mut granted));
         }
         for (worker, grants) in granted {
             self.gate.speak(Action::Grant { worker, grants });
         }
     }
 
-    fn grant_one(&mut self, now: Timestamp, worker: WorkerId) -> Option<Grant> {
-        let session = &self.sessions[&worker];
-        if session.leases.len() >= LEASES_HELD_MAX {
-            return None;
+    /// The first round, over all who are hungry for as long as there is something: who were given
+    /// a unit and want more. Whoever finds nothing takes part in what waits already, so that few do.
+    fn serve_hungry(
+        &mut self,
+        now: Timestamp,
+        granted: &mut BTreeMap<WorkerId, Vec<Grant>>,
+    ) -> Vec<WorkerId> {
+        let mut served = Vec::new();
+        let mut after = None;
+        while let Some(least_need) = self.turns.least_need()
+            && let Some(place) = self.roster.next_hungry(least_need, after)
+        {
+            after = Some(place);
+            let (_, worker) = place;
+            if self.serve(now, worker, granted) {
+                served.push(worker);
+            }
         }
-        let memory_bytes = session.capacity.slot_memory_bytes;
+        served
+    }
+
+    /// Gives a worker a unit if there is one for it: whether there was and it wants more.
+    fn serve(
+        &mut self,
+        now: Timestamp,
+        worker: WorkerId,
+        granted: &mut BTreeMap<WorkerId, Vec<Grant>>,
+    ) -> bool {
+        let Some(grant) = self.grant_one(now, worker) else { return false };
+        granted.entry(worker).or_default().push(grant);
+        self.roster.is_hungry(worker)
+    }
+
+    fn grant_one(&mut self, now: Timestamp, worker: WorkerId) -> Option<Grant> {
+        let memory_bytes = self.roster.get(worker)?.capacity.slot_memory_bytes;
         let (job, stage, offer) = self.find_work(worker, memory_bytes)?;
         let number = match offer {
             Offer::Unit(number) => number,
@@ -53,33 +71,21 @@ impl Core {
             }
         };
         let attempt = self.start_attempt(now, worker, UnitId { job, number }, stage);
-        self.shares.note_turn(self.jobs[&job].owner);
-        let session = self.sessions.get_mut(&worker).expect("the worker was just looked at");
-        session.capacity.units -= 1;
+        self.turns.note_turn(self.jobs[&job].owner);
         Some(self.grant(now, worker, attempt, stage))
     }
 
     fn find_work(&self, worker: WorkerId, memory_bytes: u64) -> Option<(JobId, StageIndex, Offer)> {
-        let slots = self.sessions.values().map(|session| u64::from(session.capacity.slots)).sum();
         let unit_duration = self.config.unit_duration_target;
-        let advice = CutAdvice { slots: u64::max(slots, 1), unit_duration };
-        self.jobs_in_turn().into_iter().find_map(|job| {
-            let stages = (0..).map(StageIndex).zip(&job.stages);
-            stages
-                .filter(|(_, stage)| stage.memory_bytes() <= memory_bytes)
-                .find_map(|(index, stage)| {
-                    Some((index, stage.offer(worker, self.able(stage), advice)?))
-                })
-                .map(|(stage, offer)| (job.id, stage, offer))
-        })
-    }
-
-    /// The workers connected that have room for a stage's items.
-    fn able(&self, stage: &Stage) -> impl Iterator<Item = &WorkerId> + Clone {
-        let memory_bytes = stage.memory_bytes();
-        self.connected.iter().filter(move |worker| {
-            let capacity = &self.sessions[*worker].capacity;
-            capacity.slots > 0 && capacity.slot_memory_bytes >= memory_bytes
+        let advice = CutAdvice { slots: self.roster.slots().max(1), unit_duration };
+        self.turns.jobs().find_map(|id| {
+            let stages = (0..).map(StageIndex).zip(&self.jobs[&id].stages);
+            let fitting = stages.filter(|(_, stage)| stage.memory_bytes() <= memory_bytes);
+            let offer = |(index, stage): (StageIndex, &Stage)| {
+                let able = self.roster.able(stage.memory_bytes());
+                Some((id, index, stage.offer(worker, able, advice)?))
+            };
+            fitting.into_iter().find_map(offer)
         })
     }
 

@@ -1,19 +1,18 @@
 //! The coordinator's core: the five methods, and who handles what.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use gleaner_protocol::limits::{LEASES_HELD_MAX, SLOTS_MAX};
 use gleaner_protocol::{
-    AttemptId, Capacity, Epoch, JobId, JobSpec, LeaseClaims, LeaseKey, StageIndex, SubmissionId,
-    Timestamp, WorkerId,
+    Capacity, Epoch, JobId, JobSpec, LeaseClaims, LeaseKey, StageIndex, SubmissionId, Timestamp,
+    WorkerId,
 };
 
 use crate::gate::Gate;
 use crate::holdings::Holdings;
 use crate::job::Job;
-use crate::session::{Presence, Session};
-use crate::shares::Shares;
+use crate::roster::Roster;
+use crate::turns::Turns;
 use crate::{
     Action, Config, Event, JobEnd, KeptRun, Owner, Question, Record, Recovered, RemovedJob, Reply,
     RequestId,
@@ -40,13 +39,9 @@ pub struct Core {
     pub(crate) lapses: BTreeSet<(Timestamp, JobId)>,
     /// What was ever submitted, as which job; removed ones too.
     pub(crate) submissions: BTreeMap<SubmissionId, JobId>,
-    pub(crate) shares: Shares,
+    pub(crate) turns: Turns,
+    pub(crate) roster: Roster,
     pub(crate) holdings: Holdings,
-    pub(crate) sessions: BTreeMap<WorkerId, Session>,
-    pub(crate) connected: BTreeSet<WorkerId>,
-    /// When leases expire. An entry whose lease was extended or ended is stale and is put right
-    /// when it comes up.
-    pub(crate) expiries: BinaryHeap<Reverse<(Timestamp, AttemptId, StageIndex)>>,
     /// When the restart's grace ends, while it lasts.
     pub(crate) grace_until: Option<Timestamp>,
     pub(crate) gate: Gate,
@@ -91,14 +86,13 @@ impl Core {
             lapses,
             removed: recovered.removed.iter().map(RemovedJob::owner).collect(),
             submissions,
-            shares: Shares::recover(recovered.submitters),
+            turns: Turns::recover(recovered.submitters),
+            roster: Roster::default(),
             holdings,
-            sessions: BTreeMap::new(),
-            connected: BTreeSet::new(),
-            expiries: BinaryHeap::new(),
             grace_until,
             gate: Gate::default(),
         };
+        core.file_all();
         core.resume_reductions();
         core
     }
@@ -110,7 +104,7 @@ impl Core {
                 let known = Known { items: &items, kept: &kept };
                 self.on_job_submitted(now, request, submission, owner, spec, known);
             }
-            Event::SubmitterSet { submitter, terms } => self.shares.set(submitter, terms),
+            Event::SubmitterSet { submitter, terms } => self.turns.set(submitter, terms),
             Event::CancelRequested { request, job } => self.on_cancel(now, request, job),
             Event::RemoveRequested { request, job } => self.on_remove(now, request, job),
             Event::PauseRequested { request, job } => self.on_pause(now, request, job),
@@ -158,12 +152,8 @@ impl Core {
 
     /// When to call [`Core::handle_timeout`] at the latest.
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        let expiry = self.expiries.peek().map(|Reverse((at, _, _))| *at);
-        let waiting = self.sessions.values().filter(|session| session.capacity.units > 0);
-        let pause = waiting
-            .map(|session| session.paused_until)
-            .filter(|until| *until > Timestamp::ZERO)
-            .min();
+        let expiry = self.roster.next_expiry().map(|(at, _)| at);
+        let pause = self.roster.next_pause_end();
         [expiry, self.grace_until, pause, self.next_stall(), self.next_lapse()]
             .into_iter()
             .flatten()
@@ -189,13 +179,11 @@ impl Core {
             let known = [self.jobs.contains_key(job), self.removed.contains_key(job)];
             assert!(known[0] != known[1], "{job} is there and removed, or neither");
         }
-        let held: usize = self.sessions.values().map(|session| session.leases.len()).sum();
+        let held: usize = self.roster.iter().map(|(_, session)| session.leases.len()).sum();
         let leased: u64 = self.jobs.values().map(Job::attempts_leased).sum();
         assert_eq!(held as u64, leased, "sessions and units disagree about leases");
-        for (worker, session) in &self.sessions {
-            let connected = matches!(session.presence, Presence::Connected { .. });
-            assert_eq!(connected, self.connected.contains(worker), "{worker} misfiled");
-        }
+        self.roster.check_invariants();
+        self.turns.check_invariants(self.jobs.values());
     }
 
     fn on_job_submitted(
@@ -219,7 +207,7 @@ impl Core {
             let reply = Reply::OverQuota(over);
             return self.gate.speak(Action::Reply { request, reply });
         }
-        self.enter_turns(owner);
+        self.turns.enter(owner);
         self.holdings.add(owner, spec.blobs());
         let id = self.next_job();
         let record =
@@ -237,6 +225,7 @@ impl Core {
                 self.open_stage(id, stage, *items, known.kept);
             }
         }
+        self.file(id);
         self.gate.speak(Action::Reply { request, reply: Reply::Submitted(id) });
     }
 
@@ -258,8 +247,8 @@ impl Core {
             Question::Jobs => Reply::Jobs(self.jobs.values().rev().map(Job::snapshot).collect()),
             Question::Usage(owner) => Reply::Usage(self.usage(owner)),
             Question::Workers => {
-                let sessions = self.sessions.iter();
-                Reply::Workers(sessions.filter_map(|(id, session)| session.snapshot(*id)).collect())
+                let sessions = self.roster.iter();
+                Reply::Workers(sessions.filter_map(|(id, session)| session.snapshot(id)).collect())
             }
         };
         self.gate.speak(Action::Reply { request, reply });
@@ -272,13 +261,12 @@ impl Core {
     }
 
     fn on_capacity(&mut self, worker: WorkerId, capacity: Capacity) {
-        if let Some(session) = self.sessions.get_mut(&worker) {
-            session.capacity = Capacity {
-                slots: capacity.slots.min(SLOTS_MAX),
-                units: capacity.units.min(LEASES_HELD_MAX as u32),
-                ..capacity
-            };
-        }
+        let capacity = Capacity {
+            slots: capacity.slots.min(SLOTS_MAX),
+            units: capacity.units.min(LEASES_HELD_MAX as u32),
+            ..capacity
+        };
+        self.roster.update(worker, |session| session.capacity = capacity);
     }
 
     /// Whether a result under these claims could still matter: its unit is open, its worker has
@@ -296,6 +284,7 @@ impl Core {
     pub(crate) fn touch(&mut self, id: JobId) {
         if let Some(job) = self.jobs.get_mut(&id) {
             let version = job.touch();
+            self.file(id);
             self.gate.speak(Action::JobChanged { job: id, version });
         }
     }

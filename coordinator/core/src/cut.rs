@@ -56,9 +56,11 @@ impl CutBlock {
     }
 
     pub(crate) fn settled_items(&self) -> u64 {
-        let units = self.block.first_unit..self.block.end_unit();
-        let settled = units.filter(|unit| self.is_settled(*unit));
-        settled.map(|unit| self.block.items_of(unit).len()).sum()
+        let units: u64 = self.settled.0.iter().map(|word| u64::from(word.count_ones())).sum();
+        // All units are of one size, but for the last one.
+        let last = self.block.end_unit() - 1;
+        let missing = u64::from(self.block.unit_items) - self.block.items_of(last).len();
+        units * u64::from(self.block.unit_items) - if self.is_settled(last) { missing } else { 0 }
     }
 
     fn position(&self, unit: u64) -> (usize, u64) {

@@ -7,7 +7,7 @@
 //! Whatever is said waits until the newest batch it may depend on is durable. That is every batch
 //! up to and including its own event's: a coarse rule, but one that nobody can forget to apply.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use gleaner_protocol::WorkerId;
 
@@ -21,6 +21,10 @@ pub(crate) struct Gate {
     durable: Sequence,
     persists: VecDeque<Action>,
     held: VecDeque<(Sequence, Action)>,
+    /// How many actions have left `held` so far: the number of its first one.
+    gone: u64,
+    /// The grants to these workers before such a number are dropped when they come up.
+    forgotten: BTreeMap<WorkerId, u64>,
 }
 
 impl Gate {
@@ -48,9 +52,9 @@ impl Gate {
     /// Drops the leases that a worker was to be sent on a stream which is no more. On the next one
     /// they would be strangers: its hello could not name them, so they have ended.
     pub(crate) fn forget_grants(&mut self, worker: WorkerId) {
-        let is_its =
-            |action: &Action| matches!(action, Action::Grant { worker: to, .. } if *to == worker);
-        self.held.retain(|(_, action)| !is_its(action));
+        if !self.held.is_empty() {
+            self.forgotten.insert(worker, self.gone + self.held.len() as u64);
+        }
     }
 
     /// Batches up to `through` are durable. Late and repeated news are harmless.
@@ -62,7 +66,23 @@ impl Gate {
         if let Some(persist) = self.persists.pop_front() {
             return Some(persist);
         }
-        self.held.pop_front_if(|(stamp, _)| *stamp <= self.durable).map(|(_, action)| action)
+        while let Some((_, action)) = self.held.pop_front_if(|(stamp, _)| *stamp <= self.durable) {
+            let wanted = !self.is_forgotten(&action);
+            self.gone += 1;
+            if self.held.is_empty() {
+                self.forgotten.clear();
+            }
+            if wanted {
+                return Some(action);
+            }
+        }
+        None
+    }
+
+    /// Whether the first of the actions held is a grant that is of no use any more.
+    fn is_forgotten(&self, first: &Action) -> bool {
+        let Action::Grant { worker, .. } = first else { return false };
+        self.forgotten.get(worker).is_some_and(|before| self.gone < *before)
     }
 
     pub(crate) fn check_invariants(&self) {

@@ -11,7 +11,7 @@
 //! A lease that ended without a result costs its worker nothing here; the result of one that
 //! expired is still taken while its unit is open, as its MAC says whose it is.
 
-use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
 use gleaner_protocol::limits::LEASES_HELD_MAX;
 use gleaner_protocol::{
@@ -20,7 +20,7 @@ use gleaner_protocol::{
 };
 
 use crate::core::Core;
-use crate::session::{Presence, Session};
+use crate::session::Presence;
 use crate::unit::HeldLease;
 use crate::{Action, Grant};
 
@@ -38,16 +38,11 @@ impl Core {
         held: Vec<(LeaseClaims, LeaseToken)>,
     ) {
         self.gate.forget_grants(worker);
-        let session = self.sessions.entry(worker).or_insert_with(|| Session::connected(now));
-        session.presence = Presence::Connected { since: now };
-        session.capacity = Capacity::default();
-        self.connected.insert(worker);
-        let lost: Vec<_> = session
-            .leases
-            .iter()
-            .filter(|(attempt, _)| !held.iter().any(|(claims, _)| claims.attempt == *attempt))
-            .copied()
-            .collect();
+        self.roster.connect(now, worker);
+        let named: BTreeSet<_> = held.iter().map(|(claims, _)| claims.attempt).collect();
+        let leases = self.roster.get(worker).into_iter().flat_map(|session| &session.leases);
+        let lost: Vec<_> =
+            leases.filter(|(attempt, _)| !named.contains(attempt)).copied().collect();
         for (attempt, stage) in lost {
             self.end_lease(worker, attempt, stage);
         }
@@ -59,12 +54,10 @@ impl Core {
     }
 
     pub(crate) fn on_disconnected(&mut self, worker: WorkerId) {
-        self.connected.remove(&worker);
-        if let Some(session) = self.sessions.get_mut(&worker) {
+        self.roster.update(worker, |session| {
             session.presence = Presence::Away;
             session.capacity = Capacity::default();
-        }
-        self.forget_if_gone(worker);
+        });
     }
 
     pub(crate) fn on_heartbeat(
@@ -95,30 +88,34 @@ impl Core {
                 self.end_lease(worker, *attempt, stage);
             }
         }
-        if let (ReleaseReason::InputsMissing, Some(session)) =
-            (reason, self.sessions.get_mut(&worker))
-        {
-            session.paused_until = now + self.config.inputs_missing_pause;
+        if reason == ReleaseReason::InputsMissing {
+            let until = now + self.config.inputs_missing_pause;
+            self.roster.update(worker, |session| session.paused_until = until);
         }
     }
 
     /// Ends every lease whose time is up, so that its unit wants another attempt.
     pub(crate) fn expire_leases(&mut self, now: Timestamp) {
-        while let Some(Reverse((at, attempt, stage))) = self.expiries.peek().copied()
+        while let Some((at, worker)) = self.roster.next_expiry()
             && at <= now
         {
-            self.expiries.pop();
-            match self.standing_lease(attempt, stage) {
-                Some(lease) if lease.expires_at > now => {
-                    self.expiries.push(Reverse((lease.expires_at, attempt, stage)));
-                }
-                Some(lease) => self.end_lease(lease.worker, attempt, stage),
-                None => {}
-            }
+            self.expire_leases_of(now, worker);
         }
-        for session in self.sessions.values_mut() {
-            if session.paused_until <= now {
-                session.paused_until = Timestamp::ZERO;
+    }
+
+    /// Ends the leases of one worker whose time is up, and notes when the next one's is.
+    fn expire_leases_of(&mut self, now: Timestamp, worker: WorkerId) {
+        let session = self.roster.get(worker).expect("a worker with leases is known");
+        let expiry = |(attempt, stage): &(AttemptId, StageIndex)| {
+            let lease = self.standing_lease(worker, *attempt, *stage);
+            (*attempt, *stage, lease.map(|lease| lease.expires_at))
+        };
+        let leases: Vec<_> = session.leases.iter().map(expiry).collect();
+        let standing = leases.iter().filter_map(|(_, _, at)| at.filter(|at| *at > now)).min();
+        self.roster.update(worker, |session| session.expires_at = standing);
+        for (attempt, stage, expires_at) in leases {
+            if expires_at.is_none_or(|at| at <= now) {
+                self.end_lease(worker, attempt, stage);
             }
         }
     }
@@ -132,14 +129,16 @@ impl Core {
         stage: StageIndex,
     ) -> Grant {
         let expires_at = now + self.config.lease_duration;
-        self.expiries.push(Reverse((expires_at, attempt, stage)));
         let job = self.jobs.get_mut(&attempt.unit.job).expect("a unit is granted of a known job");
         let books = job.stage_mut(stage).expect("a unit is granted of a known stage");
         books.note_leased();
         let items = books.items_of(attempt.unit.number).expect("a granted unit is of a block");
         let input = books.input();
-        let session = self.sessions.get_mut(&worker).expect("a worker is granted while connected");
-        session.leases.insert((attempt, stage));
+        self.roster.update(worker, |session| {
+            session.capacity.units -= 1;
+            session.hold(attempt, stage, expires_at);
+        });
+        self.file(attempt.unit.job);
         let claims = LeaseClaims { worker, attempt, stage, items, input, epoch: self.epoch };
         let token = self.key.seal(&claims);
         Grant { claims, token, duration: self.config.lease_duration }
@@ -147,9 +146,7 @@ impl Core {
 
     /// Takes a lease out of the books; its unit may want another attempt.
     pub(crate) fn end_lease(&mut self, worker: WorkerId, attempt: AttemptId, stage: StageIndex) {
-        if let Some(session) = self.sessions.get_mut(&worker) {
-            session.leases.remove(&(attempt, stage));
-        }
+        self.roster.update(worker, |session| session.let_go(attempt, stage));
         let Some(job) = self.jobs.get_mut(&attempt.unit.job) else { return };
         let quorum = job.quorum;
         let Some(books) = job.stage_mut(stage) else { return };
@@ -157,8 +154,8 @@ impl Core {
         if books.unit_mut(number).is_some_and(|unit| unit.end_lease(worker, attempt.number)) {
             books.note_lease_ended();
             books.refresh(number, quorum);
+            self.file(attempt.unit.job);
         }
-        self.forget_if_gone(worker);
     }
 
     pub(crate) fn withdraw(
@@ -202,15 +199,13 @@ impl Core {
         unit.adopt(HeldLease { attempt: attempt.number, worker, leased_at: now, expires_at });
         books.note_leased();
         books.refresh(attempt.unit.number, quorum);
-        self.expiries.push(Reverse((expires_at, attempt, claims.stage)));
-        if let Some(session) = self.sessions.get_mut(&worker) {
-            session.leases.insert((attempt, claims.stage));
-        }
+        self.roster.update(worker, |session| session.hold(attempt, claims.stage, expires_at));
+        self.file(attempt.unit.job);
         Held::Stands
     }
 
     fn stage_of(&self, worker: WorkerId, attempt: AttemptId) -> Option<StageIndex> {
-        let leases = &self.sessions.get(&worker)?.leases;
+        let leases = &self.roster.get(worker)?.leases;
         let from = (attempt, StageIndex(0));
         leases.range(from..).next().filter(|(held, _)| *held == attempt).map(|(_, stage)| *stage)
     }
@@ -225,17 +220,14 @@ impl Core {
         books.unit_mut(attempt.unit.number)?.lease_of(worker, attempt.number)
     }
 
-    fn standing_lease(&self, attempt: AttemptId, stage: StageIndex) -> Option<HeldLease> {
+    fn standing_lease(
+        &self,
+        worker: WorkerId,
+        attempt: AttemptId,
+        stage: StageIndex,
+    ) -> Option<&HeldLease> {
         let books = self.jobs.get(&attempt.unit.job)?.stage(stage)?;
-        let leases = books.unit(attempt.unit.number)?.leases();
-        leases.iter().find(|lease| lease.attempt == attempt.number).copied()
-    }
-
-    fn forget_if_gone(&mut self, worker: WorkerId) {
-        let gone =
-            |session: &Session| session.presence == Presence::Away && session.leases.is_empty();
-        if self.sessions.get(&worker).is_some_and(gone) {
-            self.sessions.remove(&worker);
-        }
+        let mut leases = books.unit(attempt.unit.number)?.leases().iter();
+        leases.find(|lease| lease.worker == worker && lease.attempt == attempt.number)
     }
 }

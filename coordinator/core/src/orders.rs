@@ -21,7 +21,7 @@ impl Core {
     pub(crate) fn on_resume(&mut self, now: Timestamp, request: RequestId, id: JobId) {
         let paused = self.jobs.get(&id).filter(|job| job.paused_at.is_some());
         if let Some(owner) = paused.map(|job| job.owner) {
-            self.enter_turns(owner);
+            self.turns.enter(owner);
             self.jobs.get_mut(&id).expect("the job was just looked at").paused_at = None;
             self.note_movement(now, id);
             self.gate.record(Record::JobResumed { job: id });

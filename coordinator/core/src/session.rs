@@ -7,7 +7,7 @@ use gleaner_protocol::{AttemptId, Capacity, OutcomeClass, StageIndex, Timestamp,
 
 use crate::WorkerSnapshot;
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Session {
     pub(crate) presence: Presence,
     /// What it offers; `units` counts down as leases are granted.
@@ -17,8 +17,10 @@ pub(crate) struct Session {
     pub(crate) results: u64,
     pub(crate) cpu: Duration,
     pub(crate) last_returned: Option<Returned>,
-    /// It gets nothing before.
+    /// It gets nothing before; zero when it may be given work.
     pub(crate) paused_until: Timestamp,
+    /// When to look for leases of it that have expired: none does before.
+    pub(crate) expires_at: Option<Timestamp>,
 }
 
 /// A result as it came, wanted or not.
@@ -30,29 +32,25 @@ pub(crate) struct Returned {
 }
 
 /// Whether a worker's stream stands. One that is away keeps its leases until they expire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Presence {
-    Connected { since: Timestamp },
+    Connected {
+        since: Timestamp,
+    },
+    #[default]
     Away,
 }
 
 impl Session {
-    pub(crate) fn connected(now: Timestamp) -> Self {
-        Self {
-            presence: Presence::Connected { since: now },
-            capacity: Capacity::default(),
-            leases: BTreeSet::new(),
-            results: 0,
-            cpu: Duration::ZERO,
-            last_returned: None,
-            paused_until: Timestamp::ZERO,
-        }
+    /// Enters a lease that lasts until then, unless it is extended.
+    pub(crate) fn hold(&mut self, attempt: AttemptId, stage: StageIndex, expires_at: Timestamp) {
+        self.leases.insert((attempt, stage));
+        self.expires_at = Some(self.expires_at.map_or(expires_at, |first| first.min(expires_at)));
     }
 
-    pub(crate) fn may_be_given_work(&self, now: Timestamp) -> bool {
-        self.capacity.units > 0
-            && self.paused_until <= now
-            && matches!(self.presence, Presence::Connected { .. })
+    /// Takes a lease out of its books.
+    pub(crate) fn let_go(&mut self, attempt: AttemptId, stage: StageIndex) {
+        self.leases.remove(&(attempt, stage));
     }
 
     pub(crate) fn snapshot(&self, worker: WorkerId) -> Option<WorkerSnapshot> {

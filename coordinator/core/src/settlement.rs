@@ -31,10 +31,8 @@ impl Core {
             return self.withdraw(worker, vec![attempt], WithdrawReason::UnknownLease);
         }
         let stage = claims.stage;
-        if let Some(session) = self.sessions.get_mut(&worker) {
-            let class = result.outcome.class();
-            session.last_returned = Some(Returned { attempt, class, at: now });
-        }
+        let returned = Returned { attempt, class: result.outcome.class(), at: now };
+        self.roster.update(worker, |session| session.last_returned = Some(returned));
         if self.wants_result(claims) {
             match result.outcome.class() {
                 OutcomeClass::Inconclusive => {
@@ -59,10 +57,10 @@ impl Core {
         opinion: Opinion,
         result: UnitResult,
     ) {
-        if let Some(session) = self.sessions.get_mut(&opinion.worker) {
+        self.roster.update(opinion.worker, |session| {
             session.results += 1;
             session.cpu = session.cpu.saturating_add(opinion.cpu);
-        }
+        });
         self.end_lease(opinion.worker, opinion.attempt, stage);
         let UnitResult { outcome, log, .. } = result;
         let words = outcome.to_string();
@@ -352,6 +350,7 @@ impl Core {
                 stage.end_grace(job.quorum);
             }
         }
+        self.file_all();
     }
 
     fn withdraw_unit(&mut self, id: UnitId, stage: StageIndex, reason: WithdrawReason) {

@@ -218,10 +218,10 @@ impl Stage {
     ///
     /// A unit that ended without an answer on a worker goes to others, as long as one of those
     /// `able` to run it has not tried it.
-    pub(crate) fn offer<'a>(
+    pub(crate) fn offer(
         &self,
         worker: WorkerId,
-        able: impl Iterator<Item = &'a WorkerId> + Clone,
+        able: impl Iterator<Item = WorkerId> + Clone,
         advice: CutAdvice,
     ) -> Option<Offer> {
         if self.state != StageState::Open {
@@ -233,8 +233,8 @@ impl Stage {
         let again = self.wanting.iter().take(searched).find(|number| {
             let unit = &self.units[*number];
             let untried =
-                |other: &WorkerId| unit.is_new_to(*other) && !unit.was_inconclusive_on(*other);
-            unit.is_new_to(worker) && (untried(&worker) || !able.clone().any(untried))
+                |other: WorkerId| unit.is_new_to(other) && !unit.was_inconclusive_on(other);
+            unit.is_new_to(worker) && (untried(worker) || !able.clone().any(untried))
         });
         again.map(|unit| Offer::Unit(*unit)).or(fresh)
     }
@@ -247,8 +247,7 @@ impl Stage {
     }
 
     fn propose_cut(&self, advice: CutAdvice) -> Option<Offer> {
-        let gap_end = self.next_kept().map_or(self.items?, |run| run.items.start);
-        let left = gap_end - self.next_item;
+        let left = self.items_to_cut();
         if left == 0 {
             return None;
         }
@@ -273,6 +272,21 @@ impl Stage {
         self.skip_kept();
         self.newest = Some(self.blocks.len());
         self.blocks.push(CutBlock::fresh(block, CutKind::First));
+    }
+
+    /// Whether any worker with enough memory could be given some of it.
+    pub(crate) fn has_something_for_somebody(&self) -> bool {
+        let is_cut = |cut: &CutBlock| cut.units_ahead() > 0;
+        self.state == StageState::Open
+            && (!self.wanting.is_empty()
+                || self.newest.is_some_and(|newest| is_cut(&self.blocks[newest]))
+                || self.items_to_cut() > 0)
+    }
+
+    /// Items behind the last block, up to the next answers taken over.
+    fn items_to_cut(&self) -> u64 {
+        let items = self.next_kept().map_or(self.items, |run| Some(run.items.start));
+        items.map_or(0, |end| end - self.next_item)
     }
 
     pub(crate) fn has_replaced_units(&self) -> bool {

@@ -121,7 +121,7 @@ impl Core {
 
     /// Why no worker takes what waits of a job whose items may take `memory_bytes` each.
     fn why_nobody_takes(&self, now: Timestamp, job: &Job, memory_bytes: u64) -> Vec<String> {
-        let connected: Vec<_> = self.connected.iter().map(|id| &self.sessions[id]).collect();
+        let connected: Vec<_> = self.roster.connected().collect();
         let workers = connected.len() as u64;
         if connected.is_empty() {
             return vec!["no worker is connected".to_owned()];
@@ -240,7 +240,7 @@ impl Core {
                 let attempt = AttemptId { unit: id, number: lease.attempt };
                 let since = span(now.saturating_since(lease.leased_at));
                 let left = span(lease.expires_at.saturating_since(now));
-                let away = match self.connected.contains(&lease.worker) {
+                let away = match self.roster.is_connected(lease.worker) {
                     true => "",
                     false => ", which is not connected now",
                 };
@@ -278,7 +278,7 @@ impl Core {
     }
 
     fn why_worker(&self, now: Timestamp, worker: WorkerId) -> Vec<String> {
-        let Some(session) = self.sessions.get(&worker) else {
+        let Some(session) = self.roster.get(worker) else {
             return vec![format!("{worker} is not connected and holds no lease")];
         };
         let leases = count(session.leases.len() as u64, "lease");

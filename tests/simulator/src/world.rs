@@ -25,8 +25,10 @@ const PATIENCE_US: u64 = 900_000_000;
 /// When things stop going wrong, one machine in so many has left for good.
 const LEAVING_EACH: u32 = 6;
 
-/// After so many events the cores' books are looked through.
+/// After so many events, and so many for each machine, the cores' books are looked through: in
+/// a large world that takes as long as these events.
 const CHECK_EVERY: u64 = 64;
+const CHECK_EVERY_HOST: u64 = 8;
 
 /// What a run is.
 #[derive(Clone, Copy, Debug)]
@@ -104,6 +106,7 @@ impl World {
     /// # Panics
     /// When something that must hold does not.
     pub(crate) fn run(&mut self) -> Report {
+        let check_every = CHECK_EVERY.max(CHECK_EVERY_HOST * u64::from(self.options.hosts));
         let mut events = 0_u64;
         while !self.is_over() {
             let what = self.nature.next().expect("somebody always means to do something");
@@ -115,7 +118,7 @@ impl World {
             );
             self.happen(what);
             events += 1;
-            if events.is_multiple_of(CHECK_EVERY) {
+            if events.is_multiple_of(check_every) {
                 self.check_invariants();
             }
         }

@@ -1,0 +1,222 @@
+//! The workers that are known, and which of them could take something now.
+//!
+//! A worker is filed anew with every change of its session, so that no event looks at all of them.
+//! Invariant: each file says what the sessions say.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+
+use gleaner_protocol::limits::LEASES_HELD_MAX;
+use gleaner_protocol::{Capacity, Timestamp, WorkerId};
+
+use crate::filing::refile;
+use crate::session::{Presence, Session};
+
+#[derive(Debug, Default)]
+pub(crate) struct Roster {
+    sessions: BTreeMap<WorkerId, Session>,
+    connected: BTreeSet<WorkerId>,
+    /// Those connected that offer slots, by the memory of each slot.
+    able: BTreeSet<(u64, WorkerId)>,
+    /// Those that want more and may be given it, by the memory of their slots.
+    hungry: BTreeSet<(u64, WorkerId)>,
+    /// Those that are given nothing for a while, by when that is over.
+    paused: BTreeSet<(Timestamp, WorkerId)>,
+    /// When to look for leases that have expired: one time for each worker that holds some, at the
+    /// latest when the first of them does.
+    expiries: BTreeSet<(Timestamp, WorkerId)>,
+    /// All slots that are offered.
+    slots: u64,
+}
+
+/// Where a worker is filed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Filing {
+    presence: Presence,
+    slots: u32,
+    slot_memory_bytes: u64,
+    hunger: Hunger,
+    paused_until: Timestamp,
+    expires_at: Option<Timestamp>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hunger {
+    Hungry,
+    Sated,
+}
+
+impl Roster {
+    /// The session of a worker whose stream is new.
+    pub(crate) fn connect(&mut self, now: Timestamp, worker: WorkerId) {
+        self.sessions.entry(worker).or_default();
+        self.update(worker, |session| {
+            session.presence = Presence::Connected { since: now };
+            session.capacity = Capacity::default();
+        });
+    }
+
+    /// Changes a session, if there is one. One that is away and holds nothing is forgotten.
+    pub(crate) fn update<T>(
+        &mut self,
+        worker: WorkerId,
+        change: impl FnOnce(&mut Session) -> T,
+    ) -> Option<T> {
+        let session = self.sessions.get_mut(&worker)?;
+        let before = Filing::of(session);
+        let told = change(session);
+        let after = Filing::of(session);
+        let gone = session.presence == Presence::Away && session.leases.is_empty();
+        if before != after {
+            self.refile(worker, before, after);
+        }
+        if gone {
+            self.forget(worker);
+        }
+        Some(told)
+    }
+
+    pub(crate) fn get(&self, worker: WorkerId) -> Option<&Session> {
+        self.sessions.get(&worker)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (WorkerId, &Session)> {
+        self.sessions.iter().map(|(worker, session)| (*worker, session))
+    }
+
+    pub(crate) fn connected(&self) -> impl Iterator<Item = &Session> {
+        self.connected.iter().map(|worker| &self.sessions[worker])
+    }
+
+    pub(crate) fn is_connected(&self, worker: WorkerId) -> bool {
+        self.connected.contains(&worker)
+    }
+
+    /// All slots that workers connected offer.
+    pub(crate) fn slots(&self) -> u64 {
+        self.slots
+    }
+
+    /// The workers connected whose slots have so much memory.
+    pub(crate) fn able(&self, memory_bytes: u64) -> impl Iterator<Item = WorkerId> + Clone {
+        let from = (memory_bytes, WorkerId([0; 32]));
+        self.able.range(from..).map(|(_, worker)| *worker)
+    }
+
+    /// The next worker that wants more, may be given it and has so much memory for a slot, in the
+    /// order of that memory; with its place, after which the next one is.
+    pub(crate) fn next_hungry(
+        &self,
+        memory_bytes: u64,
+        after: Option<(u64, WorkerId)>,
+    ) -> Option<(u64, WorkerId)> {
+        let least = Bound::Included((memory_bytes, WorkerId([0; 32])));
+        let from = match after {
+            Some(place) if place.0 >= memory_bytes => Bound::Excluded(place),
+            _ => least,
+        };
+        self.hungry.range((from, Bound::Unbounded)).next().copied()
+    }
+
+    pub(crate) fn is_hungry(&self, worker: WorkerId) -> bool {
+        self.sessions.get(&worker).is_some_and(|session| Hunger::of(session) == Hunger::Hungry)
+    }
+
+    /// Lets those be given work again whose pause is over.
+    pub(crate) fn end_pauses(&mut self, now: Timestamp) {
+        while let Some((_, worker)) =
+            self.paused.first().copied().filter(|(until, _)| *until <= now)
+        {
+            self.update(worker, |session| session.paused_until = Timestamp::ZERO);
+        }
+    }
+
+    /// When the next pause is over.
+    pub(crate) fn next_pause_end(&self) -> Option<Timestamp> {
+        self.paused.first().map(|(until, _)| *until)
+    }
+
+    /// When to look for leases that have expired, of which worker.
+    pub(crate) fn next_expiry(&self) -> Option<(Timestamp, WorkerId)> {
+        self.expiries.first().copied()
+    }
+
+    fn refile(&mut self, worker: WorkerId, before: Filing, after: Filing) {
+        let at = |place: Option<u64>| place.map(|place| (place, worker));
+        let until = |time: Option<Timestamp>| time.map(|time| (time, worker));
+        refile(&mut self.able, at(before.able()), at(after.able()));
+        refile(&mut self.hungry, at(before.hungry()), at(after.hungry()));
+        refile(&mut self.paused, until(before.paused()), until(after.paused()));
+        refile(&mut self.expiries, until(before.expires_at), until(after.expires_at));
+        self.slots = self.slots - u64::from(before.slots) + u64::from(after.slots);
+        match after.presence {
+            Presence::Connected { .. } => self.connected.insert(worker),
+            Presence::Away => self.connected.remove(&worker),
+        };
+    }
+
+    fn forget(&mut self, worker: WorkerId) {
+        let session = self.sessions.remove(&worker).expect("the session was just looked at");
+        let filing = Filing::of(&session);
+        let nowhere = Filing { paused_until: Timestamp::ZERO, expires_at: None, ..filing };
+        self.refile(worker, filing, nowhere);
+    }
+
+    pub(crate) fn check_invariants(&self) {
+        let filings =
+            || self.sessions.iter().map(|(worker, session)| (*worker, Filing::of(session)));
+        let file = |of: fn(Filing) -> Option<u64>| -> BTreeSet<(u64, WorkerId)> {
+            filings().filter_map(|(worker, filing)| Some((of(filing)?, worker))).collect()
+        };
+        assert_eq!(file(Filing::able), self.able, "able workers are misfiled");
+        assert_eq!(file(Filing::hungry), self.hungry, "hungry workers are misfiled");
+        let times = |of: fn(Filing) -> Option<Timestamp>| -> BTreeSet<(Timestamp, WorkerId)> {
+            filings().filter_map(|(worker, filing)| Some((of(filing)?, worker))).collect()
+        };
+        assert_eq!(times(Filing::paused), self.paused, "paused workers are misfiled");
+        assert_eq!(times(|filing| filing.expires_at), self.expiries, "expiries are misfiled");
+        let slots: u64 = filings().map(|(_, filing)| u64::from(filing.slots)).sum();
+        assert_eq!(slots, self.slots, "slots are miscounted");
+        for (worker, session) in &self.sessions {
+            let connected = matches!(session.presence, Presence::Connected { .. });
+            assert_eq!(connected, self.connected.contains(worker), "{worker} misfiled");
+            let watched = session.leases.is_empty() || session.expires_at.is_some();
+            assert!(watched, "no lease of {worker} would ever expire");
+        }
+    }
+}
+
+impl Filing {
+    fn of(session: &Session) -> Self {
+        Self {
+            presence: session.presence,
+            slots: session.capacity.slots,
+            slot_memory_bytes: session.capacity.slot_memory_bytes,
+            hunger: Hunger::of(session),
+            paused_until: session.paused_until,
+            expires_at: session.expires_at,
+        }
+    }
+
+    fn able(self) -> Option<u64> {
+        (self.slots > 0).then_some(self.slot_memory_bytes)
+    }
+
+    fn hungry(self) -> Option<u64> {
+        (self.hunger == Hunger::Hungry).then_some(self.slot_memory_bytes)
+    }
+
+    fn paused(self) -> Option<Timestamp> {
+        (self.paused_until > Timestamp::ZERO).then_some(self.paused_until)
+    }
+}
+
+impl Hunger {
+    fn of(session: &Session) -> Self {
+        let may_be_given_more = session.capacity.units > 0
+            && session.paused_until == Timestamp::ZERO
+            && session.leases.len() < LEASES_HELD_MAX
+            && matches!(session.presence, Presence::Connected { .. });
+        if may_be_given_more { Self::Hungry } else { Self::Sated }
+    }
+}

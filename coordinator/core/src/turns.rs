@@ -1,0 +1,257 @@
+//! Whose turn it is to have a unit handed out.
+//!
+//! A submitter's share of the slots goes by its weight: the one with the fewest leases for its
+//! weight is served first. When slots are so few that this ties again and again, the one served
+//! least for its weight goes first (stride scheduling: Waldspurger & Weihl 1995, MIT/LCS/TM-528); a
+//! newcomer begins where the others are, so that nobody saves up turns. Of a submitter's jobs those
+//! of higher priority go first, and of equal ones the one with the fewest leases.
+//!
+//! A job is filed anew with every change of its books, so that no turn looks at all of them.
+
+use std::cmp::{Ordering, Reverse};
+use std::collections::{BTreeMap, BTreeSet};
+
+use gleaner_protocol::{JobId, SubmitterId, SubmitterTerms};
+
+use crate::Owner;
+use crate::core::Core;
+use crate::filing::refile;
+use crate::job::Job;
+
+/// How far one turn takes a submitter of weight 1.
+const STRIDE: u64 = 1 << 20;
+
+/// The accounts of all owners, and the order of those who have something to be handed out. An owner
+/// that was never set has the default terms.
+#[derive(Debug, Default)]
+pub(crate) struct Turns {
+    accounts: BTreeMap<Owner, Account>,
+    /// Running jobs as they are filed.
+    jobs: BTreeMap<JobId, Standing>,
+    /// Owners with jobs that have something to be handed out.
+    order: BTreeSet<OwnerRank>,
+    /// Jobs that have something to be handed out, by the least memory that any of it needs.
+    needs: BTreeSet<(u64, JobId)>,
+}
+
+/// What decides about a running job's turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Standing {
+    owner: Owner,
+    leases: u64,
+    turns: TakesTurns,
+    priority: i32,
+    /// What can be handed out now needs so much memory at least, if anything can.
+    needs: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum TakesTurns {
+    Yes,
+    Paused,
+}
+
+#[derive(Debug, Default)]
+struct Account {
+    terms: SubmitterTerms,
+    /// How far it has come: grows with each turn by a stride over its weight.
+    pass: u64,
+    /// Leases of all its running jobs.
+    leases: u64,
+    /// How many of its jobs take turns.
+    turning: usize,
+    /// Its jobs that have something to be handed out.
+    ready: BTreeSet<JobRank>,
+}
+
+/// The place of an owner; the least is served first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct OwnerRank {
+    leases: u64,
+    weight: u32,
+    pass: u64,
+    owner: Owner,
+}
+
+/// The place of a job among its owner's; the least is served first.
+type JobRank = (Reverse<i32>, u64, JobId);
+
+impl Turns {
+    pub(crate) fn recover(submitters: Vec<(SubmitterId, SubmitterTerms)>) -> Self {
+        let mut turns = Self::default();
+        for (submitter, terms) in submitters {
+            turns.set(submitter, terms);
+        }
+        turns
+    }
+
+    pub(crate) fn set(&mut self, submitter: SubmitterId, terms: SubmitterTerms) {
+        self.change(Owner::Submitter(submitter), |account| account.terms = terms);
+    }
+
+    pub(crate) fn terms(&self, owner: Owner) -> SubmitterTerms {
+        self.accounts.get(&owner).map_or_else(SubmitterTerms::default, |account| account.terms)
+    }
+
+    /// An owner who had nothing that takes turns begins where those who have are; to be called
+    /// before its job is filed.
+    pub(crate) fn enter(&mut self, owner: Owner) {
+        let turning = |account: &&Account| account.turning > 0;
+        if self.accounts.get(&owner).as_ref().is_some_and(turning) {
+            return;
+        }
+        let pass = self.accounts.values().filter(turning).map(|account| account.pass).min();
+        if let Some(pass) = pass {
+            self.change(owner, |account| account.pass = account.pass.max(pass));
+        }
+    }
+
+    pub(crate) fn note_turn(&mut self, owner: Owner) {
+        self.change(owner, |account| {
+            account.pass += STRIDE / u64::from(account.terms.weight.get());
+        });
+    }
+
+    /// Files a job as it stands; one that has ended is nowhere.
+    pub(crate) fn file(&mut self, job: JobId, standing: Option<Standing>) {
+        let before = match standing {
+            Some(standing) => self.jobs.insert(job, standing),
+            None => self.jobs.remove(&job),
+        };
+        if before == standing {
+            return;
+        }
+        if let Some(before) = before {
+            self.change(before.owner, |account| account.take_out(job, before));
+        }
+        if let Some(after) = standing {
+            self.change(after.owner, |account| account.put_in(job, after));
+        }
+        let place = |standing: Option<Standing>| Some((standing?.needs?, job));
+        refile(&mut self.needs, place(before), place(standing));
+    }
+
+    /// The jobs that have something to be handed out, in the order in which they are asked for it.
+    pub(crate) fn jobs(&self) -> impl Iterator<Item = JobId> {
+        let ready = |rank: &OwnerRank| self.accounts[&rank.owner].ready.iter();
+        self.order.iter().flat_map(ready).map(|(_, _, job)| *job)
+    }
+
+    /// The least memory that anything needs which can be handed out, if anything can.
+    pub(crate) fn least_need(&self) -> Option<u64> {
+        self.needs.first().map(|(memory_bytes, _)| *memory_bytes)
+    }
+
+    fn change(&mut self, owner: Owner, change: impl FnOnce(&mut Account)) {
+        let account = self.accounts.entry(owner).or_default();
+        let before = account.rank(owner);
+        change(account);
+        let after = account.rank(owner);
+        refile(&mut self.order, before, after);
+    }
+
+    /// Compares the files with the jobs that run.
+    pub(crate) fn check_invariants<'a>(&self, running: impl Iterator<Item = &'a Job>) {
+        let standings: BTreeMap<_, _> =
+            running.filter_map(|job| Some((job.id, job.standing()?))).collect();
+        assert_eq!(standings, self.jobs, "jobs are misfiled");
+        for (owner, account) in &self.accounts {
+            let mut plain =
+                Account { terms: account.terms, pass: account.pass, ..Account::default() };
+            for (job, standing) in standings.iter().filter(|(_, job)| job.owner == *owner) {
+                plain.put_in(*job, *standing);
+            }
+            assert_eq!(plain.leases, account.leases, "{owner:?}: leases are miscounted");
+            assert_eq!(plain.turning, account.turning, "{owner:?}: jobs are miscounted");
+            assert_eq!(plain.ready, account.ready, "{owner:?}: jobs are misfiled");
+        }
+        let ranks = self.accounts.iter().filter_map(|(owner, account)| account.rank(*owner));
+        assert_eq!(ranks.collect::<BTreeSet<_>>(), self.order, "owners are misfiled");
+        let needs = standings.iter().filter_map(|(job, standing)| Some((standing.needs?, *job)));
+        assert_eq!(needs.collect::<BTreeSet<_>>(), self.needs, "needs are misfiled");
+    }
+}
+
+impl Account {
+    fn rank(&self, owner: Owner) -> Option<OwnerRank> {
+        let rank = OwnerRank {
+            leases: self.leases,
+            weight: self.terms.weight.get(),
+            pass: self.pass,
+            owner,
+        };
+        (!self.ready.is_empty()).then_some(rank)
+    }
+
+    fn put_in(&mut self, job: JobId, standing: Standing) {
+        self.leases += standing.leases;
+        if standing.turns == TakesTurns::Yes {
+            self.turning += 1;
+        }
+        if standing.needs.is_some() {
+            self.ready.insert(standing.rank(job));
+        }
+    }
+
+    fn take_out(&mut self, job: JobId, standing: Standing) {
+        self.leases -= standing.leases;
+        if standing.turns == TakesTurns::Yes {
+            self.turning -= 1;
+        }
+        self.ready.remove(&standing.rank(job));
+    }
+}
+
+impl Standing {
+    fn rank(self, job: JobId) -> JobRank {
+        (Reverse(self.priority), self.leases, job)
+    }
+}
+
+impl Ord for OwnerRank {
+    /// By leases over weight, without rounding; total, so that no two owners are in one place.
+    fn cmp(&self, other: &Self) -> Ordering {
+        let share = |rank: &Self, weight: u32| u128::from(rank.leases) * u128::from(weight);
+        let by_share = share(self, other.weight).cmp(&share(other, self.weight));
+        by_share.then(self.pass.cmp(&other.pass)).then(self.owner.cmp(&other.owner))
+    }
+}
+
+impl PartialOrd for OwnerRank {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Job {
+    /// What decides about its turn while it runs. A paused one is not asked, but what runs of it
+    /// counts.
+    pub(crate) fn standing(&self) -> Option<Standing> {
+        let (turns, needs) = match self.takes_turns() {
+            true => (TakesTurns::Yes, self.needs()),
+            false => (TakesTurns::Paused, None),
+        };
+        let (owner, leases, priority) = (self.owner, self.attempts_leased(), self.priority);
+        self.is_running().then_some(Standing { owner, leases, turns, priority, needs })
+    }
+
+    /// The least memory that anything of it needs which can be handed out now.
+    fn needs(&self) -> Option<u64> {
+        let waiting = self.stages.iter().filter(|stage| stage.has_something_for_somebody());
+        waiting.map(|stage| stage.memory_bytes()).min()
+    }
+}
+
+impl Core {
+    /// Files a job after a change of its books.
+    pub(crate) fn file(&mut self, id: JobId) {
+        self.turns.file(id, self.jobs.get(&id).and_then(Job::standing));
+    }
+
+    /// Files all running jobs: after a restart, and when its grace ends.
+    pub(crate) fn file_all(&mut self) {
+        for id in &self.running {
+            self.turns.file(*id, self.jobs[id].standing());
+        }
+    }
+}
