@@ -22,7 +22,7 @@ use gleaner_sandbox::Sandbox;
 
 use super::answers;
 use super::engine::{Ask, Changes, Engine, Input};
-use super::inputs::Inputs;
+use super::inputs::{Derived, Inputs};
 use super::refusals::{
     self, WhileFull, check_name, check_notify, check_terms, disk_full, not_added, not_there,
     stage_of, store_failed, submission_failed,
@@ -89,6 +89,7 @@ impl Control for DriverControl {
         let pin = |spec: &JobSpec| self.blobs.uses().pin(spec.blobs().map(|blob| blob.hash));
         // What another job lets go of meanwhile stays; and so do items that the check makes.
         let _given = pin(&spec);
+        let _derived = Derived::of(&spec, self.inputs.clone());
         let items = submission::check_submission(&mut spec, &self.blobs, &self.splitter).await;
         let items = items.map_err(|error| submission_failed(&error))?;
         let _made = pin(&spec);

@@ -1,9 +1,12 @@
 //! The jobs the driver works on and their stages' inputs, each opened once.
+//!
+//! What is made of a job's files on the way, as a compressed one is decompressed, goes when the last
+//! running job that reads the file has ended.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use gleaner_protocol::{BlobRef, JobId, JobSpec, Splitter, StageIndex, StageSpec};
+use gleaner_protocol::{BlobHash, BlobRef, JobId, JobSpec, Splitter, StageIndex, StageSpec};
 use tokio::sync::OnceCell;
 
 use crate::blobs::Blobs;
@@ -33,16 +36,22 @@ impl Inputs {
         let stages = spec.stages.iter().map(|_| OnceCell::new()).collect();
         let outputs = spec.stages.iter().map(|_| OnceCell::new()).collect();
         let inputs = Arc::new(JobInputs { spec, stages, outputs });
-        self.jobs.lock().unwrap_or_else(PoisonError::into_inner).insert(job, inputs);
+        self.jobs().insert(job, inputs);
     }
 
     pub(crate) fn remove_job(&self, job: JobId) {
-        let removed = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).remove(&job);
-        let Some(inputs) = removed else { return };
-        for (file, _) in inputs.spec.stages.iter().filter_map(|stage| stage.splitter.source()) {
-            // Another job that reads the same file makes it again.
-            self.blobs.remove_derived(file.hash);
+        let removed = self.jobs().remove(&job);
+        if let Some(inputs) = removed {
+            self.remove_derived(sources(&inputs.spec));
         }
+    }
+
+    /// Removes what was made of these files, but for those that running jobs read.
+    pub(crate) fn remove_derived(&self, files: impl Iterator<Item = BlobHash>) {
+        let jobs = self.jobs();
+        let is_read = |file| jobs.values().any(|job| sources(&job.spec).any(|read| read == file));
+        // Whoever looks at one just now, for a submission or a report, makes it again.
+        files.filter(|file| !is_read(*file)).for_each(|file| self.blobs.remove_derived(file));
     }
 
     /// Notes the first file of a stage's output.
@@ -75,13 +84,113 @@ impl Inputs {
     }
 
     fn job(&self, job: JobId) -> Option<Arc<JobInputs>> {
-        self.jobs.lock().unwrap_or_else(PoisonError::into_inner).get(&job).cloned()
+        self.jobs().get(&job).cloned()
     }
+
+    fn jobs(&self) -> MutexGuard<'_, HashMap<JobId, Arc<JobInputs>>> {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Has what is made of a submission's files removed when it is dropped, whatever becomes of the
+/// submission: a job that was taken runs by then, and reads them.
+#[derive(Debug)]
+pub(crate) struct Derived {
+    inputs: Arc<Inputs>,
+    files: Vec<BlobHash>,
+}
+
+impl Derived {
+    pub(crate) fn of(spec: &JobSpec, inputs: Arc<Inputs>) -> Self {
+        Self { inputs, files: sources(spec).collect() }
+    }
+}
+
+impl Drop for Derived {
+    fn drop(&mut self) {
+        self.inputs.remove_derived(self.files.drain(..));
+    }
+}
+
+/// The files that the stages of a job are cut from.
+pub(crate) fn sources(spec: &JobSpec) -> impl Iterator<Item = BlobHash> {
+    spec.stages.iter().filter_map(|stage| stage.splitter.source()).map(|(file, _)| file.hash)
 }
 
 impl JobInputs {
     fn earlier(&self, spec: &StageSpec) -> Option<BlobRef> {
         let Splitter::After { stage, .. } = &spec.splitter else { return None };
         self.outputs.get(stage.0 as usize)?.get().copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use gleaner_protocol::{
+        Answers, Floats, Limits, Notify, OnFailure, Reducer, StageTask, UnitSize, ValueMap,
+    };
+
+    use super::*;
+
+    /// A job that is cut from the lines of this file.
+    fn spec(source: BlobRef) -> JobSpec {
+        let task = StageTask {
+            module: BlobRef::of(b"module"),
+            function: "run".to_owned(),
+            parameters: ValueMap::new(),
+            files: Vec::new(),
+            limits: Limits::default(),
+            seed: 0,
+            floats: Floats::Plain,
+            on_failure: OnFailure::Stop,
+        };
+        let splitter =
+            Splitter::Lines { field: "line".to_owned(), source, file: "words.gz".to_owned() };
+        JobSpec {
+            name: "words".to_owned(),
+            seed: 0,
+            priority: 0,
+            quorum: NonZeroU32::MIN,
+            max_attempts: NonZeroU32::MIN,
+            answers: Answers::Kept,
+            keep: None,
+            notify: Notify::default(),
+            stages: vec![StageSpec {
+                name: "s".to_owned(),
+                task,
+                splitter,
+                unit_size: UnitSize::Auto,
+                unit_items_max: None,
+                reducer: Reducer::Files,
+            }],
+        }
+    }
+
+    #[test]
+    fn what_is_made_of_a_file_goes_with_the_last_that_reads_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let blobs = Blobs::open(folder.path()).expect("opens");
+        let inputs = Arc::new(Inputs::new(blobs.clone()));
+        let file = BlobRef::of(b"words");
+        let derived = blobs.derived_path(file.hash);
+        let make = || std::fs::write(&derived, b"words").expect("written");
+        let submit = || Derived::of(&spec(file), Arc::clone(&inputs));
+
+        make();
+        drop(submit());
+        assert!(!derived.exists(), "the submission was refused");
+
+        make();
+        let submission = submit();
+        inputs.add_job(JobId(1), Arc::new(spec(file)));
+        drop(submission);
+        assert!(derived.exists(), "its job runs");
+        inputs.add_job(JobId(2), Arc::new(spec(file)));
+        inputs.remove_job(JobId(1));
+        assert!(derived.exists(), "another job reads it");
+        inputs.remove_job(JobId(2));
+        assert!(!derived.exists(), "nobody reads it");
     }
 }

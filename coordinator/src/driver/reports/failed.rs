@@ -7,7 +7,7 @@ use serde_bytes::ByteBuf;
 
 use super::{JobParts, Report, ReportError};
 use crate::blobs::Blobs;
-use crate::driver::inputs::Inputs;
+use crate::driver::inputs::{Inputs, sources};
 use crate::http::BodyWriter;
 use crate::reduce::{FailedRow, failed_header, has_parameters, parameters};
 use crate::split::StageInput;
@@ -94,13 +94,7 @@ impl FailedTable {
 
     /// Removes what opening the inputs of a job that has ended left behind.
     fn close(&self) {
-        if self.inputs.spec(self.job).is_some() {
-            return;
-        }
-        let sources = self.parts.spec.stages.iter().filter_map(|stage| stage.splitter.source());
-        for (file, _) in sources {
-            self.blobs.remove_derived(file.hash);
-        }
+        self.inputs.remove_derived(sources(&self.parts.spec));
     }
 }
 

@@ -1,8 +1,9 @@
 //! Every way to cut an input into items, compressed or not, to the last byte of the output.
 
+use std::fs;
 use std::io::Write;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use end_to_end::{JobFolder, Swarm};
 
 /// A stage's splitter and function, and the lines that come out.
@@ -150,5 +151,29 @@ fn every_input_is_cut_as_its_splitter_says() -> Result<()> {
         ensure!(end["state"] == "done", "{}: {end}", cut.what);
         cut.check(&swarm.output(job)?)?;
     }
+    swarm.stop()
+}
+
+#[test]
+fn nothing_that_was_decompressed_stays_behind_a_job_that_is_refused() -> Result<()> {
+    let swarm = Swarm::with_workers(&[])?;
+    let stage = |name: &str, splitter: &str| {
+        format!(
+            "[[stage]]\nname = \"{name}\"\nmodule = \"tasks.wasm\"\nfunction = \"shout\"\n\
+             reduce = \"lines\"\n{splitter}\n"
+        )
+    };
+    let lines = r#"lines = { field = "line", file = "words.gz" }"#;
+    let torn = r#"csv = { file = "torn.csv" }"#;
+    let folder =
+        JobFolder::of_test_tasks("", &[stage("good", lines), stage("bad", torn)].concat())?;
+    folder.add("words.gz", &gzip(&["one\ntwo\n"])?)?;
+    folder.add("torn.csv", b"name,mass\nSun\n")?;
+    let manifest = folder.manifest();
+    let refused = swarm.ask(&["submit", manifest.to_str().context("a path is text")?])?;
+    ensure!(refused.code != 0 && refused.stderr.contains("torn.csv"), "{refused:?}");
+    let derived = swarm.coordinator_folder().join("blobs/derived");
+    let left = fs::read_dir(&derived)?.count();
+    ensure!(left == 0, "{left} files stay in {}", derived.display());
     swarm.stop()
 }
