@@ -7,8 +7,8 @@
 //!                                      └──too often, or not allowed──► given up; `status` says so
 //! ```
 //! Invariants: a notice is delivered at least once, also over crashes, or is given up after
-//! [`TRIES_MAX`] tries; one try for a job at a time, few overall; what a submitter from elsewhere
-//! names is public and no command. Deliberately absent: what is told when, which is the core's.
+//! [`TRIES_MAX`] tries; one try for a job at a time, few to a target or of a submitter's, and a
+//! bounded number overall; what a submitter from elsewhere names is public and no command. Deliberately absent: what is told when, which is the core's.
 
 mod addresses;
 mod command;
@@ -20,13 +20,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use gleaner_clock::Clock;
-use gleaner_protocol::{JobId, NotifyTarget, Timestamp};
+use gleaner_protocol::{JobId, NotifyTarget, SubmitterId, Timestamp};
 use tokio::sync::{Notify as Bell, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use crate::store::{DueNotices, NoticeFate, Store, StoredNotice};
+use crate::store::{DueNotices, NoticeFate, OF_SUBMITTER_MAX, OF_TARGET_MAX, Store, StoredNotice};
 use message::Message;
 use post::Reach;
 
@@ -38,12 +38,18 @@ const TRIES_MAX: u32 = 10;
 const RETRY_PAUSE_FIRST: Duration = Duration::from_secs(1);
 const RETRY_PAUSE_MAX: Duration = Duration::from_secs(60 * 60);
 
-/// How many tries there are at one time.
-const TRIES_AT_ONCE: usize = 4;
+/// How many tries there are at one time; each is a thread that waits, or a command.
+const TRIES_AT_ONCE: usize = 32;
 
-/// How many of these may be for submitters from elsewhere, so that slow ones among them do not
-/// keep the operator's own waiting.
-const REMOTE_TRIES_AT_ONCE: usize = 2;
+/// How many of these may be for one submitter, or the operator, and to one target of theirs, so that
+/// slow ones keep nobody else waiting.
+const TRIES_OF_SUBMITTER: usize = 8;
+const TRIES_TO_TARGET: usize = 2;
+
+const _: () = {
+    assert!(TRIES_TO_TARGET <= OF_TARGET_MAX as usize, "what is begun must be seen");
+    assert!(2 * TRIES_OF_SUBMITTER <= OF_SUBMITTER_MAX as usize, "behind those under way, too");
+};
 
 /// How long to wait after the store could not be asked or told.
 const STORE_PAUSE: Duration = Duration::from_secs(5);
@@ -181,11 +187,18 @@ impl Notifier {
     }
 }
 
+/// Who is told of a job: by its submitter, if that is from elsewhere, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Receiver {
+    submitter: Option<SubmitterId>,
+    target: NotifyTarget,
+}
+
 /// The tries under way.
 struct Rounds {
     notifier: Arc<Notifier>,
-    /// By the job they are about: whose they are.
-    busy: HashMap<JobId, Reach>,
+    /// By the job they are about.
+    busy: HashMap<JobId, Receiver>,
     tries: JoinSet<JobId>,
 }
 
@@ -209,17 +222,12 @@ impl Rounds {
 
     /// Begins a try, if there is room for one; what there is none for is found again.
     fn begin(&mut self, stored: StoredNotice) {
-        let reach = match stored.submitter {
-            None => Reach::Anywhere,
-            Some(_) => Reach::PublicOnly,
-        };
-        let remote = self.busy.values().filter(|reach| **reach == Reach::PublicOnly).count();
-        let is_full = self.busy.len() >= TRIES_AT_ONCE
-            || (reach == Reach::PublicOnly && remote >= REMOTE_TRIES_AT_ONCE);
-        if is_full || self.busy.contains_key(&stored.job) {
+        let (submitter, target) = (stored.submitter, stored.notice.target.clone());
+        let receiver = Receiver { submitter, target };
+        if self.busy.contains_key(&stored.job) || !has_room(self.busy.values(), &receiver) {
             return;
         }
-        self.busy.insert(stored.job, reach);
+        self.busy.insert(stored.job, receiver);
         let notifier = Arc::clone(&self.notifier);
         self.tries.spawn(async move { notifier.deliver(stored).await });
     }
@@ -241,6 +249,17 @@ impl Rounds {
             () = over => {}
         }
     }
+}
+
+/// Whether one more may be told beside those who are being told. Some room is the operator's alone.
+fn has_room<'a>(busy: impl Iterator<Item = &'a Receiver> + Clone, next: &Receiver) -> bool {
+    let own = busy.clone().filter(|receiver| receiver.submitter == next.submitter);
+    let same = own.clone().filter(|receiver| receiver.target == next.target);
+    let at_once = match next.submitter {
+        None => TRIES_AT_ONCE,
+        Some(_) => TRIES_AT_ONCE - TRIES_OF_SUBMITTER,
+    };
+    busy.count() < at_once && own.count() < TRIES_OF_SUBMITTER && same.count() < TRIES_TO_TARGET
 }
 
 /// How long to wait after so many tries have failed.

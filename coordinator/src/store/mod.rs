@@ -37,6 +37,7 @@ pub use failed::{StoredFailure, StoredJob};
 pub use kept::Question;
 pub use members::{Admission, Denial, InvitationTerms, StoredInvitation};
 pub use notices::{DueNotices, NoticeFate, NoticeId, StoredNotice};
+pub(crate) use notices::{OF_SUBMITTER_MAX, OF_TARGET_MAX};
 pub use removal::Swept;
 pub use results::{SettledResults, SettledUnit};
 pub use submitters::{AddSubmitterError, StoredSubmitter};

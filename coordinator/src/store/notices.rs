@@ -8,7 +8,12 @@ use rusqlite::{Connection, Row, params};
 use super::{Store, StoreError};
 
 /// The most notices that are looked at in one go.
-const AT_ONCE_MAX: u32 = 64;
+const AT_ONCE_MAX: u32 = 256;
+
+/// The most of them for one submitter, or the operator, and for one target of theirs: however much
+/// there is to tell one, others are seen.
+pub(crate) const OF_SUBMITTER_MAX: u32 = 16;
+pub(crate) const OF_TARGET_MAX: u32 = 2;
 
 /// Names a notice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,8 +34,8 @@ pub struct StoredNotice {
     pub tries: u32,
 }
 
-/// The notices whose time has come, those of the operator's own jobs first, and when there is more
-/// to do.
+/// Notices whose time has come, those of the operator's own jobs first, and when there is more to
+/// do. Of many for one target or submitter they are the first ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DueNotices {
     /// To be tried now.
@@ -113,10 +118,16 @@ pub(super) fn insert(connection: &Connection, job: JobId, notice: &Notice) -> ru
 
 fn due(connection: &Connection, now: Timestamp) -> rusqlite::Result<DueNotices> {
     let query = "SELECT notice, job, submitter, occasion, target, name, items, items_failed, text, \
-                 at, tries FROM notice WHERE due_at <= ?1 \
-                 ORDER BY submitter IS NOT NULL, due_at, notice LIMIT ?2";
+                 at, tries FROM notice WHERE notice IN ( \
+                 SELECT notice FROM (SELECT notice, \
+                 row_number() OVER (PARTITION BY submitter ORDER BY due_at, notice) AS place \
+                 FROM (SELECT notice, submitter, due_at, row_number() OVER ( \
+                 PARTITION BY submitter, target ORDER BY due_at, notice) AS place \
+                 FROM notice WHERE due_at <= ?1) WHERE place <= ?2) WHERE place <= ?3) \
+                 ORDER BY submitter IS NOT NULL, due_at, notice LIMIT ?4";
     let mut query = connection.prepare_cached(query)?;
-    let due = query.query_map(params![now.as_millis(), AT_ONCE_MAX], stored)?;
+    let values = params![now.as_millis(), OF_TARGET_MAX, OF_SUBMITTER_MAX, AT_ONCE_MAX];
+    let due = query.query_map(values, stored)?;
     let due = due.collect::<rusqlite::Result<_>>()?;
     let query = "SELECT min(due_at) FROM notice WHERE due_at > ?1";
     let next: Option<u64> =
