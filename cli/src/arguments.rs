@@ -186,7 +186,9 @@ pub enum Command {
     /// Run a few items of a job again and again: the same bytes must come out
     #[command(
         after_help = "Each function runs in slots, twice and cut into other units, and natively, \
-                      where floats may differ by a tolerance.\n\nExamples:\n  gleaner test\n  \
+                      where floats may differ by a tolerance. Items that fail where the job goes \
+                      on without them are named, and the exit code is 6.\n\nExamples:\n  \
+                      gleaner test\n  \
                       gleaner test job.toml --items 30 --after search=planets/search/search.csv"
     )]
     Test(test::Arguments),

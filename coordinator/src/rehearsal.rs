@@ -51,6 +51,8 @@ pub struct StageRehearsal {
 pub struct Sample {
     /// How many gave their output.
     pub items: u64,
+    /// Those that gave none where the job goes on then: what happened, in words.
+    pub failures: Vec<String>,
     /// The CPU time they took together.
     pub cpu: Duration,
     /// The length of their outputs together.
@@ -64,7 +66,8 @@ pub struct Sample {
 pub enum SampleEnd {
     /// An item took longer than this.
     Slow(Duration),
-    /// An item gave no output, as it would for a worker: what happened, in words.
+    /// An item gave no output, as it would for a worker, and the job does not go on then, or not
+    /// before it was tried elsewhere: what happened, in words.
     Failed(String),
 }
 
@@ -207,13 +210,17 @@ impl Rehearsal {
             Entry::Split(_) => slot::limits(task.limits),
             Entry::Task(_) | Entry::Merge(_) => task.limits,
         };
+        let on_failure = match entry {
+            Entry::Task(_) => task.on_failure,
+            Entry::Split(_) | Entry::Merge(_) => OnFailure::Stop,
+        };
         let spec = SlotSpec {
             module,
             entry,
             parameters: wire::encode(&task.parameters),
             files,
             limits,
-            on_failure: OnFailure::Stop,
+            on_failure,
         };
         let spawned = self.sandbox.spawn(spec).await;
         spawned.map_err(|source| RehearsalError::Spawn { stage: stage.name.clone(), source })
@@ -223,6 +230,9 @@ impl Rehearsal {
 impl Sample {
     fn add(&mut self, answer: SlotAnswer) {
         match answer.outcome {
+            Outcome::Completed { failures, .. } if !failures.is_empty() => {
+                self.failures.extend(failures.iter().map(trial::failed_words));
+            }
             Outcome::Completed { outputs: Payload::Inline(outputs), .. } => {
                 self.items += 1;
                 self.cpu += answer.cpu;

@@ -61,8 +61,9 @@ pub struct SampleView {
     pub output_bytes: u64,
     /// An item took longer than this and was not waited for.
     pub slow_seconds: Option<u64>,
-    /// An item failed, as it would on a worker.
-    pub failure: Option<String>,
+    /// Items that failed, as they would on a worker: all of these where the job goes on then, else
+    /// the first.
+    pub failures: Vec<String>,
 }
 
 /// What the coordinator has and lacks of the files.
@@ -140,21 +141,23 @@ fn plan(
     Plan { job: name, quorum, stages, sending, disk_bytes, workers, estimate }
 }
 
-/// A job that fails here would fail there, and one that goes on without an item would there: that
-/// is told as its end would be.
+/// A job that fails here would fail there, and one that goes on without items would there: that is
+/// told as its end would be.
 fn conclude(context: &Context, job: &PreparedJob, plan: Plan) -> Result<Exit> {
     context.printer.result(&plan, || words::plan::lines(&plan))?;
-    let failed = plan.stages.iter().find_map(|stage| {
-        let failure = stage.sample.as_ref()?.failure.as_ref()?;
-        Some(format!("stage `{}`: {failure}", stage.stage))
-    });
-    let Some(line) = failed else { return Ok(Exit::Done) };
-    if job.spec.stages.iter().all(|stage| stage.task.on_failure == OnFailure::Continue) {
-        context.printer.note(&format!("{line}; the job would go on without this item"));
-        return Ok(Exit::ItemsFailed);
+    let mut exit = Exit::Done;
+    for (spec, stage) in job.spec.stages.iter().zip(&plan.stages) {
+        for failure in stage.sample.iter().flat_map(|sample| &sample.failures) {
+            let line = format!("stage `{}`: {failure}", stage.stage);
+            if spec.task.on_failure == OnFailure::Stop {
+                context.printer.failure(&line, Some("the job would fail as this item did here"));
+                return Ok(Exit::JobFailed);
+            }
+            context.printer.note(&format!("{line}; the job would go on without this item"));
+            exit = Exit::ItemsFailed;
+        }
     }
-    context.printer.failure(&line, Some("the job would fail as this item did here"));
-    Ok(Exit::JobFailed)
+    Ok(exit)
 }
 
 async fn sending(client: &Client, job: &PreparedJob) -> Result<Sending> {
@@ -244,14 +247,18 @@ impl SampleView {
 
 impl From<Sample> for SampleView {
     fn from(sample: Sample) -> Self {
-        let (slow_seconds, failure) = match sample.ended_by {
-            None => (None, None),
-            Some(SampleEnd::Slow(limit)) => (Some(limit.as_secs()), None),
-            Some(SampleEnd::Failed(words)) => (None, Some(words)),
+        let mut failures = sample.failures;
+        let slow_seconds = match sample.ended_by {
+            None => None,
+            Some(SampleEnd::Slow(limit)) => Some(limit.as_secs()),
+            Some(SampleEnd::Failed(words)) => {
+                failures.push(words);
+                None
+            }
         };
         let (items, output_bytes) = (sample.items, sample.output_bytes);
         let cpu_seconds = sample.cpu.as_secs_f64();
-        Self { items, cpu_seconds, output_bytes, slow_seconds, failure }
+        Self { items, cpu_seconds, output_bytes, slow_seconds, failures }
     }
 }
 
@@ -304,7 +311,13 @@ mod tests {
     }
 
     fn sample(items: u64, cpu_seconds: f64) -> SampleView {
-        SampleView { items, cpu_seconds, output_bytes: 100, slow_seconds: None, failure: None }
+        SampleView {
+            items,
+            cpu_seconds,
+            output_bytes: 100,
+            slow_seconds: None,
+            failures: Vec::new(),
+        }
     }
 
     #[test]

@@ -51,7 +51,11 @@ fn measured(sample: &SampleView) -> String {
     if let Some(seconds) = sample.slow_seconds {
         parts.push(format!("an item takes more than {seconds} s"));
     }
-    parts.extend(sample.failure.clone());
+    parts.extend(match sample.failures.as_slice() {
+        [] => None,
+        [failure] => Some(failure.clone()),
+        failures => Some(format!("{} failed", count(failures.len() as u64, "item"))),
+    });
     parts.join("; ")
 }
 
@@ -144,7 +148,7 @@ mod tests {
             cpu_seconds: 5.76,
             output_bytes: 22_400,
             slow_seconds: None,
-            failure: None,
+            failures: Vec::new(),
         };
         let search = StagePlan {
             stage: "search".into(),
@@ -237,6 +241,12 @@ mod tests {
                 workers  2 workers connected with 4 slots; 1 with 1 slot offer the 3.2 GB of memory that a unit asks for; quorum = 2 waits for 2 such workers
                 time     no estimate: no item was seen to its end here"#]],
         );
+        let sample = plan.stages[0].sample.as_mut().expect("a sample");
+        sample.failures = vec!["item 3: it is odd".into()];
+        assert!(lines(&plan).iter().any(|line| line.ends_with("30 s; item 3: it is odd")));
+        let sample = plan.stages[0].sample.as_mut().expect("a sample");
+        sample.failures.push("item 5: it is odd".into());
+        assert!(lines(&plan).iter().any(|line| line.ends_with("30 s; 2 items failed")));
         plan.workers = Some(Present::default());
         assert!(lines(&plan).iter().any(|line| line.contains("none is connected")));
     }

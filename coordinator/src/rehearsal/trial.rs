@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use gleaner_protocol::{
-    BlobRef, ItemRange, Outcome, Payload, Reducer, Splitter, StageIndex, StageSpec, item_seed,
+    BlobRef, ItemFailure, ItemRange, Outcome, Payload, Reducer, Splitter, StageIndex, StageSpec,
+    item_seed,
 };
 use gleaner_sandbox::{Entry, Slot, SlotUnit};
 use serde_bytes::ByteBuf;
@@ -29,6 +30,9 @@ pub struct Call {
     pub values: Vec<ByteBuf>,
 }
 
+/// What a call gave: its output, or why there is none where the job goes on then.
+pub type Answer = Result<ByteBuf, ItemFailure>;
+
 /// What calls gave.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trial {
@@ -36,8 +40,8 @@ pub struct Trial {
     pub entry: Entry,
     /// With what.
     pub calls: Vec<Call>,
-    /// What each call gave in the first round; fewer than calls when one gave nothing.
-    pub outputs: Vec<ByteBuf>,
+    /// What each call gave in the first round; fewer than calls when one ended the trial.
+    pub answers: Vec<Answer>,
     /// The CPU time of a round, taken over all.
     pub cpu: Duration,
     /// What all the rounds showed.
@@ -47,20 +51,21 @@ pub struct Trial {
 /// What the rounds showed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// The same bytes each time.
+    /// The same each time.
     Alike,
-    /// A call gave no output, as it would for a worker: what happened instead.
+    /// A call gave no answer that the job goes on with, as it would for a worker: what happened
+    /// instead.
     Failed(Outcome),
-    /// A call gave other bytes in another round.
+    /// A call gave something else in another round.
     Differs {
         /// The item.
         item: u64,
         /// How many calls a unit of that round had at most.
         unit_items: usize,
         /// What it gave then.
-        output: ByteBuf,
+        answer: Answer,
     },
-    /// A call that had given an output gave none in another round.
+    /// A call that had given an answer gave none in another round.
     Ended {
         /// How many calls a unit of that round had at most.
         unit_items: usize,
@@ -150,7 +155,7 @@ impl Trials<'_> {
     pub async fn merges(
         &self,
         index: StageIndex,
-        outputs: &[ByteBuf],
+        outputs: &[&ByteBuf],
     ) -> Result<Option<Trial>, RehearsalError> {
         let stage = self.stage(index);
         let Reducer::Merge { function, .. } = &stage.reducer else { return Ok(None) };
@@ -158,7 +163,10 @@ impl Trials<'_> {
             return Ok(None);
         }
         let pairs = (0..).zip(outputs.windows(2));
-        let calls = pairs.map(|(item, pair)| Call { item, seed: 0, values: pair.to_vec() });
+        let calls = pairs.map(|(item, pair)| {
+            let values = pair.iter().map(|value| (*value).clone()).collect();
+            Call { item, seed: 0, values }
+        });
         let runs = vec![calls.collect()];
         Ok(Some(self.rounds(stage, Entry::Merge(function.clone()), runs).await?))
     }
@@ -177,7 +185,7 @@ impl Trials<'_> {
         let mut trial = Trial {
             calls: runs.concat(),
             entry,
-            outputs: Vec::new(),
+            answers: Vec::new(),
             cpu: Duration::ZERO,
             verdict: Verdict::Alike,
         };
@@ -186,8 +194,8 @@ impl Trials<'_> {
             let units = runs.iter().flat_map(|run| run.chunks(unit_items.min(run.len().max(1))));
             let mut seen = 0;
             for unit in units {
-                let outputs = match run(&slot, &trial.entry, unit, &mut trial.cpu).await {
-                    Ok(outputs) => outputs,
+                let answers = match run(&slot, &trial.entry, unit, &mut trial.cpu).await {
+                    Ok(answers) => answers,
                     Err(outcome) if round == 0 => {
                         trial.verdict = Verdict::Failed(outcome);
                         return Ok(trial);
@@ -198,13 +206,13 @@ impl Trials<'_> {
                     }
                 };
                 if round == 0 {
-                    trial.outputs.extend(outputs);
+                    trial.answers.extend(answers);
                     continue;
                 }
-                for (call, output) in unit.iter().zip(outputs) {
-                    if output != trial.outputs[seen] {
+                for (call, answer) in unit.iter().zip(answers) {
+                    if answer != trial.answers[seen] {
                         let item = call.item;
-                        trial.verdict = Verdict::Differs { item, unit_items, output };
+                        trial.verdict = Verdict::Differs { item, unit_items, answer };
                         return Ok(trial);
                     }
                     seen += 1;
@@ -217,13 +225,13 @@ impl Trials<'_> {
     }
 }
 
-/// The outputs of one unit, or what happened instead.
+/// The answers of one unit, or what happened instead.
 async fn run(
     slot: &Slot,
     entry: &Entry,
     calls: &[Call],
     cpu: &mut Duration,
-) -> Result<Vec<ByteBuf>, Outcome> {
+) -> Result<Vec<Answer>, Outcome> {
     let seeds = match entry {
         Entry::Task(_) | Entry::Split(_) => calls.iter().map(|call| call.seed).collect(),
         Entry::Merge(_) => Vec::new(),
@@ -233,9 +241,20 @@ async fn run(
     let answer = slot.run(SlotUnit { first_item, items, seeds }).await;
     *cpu += answer.cpu;
     match answer.outcome {
-        Outcome::Completed { outputs: Payload::Inline(outputs), .. } => Ok(outputs),
+        Outcome::Completed { outputs: Payload::Inline(outputs), failures } => {
+            let answer = |(call, output): (&Call, ByteBuf)| {
+                let failure = failures.iter().find(|failure| failure.item == call.item);
+                failure.map_or(Ok(output), |failure| Err(failure.clone()))
+            };
+            Ok(calls.iter().zip(outputs).map(answer).collect())
+        }
         outcome => Err(outcome),
     }
+}
+
+/// An item that gave no output, in words.
+pub fn failed_words(failure: &ItemFailure) -> String {
+    format!("item {}: {}", failure.item, failure.message)
 }
 
 /// At most `wanted` of a stage's items: all, or else those at its beginning, at its end and at a

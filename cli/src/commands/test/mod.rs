@@ -12,8 +12,10 @@ use anyhow::{Context as _, Result, anyhow};
 use clap::Args;
 use gleaner_client::{PreparedJob, hash_file};
 use gleaner_coordinator::rehearsal::Rehearsal;
-use gleaner_coordinator::rehearsal::trial::{Sampling, Trial, Trials, Verdict};
-use gleaner_protocol::StageIndex;
+use gleaner_coordinator::rehearsal::trial::{
+    Answer, Sampling, Trial, Trials, Verdict, failed_words,
+};
+use gleaner_protocol::{FailureKind, OnFailure, StageIndex, StageSpec};
 use gleaner_sandbox::Entry;
 use serde::Serialize;
 
@@ -65,6 +67,8 @@ pub struct Tried {
     pub slots: String,
     /// What running natively gave.
     pub native: String,
+    /// The items that failed, and that the job would go on without.
+    pub failed: Vec<String>,
     /// What is wrong.
     pub fault: Option<Fault>,
 }
@@ -110,11 +114,21 @@ pub async fn run(context: &Context, arguments: Arguments) -> Result<Exit> {
 
 fn conclude(context: &Context, tried: &[Tried]) -> Result<Exit> {
     context.printer.result(&tried, || lines(tried))?;
+    for tried in tried {
+        for failed in &tried.failed {
+            let line = format!("stage `{}`: {failed}", tried.stage);
+            context.printer.note(&format!("{line}; the job would go on without this item"));
+        }
+    }
     let faults: Vec<_> = tried.iter().filter_map(|tried| tried.fault.as_ref()).collect();
     for fault in &faults {
         context.printer.failure(&fault.line, Some(&fault.hint));
     }
-    Ok(if faults.is_empty() { Exit::Done } else { Exit::Failed })
+    Ok(match (faults.is_empty(), tried.iter().all(|tried| tried.failed.is_empty())) {
+        (false, _) => Exit::Failed,
+        (true, false) => Exit::ItemsFailed,
+        (true, true) => Exit::Done,
+    })
 }
 
 fn lines(tried: &[Tried]) -> Vec<String> {
@@ -165,7 +179,6 @@ struct Subject<'a> {
 
 impl Subject<'_> {
     async fn stage(&self, index: StageIndex) -> Result<Vec<Tried>> {
-        let stage = &self.job.spec.stages[index.0 as usize];
         let earlier = match self.trials.earlier_stage(index) {
             None => None,
             Some(earlier) => match self.output_of(&self.job.spec.stages[earlier.0 as usize].name) {
@@ -179,15 +192,16 @@ impl Subject<'_> {
         let sampling = Sampling { items: self.arguments.items, earlier };
         let mut tried = Vec::new();
         if let Some(split) = self.trials.split(index).await.map_err(dry_run::refusal)? {
-            tried.push(self.judge(&stage.name, None, index, &split)?);
+            tried.push(self.judge(None, index, &split)?);
         }
         let (items, trial) = self.trials.tasks(index, sampling).await.map_err(dry_run::refusal)?;
-        tried.push(self.judge(&stage.name, Some(items), index, &trial)?);
+        tried.push(self.judge(Some(items), index, &trial)?);
+        let outputs: Vec<_> = trial.answers.iter().flatten().collect();
         if trial.verdict == Verdict::Alike
             && let Some(merges) =
-                self.trials.merges(index, &trial.outputs).await.map_err(dry_run::refusal)?
+                self.trials.merges(index, &outputs).await.map_err(dry_run::refusal)?
         {
-            tried.push(self.judge(&stage.name, None, index, &merges)?);
+            tried.push(self.judge(None, index, &merges)?);
         }
         Ok(tried)
     }
@@ -208,23 +222,19 @@ impl Subject<'_> {
             of: None,
             slots: format!("not tried: give the output of {earlier} with --after {earlier}=FILE"),
             native: String::new(),
+            failed: Vec::new(),
             fault: None,
         }
     }
 
     /// What a trial showed, and what running its calls natively shows besides.
-    fn judge(
-        &self,
-        stage: &str,
-        of: Option<u64>,
-        index: StageIndex,
-        trial: &Trial,
-    ) -> Result<Tried> {
-        let (slots, mut fault) = in_slots(stage, trial);
+    fn judge(&self, of: Option<u64>, index: StageIndex, trial: &Trial) -> Result<Tried> {
+        let spec = &self.job.spec.stages[index.0 as usize];
+        let (slots, mut fault) = in_slots(spec, trial);
         let mut native = "not run".to_owned();
         if let Some(run) = self.native.filter(|_| fault.is_none()) {
-            let spec = &self.job.spec.stages[index.0 as usize];
-            (native, fault) = self.natively(stage, trial, &run.answers(spec, self.job, trial)?)?;
+            let answers = run.answers(spec, self.job, trial)?;
+            (native, fault) = self.natively(&spec.name, trial, &answers)?;
         }
         let function = match &trial.entry {
             Entry::Task(name) => name.clone(),
@@ -232,7 +242,9 @@ impl Subject<'_> {
             Entry::Split(name) => format!("{name} (split)"),
         };
         let tried = trial.calls.len() as u64;
-        Ok(Tried { stage: stage.to_owned(), function, tried, of, slots, native, fault })
+        let failed = trial.answers.iter().filter_map(|answer| answer.as_ref().err());
+        let failed = failed.map(failed_words).collect();
+        Ok(Tried { stage: spec.name.clone(), function, tried, of, slots, native, failed, fault })
     }
 
     fn natively(
@@ -243,10 +255,23 @@ impl Subject<'_> {
     ) -> Result<(String, Option<Fault>)> {
         let tolerance = self.arguments.tolerance;
         let mut agreement = Agreement::default();
-        for ((call, output), answer) in trial.calls.iter().zip(&trial.outputs).zip(answers) {
+        for ((call, in_slot), answer) in trial.calls.iter().zip(&trial.answers).zip(answers) {
             let what = what(stage, &trial.entry, call.item);
             let fault = |line, hint: &str| {
                 (String::from("differs"), Some(Fault { line, hint: hint.into() }))
+            };
+            let output = match (in_slot, answer) {
+                (Ok(output), _) => output,
+                (Err(failure), native::Answer::Output(_))
+                    if failure.kind == FailureKind::Failed =>
+                {
+                    let words = &failure.message;
+                    let line =
+                        format!("{what} gives an output natively, and fails in a slot: {words}");
+                    return Ok(fault(line, HINT_NATIVE));
+                }
+                // There are no limits natively, nor WebAssembly's rules.
+                (Err(_), _) => continue,
             };
             let given = match answer {
                 native::Answer::Output(given) => given,
@@ -281,29 +306,35 @@ const HINT_NATIVE: &str = "maps whose order is random, usize and the platform's 
                            --tolerance";
 
 /// What the slots gave in a few words, and what is wrong.
-fn in_slots(stage: &str, trial: &Trial) -> (String, Option<Fault>) {
+fn in_slots(spec: &StageSpec, trial: &Trial) -> (String, Option<Fault>) {
+    let stage = &spec.name;
     let odd = "a task depends on its item, seed, parameters and files alone; if yours does, this \
                is a fault of Gleaner: please report it";
     let fault = |line: String, hint: &str| Some(Fault { line, hint: hint.into() });
     match &trial.verdict {
-        Verdict::Alike => ("the same bytes".into(), None),
+        Verdict::Alike => match trial.answers.iter().filter(|answer| answer.is_err()).count() {
+            0 => ("the same bytes".into(), None),
+            failed => (format!("the same bytes, {failed} failed"), None),
+        },
         Verdict::Failed(outcome) => {
             let line = match &trial.entry {
                 Entry::Merge(name) => format!("stage `{stage}`, merge `{name}`: {outcome}"),
                 Entry::Split(name) => format!("stage `{stage}`, split `{name}`: {outcome}"),
                 Entry::Task(_) => format!("stage `{stage}`: {outcome}"),
             };
-            ("failed".into(), fault(line, "the job would fail as this item did here"))
+            let hint = match (&trial.entry, spec.task.on_failure) {
+                (Entry::Task(_), OnFailure::Continue) => {
+                    "the job would try it elsewhere, and go on without the item in the end"
+                }
+                _ => "the job would fail as this item did here",
+            };
+            ("failed".into(), fault(line, hint))
         }
-        Verdict::Differs { item, unit_items, output } => {
+        Verdict::Differs { item, unit_items, answer } => {
             let what = what(stage, &trial.entry, *item);
             let first = trial.calls.iter().position(|call| call.item == *item);
-            let first = first.and_then(|first| trial.outputs.get(first));
-            let place = first.and_then(|first| compare(first, output, 0.0).ok()?.err());
-            let place = place.map_or_else(String::new, |difference| {
-                let (place, left, right) = (difference.place, difference.left, difference.right);
-                format!(" at {place}: {left} alone, {right} then")
-            });
+            let first = first.and_then(|first| trial.answers.get(first));
+            let place = first.and_then(|first| difference(first, answer)).unwrap_or_default();
             let line = format!("{what} differs in {}{place}", in_units(*unit_items));
             ("differs".into(), fault(line, odd))
         }
@@ -312,6 +343,21 @@ fn in_slots(stage: &str, trial: &Trial) -> (String, Option<Fault>) {
             ("differs".into(), fault(line, odd))
         }
     }
+}
+
+/// Where two answers of one call differ, and in what.
+fn difference(first: &Answer, then: &Answer) -> Option<String> {
+    let outputs = match (first, then) {
+        (Ok(first), Ok(then)) => (first, then),
+        (Ok(_), Err(failure)) => return Some(format!(": it fails then: {}", failure.message)),
+        (Err(failure), Ok(_)) => return Some(format!(": it fails alone: {}", failure.message)),
+        (Err(first), Err(then)) => {
+            return Some(format!(": it fails alone: {}; then: {}", first.message, then.message));
+        }
+    };
+    let difference = compare(outputs.0, outputs.1, 0.0).ok()?.err()?;
+    let (place, left, right) = (difference.place, difference.left, difference.right);
+    Some(format!(" at {place}: {left} alone, {right} then"))
 }
 
 fn in_units(items: usize) -> String {

@@ -83,6 +83,30 @@ fn a_dry_run_of_a_task_that_fails_says_so() -> Result<()> {
 }
 
 #[test]
+fn items_that_fail_end_no_trial_of_a_job_that_goes_on() -> Result<()> {
+    let stage = "[[stage]]\nname = \"s\"\nmodule = \"tasks.wasm\"\nfunction = \"fail_at\"\n\
+                 grid = { number = [1, 2, 3, 4], at = [2, 3] }\nreduce = \"lines\"";
+    let folder = JobFolder::of_test_tasks("on_failure = \"continue\"", stage)?;
+    let manifest = manifest(&folder)?;
+    let gleaner = Gleaner::find()?;
+    let planned = gleaner.ask(folder.path(), &["run", "--dry-run", &manifest])?;
+    for words in ["6 items: ", "2 items failed"] {
+        ensure!(planned.stdout.contains(words), "{words}: {planned:?}");
+    }
+    let tried = gleaner.ask(folder.path(), &["test", &manifest])?;
+    for words in ["8 of 8", "the same bytes, 2 failed"] {
+        ensure!(tried.stdout.contains(words), "{words}: {tried:?}");
+    }
+    for answer in [planned, tried] {
+        ensure!(answer.code == 6, "{answer:?}");
+        for item in ["item 2: 2 is the item that fails", "item 5: 3 is the item that fails"] {
+            ensure!(answer.stderr.contains(item), "{item}: {answer:?}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
 fn a_dry_run_refuses_what_a_coordinator_would() -> Result<()> {
     let stage = "[[stage]]\nname = \"s\"\nmodule = \"tasks.wasm\"\nfunction = \"shout\"\n\
                  lines = { field = \"line\", file = \"words.txt\" }\nreduce = \"lines\"";
