@@ -212,13 +212,23 @@ impl Swarm {
         Ok(printed.trim().to_owned())
     }
 
-    /// Submits a job and gives its id.
+    /// Submits a job that is computed whole, and gives its id.
     ///
     /// # Errors
     /// When it is not taken, with the program's own words.
     pub fn submit(&self, manifest: &Path) -> Result<String> {
+        self.submit_with(manifest, &["--fresh"])
+    }
+
+    /// Submits a job by `gleaner submit` with these options, and gives its id. Without `--fresh` it
+    /// takes over what earlier ones have answered.
+    ///
+    /// # Errors
+    /// When it is not taken, with the program's own words.
+    pub fn submit_with(&self, manifest: &Path, options: &[&str]) -> Result<String> {
         let manifest = manifest.to_str().context("test folders have names of text")?;
-        let reply = self.gleaner.tell_json(&self.data(), &["submit", "--fresh", manifest])?;
+        let command = [&["submit", manifest], options].concat();
+        let reply = self.gleaner.tell_json(&self.data(), &command)?;
         reply["job"].as_str().map(str::to_owned).with_context(|| format!("no job in {reply}"))
     }
 
@@ -232,6 +242,17 @@ impl Swarm {
             bail!("the status of {job} is answered with {}", reply.status);
         }
         serde_json::from_slice(&reply.body).context("a status is JSON")
+    }
+
+    /// Submits a job that is computed whole and waits for its end; gives its id, and where it stands
+    /// then.
+    ///
+    /// # Errors
+    /// When it is not taken, or takes too long.
+    pub fn see_through(&self, manifest: &Path) -> Result<(String, Value)> {
+        let job = self.submit(manifest)?;
+        let end = self.wait_for_end(&job)?;
+        Ok((job, end))
     }
 
     /// Waits until a job is done, failed or cancelled, and gives where it stands then.
@@ -278,8 +299,7 @@ impl Swarm {
     /// # Errors
     /// When it is not taken, or ends in any other way.
     pub fn compute(&self, manifest: &Path) -> Result<Output> {
-        let job = self.submit(manifest)?;
-        let status = self.wait_for_end(&job)?;
+        let (job, status) = self.see_through(manifest)?;
         if status["state"] != "done" {
             bail!("{job} ended as {status}");
         }

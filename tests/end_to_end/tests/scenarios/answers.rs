@@ -2,7 +2,6 @@
 
 use anyhow::{Context, Result, ensure};
 use end_to_end::{JobFolder, Swarm};
-use serde_json::Value;
 
 /// Two stages over the numbers from 0: the second one takes the first one's output.
 fn job(end: u32, unit_items: u32, quorum: u32) -> Result<JobFolder> {
@@ -26,14 +25,6 @@ fn job(end: u32, unit_items: u32, quorum: u32) -> Result<JobFolder> {
     )
 }
 
-fn submit(swarm: &Swarm, job: &JobFolder, more: &[&str]) -> Result<String> {
-    let manifest = job.manifest();
-    let manifest = manifest.to_str().context("a path is text")?;
-    let told = swarm.tell(&[&["submit", manifest, "--json"], more].concat())?;
-    let reply: Value = serde_json::from_str(&told)?;
-    reply["job"].as_str().map(str::to_owned).context("a submission names its job")
-}
-
 fn kept(swarm: &Swarm, job: &str) -> Result<(u64, u64)> {
     let view = swarm.status(job)?;
     let count = |stage: usize| view["stages"][stage]["items_kept"].as_u64();
@@ -43,22 +34,22 @@ fn kept(swarm: &Swarm, job: &str) -> Result<(u64, u64)> {
 #[test]
 fn what_was_answered_is_not_computed_again() -> Result<()> {
     let mut swarm = Swarm::with_workers(&[1])?;
-    let first = submit(&swarm, &job(20, 3, 1)?, &[])?;
+    let first = swarm.submit_with(&job(20, 3, 1)?.manifest(), &[])?;
     ensure!(swarm.wait_for_end(&first)?["state"] == "done", "the first run is done");
     ensure!(kept(&swarm, &first)? == (0, 0), "nothing was known before");
     let output = swarm.output(&first)?;
     swarm.kill_worker(0)?;
 
     // Nobody is there to compute anything.
-    let again = submit(&swarm, &job(20, 7, 1)?, &[])?;
+    let again = swarm.submit_with(&job(20, 7, 1)?.manifest(), &[])?;
     ensure!(swarm.wait_for_end(&again)?["state"] == "done", "the answers are known");
     ensure!(kept(&swarm, &again)? == (20, 1), "{:?}", kept(&swarm, &again)?);
     ensure!(swarm.output(&again)? == output, "known answers give the same bytes");
 
-    let fresh = submit(&swarm, &job(20, 3, 1)?, &["--fresh"])?;
-    let stricter = submit(&swarm, &job(20, 3, 2)?, &[])?;
-    let longer = submit(&swarm, &job(26, 3, 1)?, &[])?;
-    let shorter = submit(&swarm, &job(9, 3, 1)?, &[])?;
+    let fresh = swarm.submit_with(&job(20, 3, 1)?.manifest(), &["--fresh"])?;
+    let stricter = swarm.submit_with(&job(20, 3, 2)?.manifest(), &[])?;
+    let longer = swarm.submit_with(&job(26, 3, 1)?.manifest(), &[])?;
+    let shorter = swarm.submit_with(&job(9, 3, 1)?.manifest(), &[])?;
     ensure!(kept(&swarm, &fresh)? == (0, 0), "fresh computes everything");
     ensure!(kept(&swarm, &stricter)? == (0, 0), "one opinion does not serve a quorum of two");
     ensure!(kept(&swarm, &longer)?.0 == 20, "the beginning of more items is known");
@@ -92,7 +83,7 @@ fn a_job_that_was_given_up_leaves_its_answers() -> Result<()> {
            reduce = "lines"
            parameters = { iterations = 20000000 }"#,
     )?;
-    let first = submit(&swarm, &job, &[])?;
+    let first = swarm.submit_with(&job.manifest(), &[])?;
     swarm.wait_for_items(&first, 6)?;
     swarm.tell(&["cancel", &first])?;
     let settled = swarm.status(&first)?["stages"][0]["items_settled"].as_u64();
@@ -100,15 +91,15 @@ fn a_job_that_was_given_up_leaves_its_answers() -> Result<()> {
     // The records of both jobs are read back.
     swarm.kill_coordinator()?;
     swarm.start_coordinator()?;
-    let second = submit(&swarm, &job, &[])?;
+    let second = swarm.submit_with(&job.manifest(), &[])?;
     ensure!(swarm.status(&second)?["stages"][0]["items_kept"] == settled, "{settled} were known");
     swarm.kill_coordinator()?;
     swarm.start_coordinator()?;
     let end = swarm.wait_for_end(&second)?;
     ensure!(end["state"] == "done", "{end}");
     ensure!(end["stages"][0]["items_kept"] == settled, "a restart forgets no answers");
-    let fresh = swarm.submit(&job.manifest())?;
-    ensure!(swarm.wait_for_end(&fresh)?["state"] == "done", "it is done");
+    let (fresh, end) = swarm.see_through(&job.manifest())?;
+    ensure!(end["state"] == "done", "{end}");
     ensure!(swarm.output(&fresh)? == swarm.output(&second)?, "the bytes are the same");
     swarm.stop()
 }

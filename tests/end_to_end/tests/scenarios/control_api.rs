@@ -74,8 +74,7 @@ fn results_are_attachments_that_no_browser_runs() -> Result<()> {
         range = { field = "number", end = 3 }
         reduce = "concat"
         output = "page.html""#;
-    let job = swarm.submit(&JobFolder::of_test_tasks("", stage)?.manifest())?;
-    swarm.wait_for_end(&job)?;
+    let (job, _) = swarm.see_through(&JobFolder::of_test_tasks("", stage)?.manifest())?;
     let reply = swarm.get(&format!("/v1/jobs/{job}/output/s/page.html"))?;
     ensure!(reply.status == 200 && reply.body == b"[0][1][2]", "it is answered with {reply:?}");
     let expected = [

@@ -52,8 +52,7 @@ fn a_dry_run_tells_of_the_job_and_submits_nothing() -> Result<()> {
     ensure!(plan["workers"]["workers_able"] == 1 && plan["workers"]["slots_able"] == 2, "{plan}");
     ensure!(swarm.tell(&["jobs", "--json"])?.trim() == "[]", "a job was submitted");
 
-    let job = swarm.submit(&folder.manifest())?;
-    swarm.wait_for_end(&job)?;
+    swarm.see_through(&folder.manifest())?;
     let again = dry_run()?;
     ensure!(
         again["sending"]

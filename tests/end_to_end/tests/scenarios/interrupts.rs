@@ -106,8 +106,7 @@ fn an_interrupted_run_leaves_nothing() -> Result<()> {
 #[test]
 fn results_cut_off_anywhere_are_whole_files_or_none() -> Result<()> {
     let swarm = Swarm::with_workers(&[1])?;
-    let job = swarm.submit(&letters()?.manifest())?;
-    swarm.wait_for_end(&job)?;
+    let (job, _) = swarm.see_through(&letters()?.manifest())?;
     let expected = swarm.output(&job)?;
     ensure!(expected.len() == 2, "two files: {:?}", expected.keys());
     let proxy = Proxy::start(&swarm)?;

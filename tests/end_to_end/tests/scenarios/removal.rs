@@ -29,14 +29,6 @@ fn numbers_of(job: &str, end: u32) -> Result<JobFolder> {
     )
 }
 
-/// Submits a job that takes over what there is.
-fn submit(swarm: &Swarm, job: &JobFolder) -> Result<String> {
-    let manifest = job.manifest();
-    let manifest = manifest.to_str().context("a path is text")?;
-    let reply: Value = serde_json::from_str(&swarm.tell(&["submit", manifest, "--json"])?)?;
-    reply["job"].as_str().map(str::to_owned).context("a submission names its job")
-}
-
 /// Blobs on the coordinator's disk; what is no blob lies in folders of longer names.
 fn blobs(swarm: &Swarm) -> Result<usize> {
     let mut count = 0;
@@ -59,9 +51,9 @@ fn jobs(swarm: &Swarm) -> Result<Vec<String>> {
 fn a_removed_job_leaves_nothing_but_what_others_took_over() -> Result<()> {
     let mut swarm = Swarm::with_workers(&[1])?;
     let (small, large) = (numbers(10)?, numbers(14)?);
-    let first = submit(&swarm, &small)?;
+    let first = swarm.submit_with(&small.manifest(), &[])?;
     swarm.wait_for_end(&first)?;
-    let second = submit(&swarm, &large)?;
+    let second = swarm.submit_with(&large.manifest(), &[])?;
     let view = swarm.wait_for_end(&second)?;
     ensure!(view["stages"][0]["items_kept"] == 10, "{view}");
     let before = swarm.output(&second)?;
@@ -86,7 +78,7 @@ fn a_removed_job_leaves_nothing_but_what_others_took_over() -> Result<()> {
     ensure!(again.contains("job-2 is removed"), "{again}");
     wait_until("an empty disk", LIMIT, || Ok((blobs(&swarm)? == 0).then_some(())))?;
 
-    let third = submit(&swarm, &large)?;
+    let third = swarm.submit_with(&large.manifest(), &[])?;
     ensure!(third == "job-3", "an id came again: {third}");
     let view = swarm.wait_for_end(&third)?;
     ensure!(view["stages"][0]["items_kept"] == 0, "answers of removed jobs serve nobody: {view}");
@@ -115,8 +107,7 @@ fn a_job_that_runs_stays_and_a_removed_submission_computes_nothing() -> Result<(
 #[test]
 fn a_job_is_removed_by_itself_when_it_was_kept_as_long_as_it_says() -> Result<()> {
     let mut swarm = Swarm::with_workers(&[1])?;
-    let long = swarm.submit(&numbers_of("keep = \"30 d\"", 4)?.manifest())?;
-    swarm.wait_for_end(&long)?;
+    let (long, _) = swarm.see_through(&numbers_of("keep = \"30 d\"", 4)?.manifest())?;
     let said = swarm.tell(&["status", &long])?;
     ensure!(said.contains("kept until 20"), "{said}");
     let short = swarm.submit(&numbers_of("keep = \"1 s\"", 4)?.manifest())?;

@@ -38,8 +38,7 @@ fn results_tell_what_failed_and_what_made_them() -> Result<()> {
         "function = \"fail_at\"\ngrid = { number = [10, 11, 12, 13], at = [11, 13] }\n\
          unit_items = 3\nreduce = \"lines\"",
     )?;
-    let job = swarm.submit(&folder.manifest())?;
-    swarm.wait_for_end(&job)?;
+    let (job, _) = swarm.see_through(&folder.manifest())?;
     let results = tempfile::tempdir()?;
     let fetch = ["results", &job, "-o", text(results.path())?, "--json"];
     let told: Value = serde_json::from_str(&swarm.tell(&fetch)?)?;
@@ -102,8 +101,7 @@ fn a_failed_job_tells_of_its_failure_and_gives_what_it_had() -> Result<()> {
         "function = \"fail_at\"\nrange = { field = \"number\", end = 40 }\nparameters = { at = 17 }\n\
          unit_items = 1\nreduce = \"lines\"",
     )?;
-    let job = swarm.submit(&folder.manifest())?;
-    let end = swarm.wait_for_end(&job)?;
+    let (job, end) = swarm.see_through(&folder.manifest())?;
     ensure!(end["state"] == "failed", "{end}");
     let results = tempfile::tempdir()?;
     let whole = swarm.ask(&["results", &job, "-o", text(results.path())?])?;

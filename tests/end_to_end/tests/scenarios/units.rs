@@ -30,8 +30,7 @@ fn units(swarm: &Swarm, arguments: &[&str]) -> Result<Vec<Value>> {
 #[test]
 fn logs_are_there_after_a_crash_and_units_tell_who_did_what() -> Result<()> {
     let mut swarm = Swarm::with_workers(&[1])?;
-    let job = swarm.submit(&logging(2)?.manifest())?;
-    let waiting = swarm.wait_for_end(&job)?;
+    let (_, waiting) = swarm.see_through(&logging(2)?.manifest())?;
     ensure!(waiting["state"] == "done", "it ended as {waiting}");
     swarm.kill_coordinator()?;
     swarm.start_coordinator()?;
@@ -69,8 +68,7 @@ fn units_that_wait_are_one_run_and_a_failure_has_its_logs() -> Result<()> {
     swarm.tell(&["cancel", &waiting])?;
     ensure!(units(&swarm, &[&waiting])?[0]["state"] == "dropped", "nobody waits for it any more");
     swarm.join_worker(1)?;
-    let job = swarm.submit(&overflowing()?.manifest())?;
-    let end = swarm.wait_for_end(&job)?;
+    let (job, end) = swarm.see_through(&overflowing()?.manifest())?;
     ensure!(end["state"] == "failed", "it ended as {end}");
     let failed = units(&swarm, &[&job, "--failed"])?;
     ensure!(failed.len() == 1 && failed[0]["state"] == "failed", "{failed:?}");

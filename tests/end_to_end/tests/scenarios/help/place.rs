@@ -26,8 +26,7 @@ pub struct Jobs {
 impl Jobs {
     /// Has the project of `swarm` do a job.
     pub fn new(swarm: &Swarm) -> Result<Self> {
-        let done = swarm.submit(&JobFolder::planets(ITEMS - 1, "1")?.manifest())?;
-        swarm.wait_for_end(&done)?;
+        let (done, _) = swarm.see_through(&JobFolder::planets(ITEMS - 1, "1")?.manifest())?;
         Ok(Self { done, long: JobFolder::planets(ITEMS_OF_LONG - 1, "1")? })
     }
 
