@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use gleaner_protocol::{
-    BlobRef, ItemRange, JobSpec, OnFailure, Outcome, Payload, Splitter, StageIndex, StageSpec,
-    item_seed, wire,
+    BlobRef, ItemRange, JobSpec, OnFailure, Outcome, Payload, StageIndex, StageSpec, item_seed,
+    wire,
 };
 use gleaner_sandbox::{
     CompileError, Entry, Priority, Sandbox, SandboxConfig, SandboxError, Slot, SlotAnswer,
@@ -123,9 +123,9 @@ pub async fn rehearse(
     let (rehearsal, items) = Rehearsal::open(program, spec, files).await?;
     let mut stages = Vec::with_capacity(spec.stages.len());
     for ((index, stage), items) in (0..).map(StageIndex).zip(&rehearsal.spec.stages).zip(items) {
-        let sample = match stage.splitter {
-            Splitter::After { .. } => None,
-            _ => Some(rehearsal.sample(index, stage).await?),
+        let sample = match stage.splitter.earlier_stage() {
+            Some(_) => None,
+            None => Some(rehearsal.sample(index, stage).await?),
         };
         stages.push(StageRehearsal { items, sample });
     }

@@ -14,11 +14,13 @@ use crate::limits::{
 };
 use crate::{
     Bins, BlobHash, BlobRef, Notify, NotifyTarget, NotifyTargetError, OnFailure, Reducer,
-    RelativeName, RelativeNameError, ValueMap, results, wire,
+    RelativeName, RelativeNameError, StageIndex, ValueMap, results, wire,
 };
 
 pub use self::sequence::{Number, Sequence, SequenceError};
-pub use self::splitter::{Axis, AxisValues, Pairing, PieceEnd, RecordFormat, Splitter};
+pub use self::splitter::{
+    Axis, AxisValues, Pairing, PieceEnd, RecordFormat, RecordSource, Splitter,
+};
 
 /// The version of the interface between task and host.
 pub const TASK_INTERFACE_VERSION: u32 = 1;
@@ -359,6 +361,13 @@ impl JobSpec {
         })
     }
 
+    /// The stages that take the output of `earlier`.
+    pub fn stages_after(&self, earlier: StageIndex) -> impl Iterator<Item = StageIndex> {
+        let stages = (0..).map(StageIndex).zip(&self.stages);
+        let follows = move |stage: &StageSpec| stage.splitter.earlier_stage() == Some(earlier);
+        stages.filter(move |(_, stage)| follows(stage)).map(|(index, _)| index)
+    }
+
     /// Checks every bound and name.
     ///
     /// # Errors
@@ -448,9 +457,7 @@ impl StageSpec {
             "field",
             fields.iter().copied().chain(self.task.parameters.keys().map(String::as_str)),
         )?;
-        if let Splitter::After { stage, .. } = &self.splitter
-            && stage.0 as usize >= index
-        {
+        if self.splitter.earlier_stage().is_some_and(|stage| stage.0 as usize >= index) {
             return Err(JobSpecError::StageOrder { stage: self.name.clone() });
         }
         self.splitter.check()?;

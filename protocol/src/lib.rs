@@ -35,7 +35,7 @@ pub use id::{
 };
 pub use job::{
     Answers, Axis, AxisValues, FileRef, Floats, JobSpec, JobSpecError, Limits, Number, Pairing,
-    PieceEnd, RecordFormat, Sequence, SequenceError, Splitter, StageSpec, StageTask,
+    PieceEnd, RecordFormat, RecordSource, Sequence, SequenceError, Splitter, StageSpec, StageTask,
     TASK_INTERFACE_VERSION, UnitSize,
 };
 pub use lease::{Lease, LeaseClaims, LeaseKey, LeaseToken};

@@ -40,8 +40,10 @@ pub struct Plan {
 pub struct StagePlan {
     /// Its name.
     pub stage: String,
-    /// Its items; one when it takes the output of an earlier stage.
-    pub items: u64,
+    /// The earlier stage whose output it takes.
+    pub after: Option<String>,
+    /// Its items; unknown before that stage is done when it cuts the output.
+    pub items: Option<u64>,
     /// How many items go into a unit; none when that is learned as it runs.
     pub unit_items: Option<u32>,
     /// Its units; about so many when their size is learned, and unknown without a sample.
@@ -202,7 +204,8 @@ async fn stages(context: &Context, job: &PreparedJob) -> Result<Vec<StagePlan>> 
         Interrupted::new(line, "nothing was submitted; run it again".into())
     };
     let rehearsed = unless_interrupted(rehearsing, told).await?;
-    Ok(job.spec.stages.iter().zip(rehearsed).map(stage).collect())
+    let stages = job.spec.stages.iter().zip(rehearsed);
+    Ok(stages.map(|(stage, rehearsed)| stage_plan(&job.spec, stage, rehearsed)).collect())
 }
 
 /// Why a job cannot be tried, with what to do.
@@ -216,18 +219,20 @@ pub(super) fn refusal(error: RehearsalError) -> anyhow::Error {
     }
 }
 
-fn stage((spec, rehearsed): (&StageSpec, StageRehearsal)) -> StagePlan {
+fn stage_plan(job: &JobSpec, spec: &StageSpec, rehearsed: StageRehearsal) -> StagePlan {
+    let after = spec.splitter.earlier_stage();
+    let after = after.map(|earlier| job.stages[earlier.0 as usize].name.clone());
     let sample = rehearsed.sample.map(SampleView::from);
-    let items = rehearsed.items.unwrap_or(1);
+    let items = rehearsed.items.or_else(|| spec.item_count());
     let (unit_items, per_unit) = match spec.unit_size {
         UnitSize::Fixed(items) => (Some(items.get()), Some(u64::from(items.get()))),
         UnitSize::Auto => (None, sample.as_ref().and_then(automatic_unit_items)),
     };
     let units = match items {
-        1 => Some(1),
-        items => per_unit.map(|per_unit| items.div_ceil(per_unit)),
+        Some(1) => Some(1),
+        items => items.zip(per_unit).map(|(items, per_unit)| items.div_ceil(per_unit)),
     };
-    StagePlan { stage: spec.name.clone(), items, unit_items, units, sample }
+    StagePlan { stage: spec.name.clone(), after, items, unit_items, units, sample }
 }
 
 /// How many items an automatic unit comes to have.
@@ -268,7 +273,7 @@ fn results_bytes(stages: &[StagePlan]) -> u64 {
     let bytes = |stage: &StagePlan| {
         let sample = stage.sample.as_ref().filter(|sample| sample.items > 0)?;
         let results =
-            u128::from(sample.output_bytes) * u128::from(stage.items) / u128::from(sample.items);
+            u128::from(sample.output_bytes) * u128::from(stage.items?) / u128::from(sample.items);
         u64::try_from(results * 2).ok()
     };
     stages.iter().filter_map(bytes).fold(0, u64::saturating_add)
@@ -281,14 +286,15 @@ fn estimate(stages: &[StagePlan], spec: &JobSpec, slots: u64) -> Estimate {
     let mut estimate = Estimate { slots, ..Estimate::default() };
     let (mut cpu, mut longest) = (0.0, 0.0_f64);
     for stage in stages {
-        let Some(each) = stage.sample.as_ref().and_then(SampleView::cpu_seconds_each) else {
+        let each = stage.sample.as_ref().and_then(SampleView::cpu_seconds_each);
+        let Some((each, items)) = each.zip(stage.items) else {
             estimate.stages_unknown.push(stage.stage.clone());
             continue;
         };
-        let stage_cpu = each * stage.items as f64 * quorum;
+        let stage_cpu = each * items as f64 * quorum;
         estimate.items_measured += stage.sample.as_ref().map_or(0, |sample| sample.items);
         cpu += stage_cpu;
-        longest = longest.max(each * stage.items.div_ceil(slots.max(1)) as f64);
+        longest = longest.max(each * items.div_ceil(slots.max(1)) as f64);
     }
     if estimate.items_measured > 0 {
         estimate.cpu_seconds = Some(cpu);
@@ -302,7 +308,14 @@ mod tests {
     use super::*;
 
     fn stage_of(items: u64, sample: Option<SampleView>) -> StagePlan {
-        StagePlan { stage: "s".into(), items, unit_items: None, units: None, sample }
+        StagePlan {
+            stage: "s".into(),
+            after: None,
+            items: Some(items),
+            unit_items: None,
+            units: None,
+            sample,
+        }
     }
 
     fn spec() -> JobSpec {

@@ -28,6 +28,11 @@ pub fn lines(plan: &Plan) -> Vec<String> {
 }
 
 fn row(stage: &StagePlan) -> Vec<String> {
+    let items = match (&stage.items, &stage.after) {
+        (Some(items), _) => items.to_string(),
+        (None, Some(earlier)) => format!("known when {earlier} is done"),
+        (None, None) => "unknown".into(),
+    };
     let units = match (stage.unit_items, stage.units) {
         (Some(_), Some(units)) | (None, Some(units @ 1)) => units.to_string(),
         (_, Some(units)) => format!("about {units}"),
@@ -37,7 +42,7 @@ fn row(stage: &StagePlan) -> Vec<String> {
         None => "not measured: it takes an earlier stage's output".into(),
         Some(sample) => measured(sample),
     };
-    vec![stage.stage.clone(), stage.items.to_string(), units, measured]
+    vec![stage.stage.clone(), items, units, measured]
 }
 
 fn measured(sample: &SampleView) -> String {
@@ -152,14 +157,16 @@ mod tests {
         };
         let search = StagePlan {
             stage: "search".into(),
-            items: 2001,
+            after: None,
+            items: Some(2001),
             unit_items: None,
             units: Some(1001),
             sample: Some(sample),
         };
         let report = StagePlan {
             stage: "report".into(),
-            items: 1,
+            after: Some("search".into()),
+            items: Some(1),
             unit_items: None,
             units: Some(1),
             sample: None,
@@ -247,6 +254,11 @@ mod tests {
         let sample = plan.stages[0].sample.as_mut().expect("a sample");
         sample.failures.push("item 5: it is odd".into());
         assert!(lines(&plan).iter().any(|line| line.ends_with("30 s; 2 items failed")));
+        plan.stages[1].items = None;
+        plan.stages[1].units = None;
+        let row =
+            "report  known when search is done  as measured  not measured: it takes an earlier";
+        assert!(lines(&plan).iter().any(|line| line.starts_with(row)), "{:#?}", lines(&plan));
         plan.workers = Some(Present::default());
         assert!(lines(&plan).iter().any(|line| line.contains("none is connected")));
     }

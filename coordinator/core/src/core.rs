@@ -14,8 +14,8 @@ use crate::job::Job;
 use crate::roster::Roster;
 use crate::turns::Turns;
 use crate::{
-    Action, Config, Event, JobEnd, KeptRun, Owner, Question, Record, Recovered, RemovedJob, Reply,
-    RequestId,
+    Action, Config, Event, JobEnd, KeptRun, Opening, Owner, Question, Record, Recovered,
+    RemovedJob, Reply, RequestId,
 };
 
 /// The coordinator's logic as one deterministic machine: events and the time in, actions out.
@@ -121,8 +121,8 @@ impl Core {
             Event::Released { worker, attempts, reason } => {
                 self.on_released(now, worker, &attempts, reason);
             }
-            Event::StageReduced { job, stage, outputs, kept } => {
-                self.on_stage_reduced(now, job, stage, outputs, &kept);
+            Event::StageReduced { job, stage, outputs, next, kept } => {
+                self.on_stage_reduced(now, job, stage, outputs, next, &kept);
             }
             Event::StageFailed { job, stage, reason } => {
                 self.on_stage_failed(now, job, stage, &reason);
@@ -221,8 +221,9 @@ impl Core {
         self.running.insert(id);
         self.submissions.insert(submission, id);
         for (stage, items) in (0..).map(StageIndex).zip(known.items) {
-            if let Some(items) = items {
-                self.open_stage(id, stage, *items, known.kept);
+            if let Some(items) = *items {
+                let opening = Opening { stage, items, unit_items_max: None };
+                self.open_stage(id, opening, known.kept);
             }
         }
         self.file(id);

@@ -7,7 +7,7 @@ use gleaner_protocol::{
     SubmissionId, SubmitterId, SubmitterTerms, Timestamp, UnitResult, WithdrawReason, WorkerId,
 };
 
-use crate::{JobEnd, KeptRun, OverQuota, Owner, Record, StageOutput, Subject, Usage};
+use crate::{JobEnd, KeptRun, Opening, OverQuota, Owner, Record, StageOutput, Subject, Usage};
 
 /// Names one request of the control API, so that its reply finds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -137,6 +137,8 @@ pub enum Event {
         stage: StageIndex,
         /// The output.
         outputs: Vec<StageOutput>,
+        /// The items of each stage that waits for this one; of none, if one of them has none.
+        next: Result<Vec<Opening>, UnfitInput>,
         /// Answers that need not be computed, of the stages that wait for this one.
         kept: Vec<KeptRun>,
     },
@@ -154,6 +156,13 @@ pub enum Event {
         /// The last batch.
         through: Sequence,
     },
+}
+
+/// A stage cannot cut the output of the one that it comes after.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnfitInput {
+    /// Which stage, and why, in a sentence for the submitter.
+    pub reason: String,
 }
 
 /// What somebody may want to know.

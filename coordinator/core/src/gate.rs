@@ -105,8 +105,11 @@ mod tests {
     fn record() -> Record {
         Record::StageOpened {
             job: JobId(1),
-            stage: gleaner_protocol::StageIndex(0),
-            items: 1,
+            opening: crate::Opening {
+                stage: gleaner_protocol::StageIndex(0),
+                items: 1,
+                unit_items_max: None,
+            },
             answers: gleaner_protocol::BlobHash([0; 32]),
         }
     }

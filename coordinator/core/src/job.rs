@@ -12,8 +12,8 @@
 //! Whatever has ended may be removed: see `removal.rs`.
 
 use gleaner_protocol::{
-    AttemptId, BlobHash, BlobRef, JobId, JobSpec, Notify, Splitter, StageIndex, SubmissionId,
-    Timestamp, UnitId,
+    AttemptId, BlobHash, BlobRef, JobId, JobSpec, Notify, StageIndex, SubmissionId, Timestamp,
+    UnitId,
 };
 
 use crate::notices::Movement;
@@ -118,27 +118,19 @@ impl Job {
 
     /// Stages that wait for `earlier`.
     pub(crate) fn stages_after(&self, earlier: StageIndex) -> Vec<StageIndex> {
-        let follows = |splitter: &Splitter| matches!(splitter, Splitter::After { stage, .. } if *stage == earlier);
-        let indices = (0..).map(StageIndex).zip(&self.spec.stages);
-        indices.filter(|(_, spec)| follows(&spec.splitter)).map(|(index, _)| index).collect()
+        self.spec.stages_after(earlier).collect()
     }
 
     /// The name of the question that a stage asks; the stage it comes after is done.
     pub(crate) fn answers_key(&self, stage: StageIndex) -> BlobHash {
         let spec = &self.spec.stages[stage.0 as usize];
-        let earlier = match &spec.splitter {
-            Splitter::After { stage, .. } => self.stage(*stage).and_then(Stage::output),
-            _ => None,
-        };
-        spec.answers_key(earlier)
+        let earlier = spec.splitter.earlier_stage();
+        spec.answers_key(earlier.and_then(|stage| self.stage(stage)?.output()))
     }
 
     /// The stage that a stage takes its input from.
     pub(crate) fn input_stage(&self, stage: StageIndex) -> Option<StageIndex> {
-        match &self.spec.stages.get(stage.0 as usize)?.splitter {
-            Splitter::After { stage, .. } => Some(*stage),
-            _ => None,
-        }
+        self.spec.stages.get(stage.0 as usize)?.splitter.earlier_stage()
     }
 
     pub(crate) fn name(&self) -> &str {

@@ -36,12 +36,12 @@ pub use config::Config;
 pub use core::Core;
 pub use event::{
     Action, Event, Grant, JobSnapshot, LeaseSnapshot, Question, Reply, RequestId, Sequence,
-    StageSnapshot, StageState, WorkerSnapshot,
+    StageSnapshot, StageState, UnfitInput, WorkerSnapshot,
 };
 pub use notices::{Notice, Occasion};
 pub use record::{
-    Block, FailureCause, JobEnd, KeptRun, Opinion, Record, Recovered, RecoveredJob, RecoveredStage,
-    RemovedJob, StageOutput,
+    Block, FailureCause, JobEnd, KeptRun, Opening, Opinion, Record, Recovered, RecoveredJob,
+    RecoveredStage, RemovedJob, StageOutput,
 };
 pub use shares::{OverQuota, Owner, Usage};
 pub use why::Subject;

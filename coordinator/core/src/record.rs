@@ -1,5 +1,6 @@
 //! What must survive: written as records, read back as [`Recovered`].
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use gleaner_protocol::{
@@ -30,10 +31,8 @@ pub enum Record {
     StageOpened {
         /// The job.
         job: JobId,
-        /// The stage.
-        stage: StageIndex,
-        /// How many items it has.
-        items: u64,
+        /// The stage and its items.
+        opening: Opening,
         /// The name of the question that it asks of each: [`StageSpec::answers_key`].
         ///
         /// [`StageSpec::answers_key`]: gleaner_protocol::StageSpec::answers_key
@@ -168,6 +167,17 @@ pub enum Record {
         /// Whose it was.
         owner: Owner,
     },
+}
+
+/// What is known of a stage's items when it opens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Opening {
+    /// The stage.
+    pub stage: StageIndex,
+    /// How many items it has.
+    pub items: u64,
+    /// The most items a unit may have, where the specification could not say it yet.
+    pub unit_items_max: Option<NonZeroU32>,
 }
 
 /// Consecutive units of equal size, cut at one time: `units` of `unit_items` items each from
@@ -328,6 +338,8 @@ pub struct RecoveredJob {
 pub struct RecoveredStage {
     /// From [`Record::StageOpened`].
     pub items: Option<u64>,
+    /// From [`Record::StageOpened`].
+    pub unit_items_max: Option<NonZeroU32>,
     /// From [`Record::AnswersKept`], in the order of their items.
     pub kept: Vec<KeptRun>,
     /// From [`Record::BlockCut`], in the order of their units.

@@ -20,7 +20,8 @@ use crate::session::Returned;
 use crate::stage::{LastUnit, Stage};
 use crate::unit::Agreement;
 use crate::{
-    Action, Block, FailureCause, JobEnd, KeptRun, Opinion, Record, StageOutput, StageState,
+    Action, Block, FailureCause, JobEnd, KeptRun, Opening, Opinion, Record, StageOutput,
+    StageState, UnfitInput,
 };
 
 impl Core {
@@ -222,6 +223,7 @@ impl Core {
         id: JobId,
         stage: StageIndex,
         outputs: Vec<StageOutput>,
+        next: Result<Vec<Opening>, UnfitInput>,
         kept: &[KeptRun],
     ) {
         let Some(job) = self.jobs.get_mut(&id).filter(|job| job.is_running()) else { return };
@@ -230,14 +232,24 @@ impl Core {
             return;
         }
         books.finish(outputs.clone());
-        let next = job.stages_after(stage);
+        let following = job.stages_after(stage);
         let done = job.all_stages_done();
         self.holdings.add(job.owner, outputs.iter().map(|output| output.blob));
         self.gate.record(Record::StageDone { job: id, stage, outputs });
-        for stage in next {
-            self.open_stage(id, stage, 1, kept);
+        match next {
+            Ok(openings) => {
+                for stage in following {
+                    let opening = openings.iter().find(|opening| opening.stage == stage);
+                    let opening = opening.expect("the items of each stage that waits are counted");
+                    self.open_stage(id, *opening, kept);
+                }
+                self.note_movement(now, id);
+            }
+            Err(UnfitInput { reason }) => {
+                let cause = FailureCause::Stage;
+                self.end_job(now, id, JobEnd::Failed { reason, cause });
+            }
         }
-        self.note_movement(now, id);
         if done {
             self.end_job(now, id, JobEnd::Done);
         }
@@ -261,20 +273,15 @@ impl Core {
 
     /// Opens a stage with the answers of `kept` that are its own; one that has all goes to its
     /// reducer at once.
-    pub(crate) fn open_stage(
-        &mut self,
-        id: JobId,
-        stage: StageIndex,
-        items: u64,
-        kept: &[KeptRun],
-    ) {
+    pub(crate) fn open_stage(&mut self, id: JobId, opening: Opening, kept: &[KeptRun]) {
+        let Opening { stage, items, .. } = opening;
         let kept = self.usable(stage, items, kept);
         let job = self.jobs.get_mut(&id).expect("a stage is opened of a known job");
         let answers = job.answers_key(stage);
         let books = job.stage_mut(stage).expect("a known stage is opened");
-        books.open(items, kept.clone());
+        books.open(opening, kept.clone());
         let state = books.state();
-        self.gate.record(Record::StageOpened { job: id, stage, items, answers });
+        self.gate.record(Record::StageOpened { job: id, opening, answers });
         for run in kept {
             self.gate.record(Record::AnswersKept { job: id, run });
         }

@@ -9,6 +9,7 @@
 //! item each has its items, so that what fails does not depend on how units were cut.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use gleaner_protocol::limits::ITEMS_PER_UNIT_MAX;
@@ -19,7 +20,7 @@ use gleaner_protocol::{
 use crate::cut::{CutBlock, CutKind};
 use crate::sizing::{BLOCK_UNITS_FIXED, CutAdvice, ItemCost};
 use crate::unit::Unit;
-use crate::{Block, KeptRun, RecoveredStage, StageOutput, StageSnapshot, StageState};
+use crate::{Block, KeptRun, Opening, RecoveredStage, StageOutput, StageSnapshot, StageState};
 
 /// How many waiting units are looked at to find one a worker may take, before it gets a fresh one.
 const WANTING_SEARCH_MAX: usize = 256;
@@ -134,6 +135,7 @@ impl Stage {
     /// until [`Stage::end_grace`].
     pub(crate) fn recover(&mut self, recovered: RecoveredStage, quorum: u32) {
         self.items = recovered.items;
+        self.limit_units(recovered.unit_items_max);
         self.items_settled = recovered.items_settled;
         self.items_failed = recovered.items_failed;
         self.units_settled = recovered.units_settled;
@@ -198,13 +200,21 @@ impl Stage {
 
     /// Opens the stage: its items are known, and so are the answers of `kept`, which are in the
     /// order of their items and do not overlap.
-    pub(crate) fn open(&mut self, items: u64, kept: Vec<KeptRun>) {
+    pub(crate) fn open(&mut self, opening: Opening, kept: Vec<KeptRun>) {
+        let items = opening.items;
         self.items = Some(items);
+        self.limit_units(opening.unit_items_max);
         self.kept = kept;
         self.items_settled = self.items_kept();
         self.skip_kept();
         let open = self.items_settled < items;
         self.state = if open { StageState::Open } else { StageState::Reducing };
+    }
+
+    fn limit_units(&mut self, items_max: Option<NonZeroU32>) {
+        if let Some(max) = items_max {
+            self.unit_items_max = max.get().into();
+        }
     }
 
     /// The grace after a restart is over: units that nobody came back with want attempts.

@@ -1,7 +1,7 @@
 //! Which answers of earlier jobs a job can take over.
 
-use gleaner_coordinator_core::KeptRun;
-use gleaner_protocol::{Answers, BlobHash, JobSpec, Splitter, StageIndex};
+use gleaner_coordinator_core::{KeptRun, Opening};
+use gleaner_protocol::{Answers, BlobHash, JobSpec, StageIndex};
 
 use crate::store::{Question, Store, StoreError};
 
@@ -19,20 +19,18 @@ pub(crate) async fn known_at_submission(
     look_up(store, spec, open, None).await
 }
 
-/// The answers to the stages that come after `stage`, whose output is `output`.
+/// The answers to stages that come after one whose output is `output`.
 ///
 /// # Errors
 /// When the store cannot be read.
 pub(crate) async fn known_after(
     store: &Store,
     spec: &JobSpec,
-    stage: StageIndex,
+    openings: &[Opening],
     output: Option<BlobHash>,
 ) -> Result<Vec<KeptRun>, StoreError> {
-    let follows = |splitter: &Splitter| matches!(splitter, Splitter::After { stage: earlier, .. } if *earlier == stage);
-    let next = (0..).map(StageIndex).zip(&spec.stages);
-    let next = next.filter(|(_, next)| follows(&next.splitter)).map(|(index, _)| (index, 1));
-    look_up(store, spec, next, output).await
+    let stages = openings.iter().map(|opening| (opening.stage, opening.items));
+    look_up(store, spec, stages, output).await
 }
 
 async fn look_up(

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use gleaner_protocol::{BlobHash, BlobRef, JobId, JobSpec, Splitter, StageIndex, StageSpec};
+use gleaner_protocol::{BlobHash, BlobRef, JobId, JobSpec, StageIndex, StageSpec};
 use tokio::sync::OnceCell;
 
 use crate::blobs::Blobs;
@@ -42,19 +42,19 @@ impl Inputs {
     pub(crate) fn remove_job(&self, job: JobId) {
         let removed = self.jobs().remove(&job);
         if let Some(inputs) = removed {
-            self.remove_derived(sources(&inputs.spec));
+            self.remove_derived(inputs.cut());
         }
     }
 
     /// Removes what was made of these files, but for those that running jobs read.
     pub(crate) fn remove_derived(&self, files: impl Iterator<Item = BlobHash>) {
         let jobs = self.jobs();
-        let is_read = |file| jobs.values().any(|job| sources(&job.spec).any(|read| read == file));
+        let is_read = |file| jobs.values().any(|job| job.cut().any(|read| read == file));
         // Whoever looks at one just now, for a submission or a report, makes it again.
         files.filter(|file| !is_read(*file)).for_each(|file| self.blobs.remove_derived(file));
     }
 
-    /// Notes the first file of a stage's output.
+    /// Notes the first file of a stage's output, which is durable.
     pub(crate) fn add_output(&self, job: JobId, stage: StageIndex, output: BlobRef) {
         if let Some(inputs) = self.job(job)
             && let Some(cell) = inputs.outputs.get(stage.0 as usize)
@@ -112,15 +112,22 @@ impl Drop for Derived {
     }
 }
 
-/// The files that the stages of a job are cut from.
-pub(crate) fn sources(spec: &JobSpec) -> impl Iterator<Item = BlobHash> {
-    spec.stages.iter().filter_map(|stage| stage.splitter.source()).map(|(file, _)| file.hash)
+/// The submitter's files that the stages of a job are cut from.
+fn sources(spec: &JobSpec) -> impl Iterator<Item = BlobHash> {
+    spec.stages.iter().filter_map(|stage| stage.splitter.file()).map(|(file, _)| file.hash)
 }
 
 impl JobInputs {
+    /// The output that a stage takes.
     fn earlier(&self, spec: &StageSpec) -> Option<BlobRef> {
-        let Splitter::After { stage, .. } = &spec.splitter else { return None };
+        let stage = spec.splitter.earlier_stage()?;
         self.outputs.get(stage.0 as usize)?.get().copied()
+    }
+
+    /// The files and outputs that its stages are cut from.
+    fn cut(&self) -> impl Iterator<Item = BlobHash> {
+        let outputs = self.spec.stages.iter().filter_map(|stage| self.earlier(stage));
+        sources(&self.spec).chain(outputs.map(|output| output.hash))
     }
 }
 
@@ -129,7 +136,8 @@ mod tests {
     use std::num::NonZeroU32;
 
     use gleaner_protocol::{
-        Answers, Floats, Limits, Notify, OnFailure, Reducer, StageTask, UnitSize, ValueMap,
+        Answers, Floats, Limits, Notify, OnFailure, RecordSource, Reducer, Splitter, StageTask,
+        UnitSize, ValueMap,
     };
 
     use super::*;
@@ -146,8 +154,8 @@ mod tests {
             floats: Floats::Plain,
             on_failure: OnFailure::Stop,
         };
-        let splitter =
-            Splitter::Lines { field: "line".to_owned(), source, file: "words.gz".to_owned() };
+        let (field, file) = ("line".to_owned(), "words.gz".to_owned());
+        let splitter = Splitter::Lines { field, source: RecordSource::File(source), file };
         JobSpec {
             name: "words".to_owned(),
             seed: 0,

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use gleaner_coordinator_core::{Event, KeptRun, StageOutput};
+use gleaner_coordinator_core::{Event, KeptRun, Opening, StageOutput, UnfitInput};
 use gleaner_protocol::{JobId, JobSpec, StageIndex, StageSpec};
 use gleaner_sandbox::Sandbox;
 use tokio_util::sync::CancellationToken;
@@ -15,6 +15,7 @@ use super::engine::{Engine, Input};
 use super::inputs::Inputs;
 use crate::blobs::Blobs;
 use crate::reduce::{ReduceError, SlotMerger, reduce, wants_input};
+use crate::split::SplitError;
 use crate::store::Store;
 
 /// The first and the longest pause before a reduction that met a full disk or the like is tried
@@ -35,8 +36,8 @@ pub(crate) struct Reductions {
 }
 
 impl Reductions {
-    /// Reduces a stage of `items` items; the engine is told when its output is durable, or why
-    /// there will be none.
+    /// Reduces a stage of `items` items; the engine is told when its output is durable and the items
+    /// of the stages behind it are counted, or why there will be none.
     pub(crate) fn start(&self, job: JobId, stage: StageIndex, items: u64, spec: Arc<JobSpec>) {
         let reductions = self.clone();
         let stop = self.token(job);
@@ -63,14 +64,10 @@ impl Reductions {
     }
 
     async fn run(&self, job: JobId, stage: StageIndex, items: u64, spec: &JobSpec) -> Event {
-        let stage_spec = &spec.stages[stage.0 as usize];
-        let mut pause = RETRY_PAUSE_FIRST;
+        let (mut pause, mut reduced) = (RETRY_PAUSE_FIRST, None);
         loop {
-            match self.reduce(job, stage, items, stage_spec).await {
-                Ok(outputs) => {
-                    let kept = self.answers_after(spec, stage, &outputs).await;
-                    return Event::StageReduced { job, stage, outputs, kept };
-                }
+            match self.conclude(job, stage, items, spec, &mut reduced).await {
+                Ok(event) => return event,
                 Err(error) if error.is_of_job() => {
                     return Event::StageFailed { job, stage, reason: error.to_string() };
                 }
@@ -79,6 +76,57 @@ impl Reductions {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(RETRY_PAUSE_MAX);
         }
+    }
+
+    /// Reduces a stage, unless that was done before, and counts the items of those behind it.
+    async fn conclude(
+        &self,
+        job: JobId,
+        stage: StageIndex,
+        items: u64,
+        spec: &JobSpec,
+        reduced: &mut Option<Vec<StageOutput>>,
+    ) -> Result<Event, ReduceError> {
+        let outputs = match reduced {
+            Some(outputs) => outputs.clone(),
+            None => {
+                let outputs =
+                    self.reduce(job, stage, items, &spec.stages[stage.0 as usize]).await?;
+                reduced.insert(outputs).clone()
+            }
+        };
+        if let Some(output) = outputs.first() {
+            self.inputs.add_output(job, stage, output.blob);
+        }
+        let next = self.openings_after(job, stage, spec).await?;
+        let kept = match &next {
+            Ok(openings) => self.answers_after(spec, openings, &outputs).await,
+            Err(_) => Vec::new(),
+        };
+        Ok(Event::StageReduced { job, stage, outputs, next, kept })
+    }
+
+    /// Opens the inputs of the stages behind this one; the inner error is the job's.
+    async fn openings_after(
+        &self,
+        job: JobId,
+        stage: StageIndex,
+        spec: &JobSpec,
+    ) -> Result<Result<Vec<Opening>, UnfitInput>, SplitError> {
+        let mut openings = Vec::new();
+        for stage in spec.stages_after(stage) {
+            let input = match self.inputs.stage(job, stage).await {
+                // It has ended meanwhile, and opens nothing.
+                None => continue,
+                Some(Err(error)) if error.is_of_job() => {
+                    return Ok(Err(UnfitInput { reason: error.to_string() }));
+                }
+                Some(input) => input?,
+            };
+            let (items, unit_items_max) = (input.items(), input.unit_items_max());
+            openings.push(Opening { stage, items, unit_items_max });
+        }
+        Ok(Ok(openings))
     }
 
     async fn reduce(
@@ -103,13 +151,13 @@ impl Reductions {
     async fn answers_after(
         &self,
         spec: &JobSpec,
-        stage: StageIndex,
+        openings: &[Opening],
         outputs: &[StageOutput],
     ) -> Vec<KeptRun> {
         let output = outputs.first().map(|output| output.blob.hash);
-        let known = answers::known_after(&self.store, spec, stage, output).await;
+        let known = answers::known_after(&self.store, spec, openings, output).await;
         known.unwrap_or_else(|error| {
-            warn!(%stage, %error, "answers of earlier jobs cannot be looked up");
+            warn!(%error, "answers of earlier jobs cannot be looked up");
             Vec::new()
         })
     }

@@ -103,7 +103,7 @@ async fn check_blobs(stage: &StageSpec, blobs: &Blobs) -> Result<(), SubmissionE
     let module = std::iter::once(("its module".to_owned(), stage.task.module));
     let files =
         stage.task.files.iter().map(|file| (format!("its file `{}`", file.name), file.blob));
-    let source = stage.splitter.source().map(|(blob, name)| (format!("its file {name:?}"), blob));
+    let source = stage.splitter.file().map(|(blob, name)| (format!("its file {name:?}"), blob));
     let each = match &stage.splitter {
         Splitter::EachFile { files, .. } => files.as_slice(),
         _ => &[],
@@ -163,7 +163,7 @@ async fn open_input(
     stage: &StageSpec,
     blobs: &Blobs,
 ) -> Result<Option<StageInput>, SubmissionError> {
-    if matches!(stage.splitter, Splitter::After { .. }) {
+    if stage.splitter.earlier_stage().is_some() {
         return Ok(None);
     }
     match StageInput::open(stage, None, blobs).await {

@@ -100,10 +100,7 @@ impl Trials<'_> {
 
     /// The stage whose output a stage takes, if it takes one.
     pub fn earlier_stage(&self, stage: StageIndex) -> Option<StageIndex> {
-        match &self.stage(stage).splitter {
-            Splitter::After { stage, .. } => Some(*stage),
-            _ => None,
-        }
+        self.stage(stage).splitter.earlier_stage()
     }
 
     /// How many items a stage has, and what calling its task on some of them gives.

@@ -1,8 +1,9 @@
 //! From a stage's splitter to its items: for a range of items, one MessagePack map of fields each.
 //!
 //! Ranges and grids are arithmetic, and so are exact pieces of a file; other records of a file are
-//! found through a [`RecordIndex`]; a split function's are in a blob of their own; a file of many, and an earlier stage's output, is one item as it
-//! is. Invariants: an item's bytes depend on splitter and number alone, never on the range asked
+//! found through a [`RecordIndex`]; a split function's are in a blob of their own; a file of many is
+//! one item as it is. An earlier stage's output is cut like a file, or is one item as it is.
+//! Invariants: an item's bytes depend on splitter and number alone, never on the range asked
 //! for; memory is bounded by the range asked for, and [`StageInput::unit_items_max`] says how long a
 //! range should be at most. Deliberately absent: the stage's parameters (the worker has them from
 //! the stage's task) and how many items a unit holds.
@@ -25,8 +26,8 @@ use std::sync::Arc;
 
 use gleaner_protocol::limits::{ITEMS_PER_UNIT_MAX, UNIT_INPUT_BYTES_TARGET};
 use gleaner_protocol::{
-    BlobRef, ItemRange, JobSpec, Limits, Payload, PieceEnd, RecordFormat, Reducer, Splitter,
-    StageSpec,
+    BlobRef, ItemRange, JobSpec, Limits, Payload, PieceEnd, RecordFormat, RecordSource, Reducer,
+    Splitter, StageSpec,
 };
 use serde_bytes::ByteBuf;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
@@ -88,7 +89,7 @@ struct Opened {
 /// [`SplitError::NotOneFile`].
 pub fn check_stages(spec: &JobSpec) -> Result<(), SplitError> {
     for stage in &spec.stages {
-        if let Splitter::After { stage: earlier, .. } = &stage.splitter
+        if let Some(earlier) = stage.splitter.earlier_stage()
             && let Some(earlier) = spec.stages.get(earlier.0 as usize)
             && earlier.reducer == Reducer::Files
         {
@@ -115,33 +116,38 @@ impl StageInput {
         earlier: Option<BlobRef>,
         blobs: &Blobs,
     ) -> Result<Self, SplitError> {
-        let opened = match (stage.splitter.source(), &stage.splitter) {
-            (Some((blob, name)), _) => {
-                let opened = open_file(stage, blob, name, blobs).await;
+        let output = || earlier.expect("the earlier stage is done before this one opens");
+        let opened = match &stage.splitter {
+            Splitter::Lines { source, file, .. } | Splitter::Records { source, file, .. } => {
+                let blob = match source {
+                    RecordSource::File(file) => *file,
+                    RecordSource::Stage(_) => output(),
+                };
+                let opened = open_file(stage, blob, file, blobs).await;
                 if opened.is_err() {
                     blobs.remove_derived(blob.hash);
                 }
                 opened?
             }
-            (None, Splitter::After { .. }) => {
-                let output = earlier.expect("the earlier stage is done before this one opens");
+            Splitter::After { .. } => {
+                let output = output();
                 check_length(&stage.name, output)?;
                 let longest_bytes = output.bytes;
                 Opened { source: Source::Whole { output }, items: 1, longest_bytes }
             }
-            (None, Splitter::Split { items, .. }) => {
+            Splitter::Split { items, .. } => {
                 let made = items.expect("the function ran before the stage opens");
                 let head = made::head(made, blobs).await;
                 let (items, longest_bytes) =
                     head.map_err(|source| SplitError::Blob { stage: stage.name.clone(), source })?;
                 Opened { source: Source::Made { items: made }, items, longest_bytes }
             }
-            (None, Splitter::EachFile { files, .. }) => Opened {
+            Splitter::EachFile { files, .. } => Opened {
                 source: Source::EachFile,
                 items: files.len() as u64,
                 longest_bytes: files.iter().map(|file| file.blob.bytes).max().unwrap_or(0),
             },
-            (None, splitter) => Opened {
+            splitter => Opened {
                 source: Source::Arithmetic,
                 items: stage.item_count().expect("checked when the job was submitted"),
                 longest_bytes: fields::longest_bytes(splitter),

@@ -29,7 +29,14 @@ fn stage(name: &str, splitter: Splitter) -> StageSpec {
 }
 
 fn lines_of(source: BlobRef) -> StageSpec {
-    stage("words", Splitter::Lines { field: "line".into(), source, file: "words.txt".into() })
+    stage(
+        "words",
+        Splitter::Lines {
+            field: "line".into(),
+            source: RecordSource::File(source),
+            file: "words.txt".into(),
+        },
+    )
 }
 
 fn range(start: u64, end: u64) -> ItemRange {
@@ -189,6 +196,32 @@ async fn a_stage_after_another_gets_its_whole_output() {
 }
 
 #[tokio::test]
+async fn an_earlier_output_is_cut_like_a_file() {
+    let folder = folder();
+    let output = folder.blobs.put("a,b\r\n1,2\r\n3,4\r\n").await.expect("kept");
+    let splitter = Splitter::Records {
+        format: RecordFormat::Csv { delimiter: ',' },
+        field: None,
+        source: RecordSource::Stage(StageIndex(0)),
+        file: "search/search.csv".into(),
+    };
+    let spec = stage("report", splitter);
+    let input = StageInput::open(&spec, Some(output), &folder.blobs).await.expect("opens");
+    assert_eq!(input.items(), 2);
+    let items = input.materialise(range(1, 2)).await.expect("items");
+    assert_eq!(decoded(&items), [map(&[("a", text("3")), ("b", text("4"))])]);
+
+    let output = folder.blobs.put("a,b\r\n1,2,3\r\n").await.expect("kept");
+    let error = StageInput::open(&spec, Some(output), &folder.blobs).await.expect_err("refused");
+    assert!(error.is_of_job());
+    assert_eq!(
+        error.to_string(),
+        "stage `report`: \"search/search.csv\", line 2: the row has 3 values, the header names 2; \
+         give each row as many"
+    );
+}
+
+#[tokio::test]
 async fn small_inputs_travel_inline_and_large_ones_as_a_blob() {
     let folder = folder();
     let text = format!("{}\nsmall\n", "x".repeat(100_000));
@@ -278,7 +311,7 @@ async fn a_point_far_into_a_huge_grid_is_computed_alone() {
 fn pieces(chunk_bytes: u64, ends: PieceEnd, source: BlobRef) -> StageSpec {
     let format = RecordFormat::Pieces { chunk_bytes, ends };
     let (field, file) = (Some("piece".into()), "words.txt".into());
-    stage("words", Splitter::Records { format, field, source, file })
+    stage("words", Splitter::Records { format, field, source: RecordSource::File(source), file })
 }
 
 async fn pieces_of(folder: &Folder, chunk_bytes: u64, ends: PieceEnd, text: &str) -> Vec<String> {
@@ -430,7 +463,10 @@ async fn fields_of_records_may_not_be_those_of_parameters() {
     let refused = async |format, field: Option<&str>, text: &str| {
         let source = folder.blobs.put(text.to_owned()).await.expect("kept");
         let (field, file) = (field.map(Into::into), "rows".into());
-        let mut spec = stage("s", Splitter::Records { format, field, source, file });
+        let mut spec = stage(
+            "s",
+            Splitter::Records { format, field, source: RecordSource::File(source), file },
+        );
         spec.task.parameters.insert("mass".into(), Value::Integer(1));
         StageInput::open(&spec, None, &folder.blobs).await.err().map(|error| error.to_string())
     };
@@ -449,8 +485,15 @@ async fn columns_of_the_output_must_be_fields_of_the_records() {
     let folder = folder();
     let refused = async |format, text: &str| {
         let source = folder.blobs.put(text.to_owned()).await.expect("kept");
-        let mut spec =
-            stage("s", Splitter::Records { format, field: None, source, file: "rows".into() });
+        let mut spec = stage(
+            "s",
+            Splitter::Records {
+                format,
+                field: None,
+                source: RecordSource::File(source),
+                file: "rows".into(),
+            },
+        );
         let (file, columns) = ("s.csv".parse().expect("a name"), Some(vec!["mass".to_owned()]));
         spec.reducer = Reducer::Csv { file, columns };
         StageInput::open(&spec, None, &folder.blobs).await.err().map(|error| error.to_string())

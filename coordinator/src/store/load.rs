@@ -3,6 +3,7 @@
 //! Of units already settled only their numbers are read: opinions are looked up in the gaps
 //! between them, which are as many as units in flight, not as units done.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use gleaner_coordinator_core::{
@@ -87,7 +88,7 @@ fn failure_cause(row: &Row<'_>) -> rusqlite::Result<FailureCause> {
 
 fn stages(connection: &Connection, job: &RecoveredJob) -> rusqlite::Result<Vec<RecoveredStage>> {
     let query = "SELECT stage.items, items_settled, units_settled, attempts_inconclusive, cpu_us, \
-                 done, coalesce(failed_sum.items, 0) \
+                 done, coalesce(failed_sum.items, 0), unit_items_max \
                  FROM stage LEFT JOIN failed_sum USING (job, stage) WHERE job = ?1 ORDER BY stage";
     let mut stages = all(connection, query, params![job.job.0], |row| {
         let stage = RecoveredStage {
@@ -97,6 +98,7 @@ fn stages(connection: &Connection, job: &RecoveredJob) -> rusqlite::Result<Vec<R
             attempts_inconclusive: row.get(3)?,
             cpu: Duration::from_micros(row.get(4)?),
             items_failed: row.get(6)?,
+            unit_items_max: row.get::<_, Option<u32>>(7)?.and_then(NonZeroU32::new),
             ..RecoveredStage::default()
         };
         Ok((stage, row.get::<_, bool>(5)?))

@@ -1,10 +1,11 @@
 //! Records of the core as rows.
 
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use gleaner_coordinator_core::{
-    Block, FailureCause, JobEnd, KeptRun, Opinion, Owner, Record, StageOutput,
+    Block, FailureCause, JobEnd, KeptRun, Opening, Opinion, Owner, Record, StageOutput,
 };
 use gleaner_protocol::{
     AttemptId, BlobHash, FailedItems, ItemRange, JobId, JobSpec, Outcome, OutcomeClass, StageIndex,
@@ -42,8 +43,8 @@ impl<'c> Batch<'c> {
                 self.job_accepted(*job, *submission, spec, *at)?;
                 self.job_owned(*job, *owner)
             }
-            Record::StageOpened { job, stage, items, answers } => {
-                self.stage_opened(*job, *stage, *items, *answers)
+            Record::StageOpened { job, opening, answers } => {
+                self.stage_opened(*job, *opening, *answers)
             }
             Record::AnswersKept { job, run } => self.answers_kept(*job, run),
             Record::BlockCut { job, block } => self.block_cut(*job, block),
@@ -122,12 +123,14 @@ impl<'c> Batch<'c> {
     fn stage_opened(
         &self,
         job: JobId,
-        stage: StageIndex,
-        items: u64,
+        opening: Opening,
         answers: BlobHash,
     ) -> rusqlite::Result<()> {
-        let statement = "UPDATE stage SET items = ?3 WHERE job = ?1 AND stage = ?2";
-        self.change_one(statement, params![job.0, stage.0, items])?;
+        let Opening { stage, items, unit_items_max } = opening;
+        let statement = "UPDATE stage SET items = ?3, unit_items_max = ?4 \
+                         WHERE job = ?1 AND stage = ?2";
+        let unit_items_max = unit_items_max.map(NonZeroU32::get);
+        self.change_one(statement, params![job.0, stage.0, items, unit_items_max])?;
         let statement = "INSERT INTO stage_answers (key, job, stage) VALUES (?, ?, ?)";
         self.change_one(statement, params![answers.0, job.0, stage.0])
     }

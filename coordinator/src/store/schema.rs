@@ -9,10 +9,11 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior, params};
 use super::StoreError;
 
 /// Each takes a store from the version of its position to the next. Never changed once released.
-const MIGRATIONS: [Migration; 3] = [
+const MIGRATIONS: [Migration; 4] = [
     Migration { tables: include_str!("schema_1.sql"), fill: None },
     Migration { tables: include_str!("schema_2.sql"), fill: None },
     Migration { tables: include_str!("schema_3.sql"), fill: Some(fill_outcome_blobs) },
+    Migration { tables: include_str!("schema_4.sql"), fill: None },
 ];
 
 struct Migration {

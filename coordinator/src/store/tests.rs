@@ -1,5 +1,6 @@
 mod answers;
 mod members;
+mod openings;
 mod removal;
 mod units;
 
@@ -7,7 +8,8 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use gleaner_coordinator_core::{
-    Block, FailureCause, JobEnd, KeptRun, Opinion, Owner, RecoveredJob, RecoveredStage, StageOutput,
+    Block, FailureCause, JobEnd, KeptRun, Opening, Opinion, Owner, RecoveredJob, RecoveredStage,
+    StageOutput,
 };
 use gleaner_protocol::api::MembersFate;
 use gleaner_protocol::{
@@ -101,9 +103,13 @@ fn accepted() -> Record {
     }
 }
 
+fn opening(items: u64) -> Opening {
+    Opening { stage: SEARCH, items, unit_items_max: None }
+}
+
 fn opened(job: JobId, items: u64) -> Record {
     let answers = spec().stages[0].answers_key(None);
-    Record::StageOpened { job, stage: SEARCH, items, answers }
+    Record::StageOpened { job, opening: opening(items), answers }
 }
 
 fn block(first_unit: u64, units: u32) -> Block {
@@ -157,6 +163,7 @@ fn half_done() -> Vec<Record> {
 fn half_done_recovered() -> RecoveredJob {
     let search = RecoveredStage {
         items: Some(100),
+        unit_items_max: None,
         kept: Vec::new(),
         blocks: vec![block(0, 3), block(3, 3)],
         settled: vec![0, 1, 4],
@@ -374,7 +381,7 @@ fn cut_once_more() -> Vec<Record> {
         Block { stage: SEARCH, first_unit: 3, units: 10, items: items(10, 20), unit_items: 1 };
     let mut records = vec![
         accepted(),
-        Record::StageOpened { job: JOB, stage: SEARCH, items: 30, answers: BlobHash([0; 32]) },
+        Record::StageOpened { job: JOB, opening: opening(30), answers: BlobHash([0; 32]) },
         Record::BlockCut { job: JOB, block: block(0, 3) },
         Record::UnitReplaced { stage: SEARCH, unit: unit(1) },
         Record::BlockCut { job: JOB, block: block_of_items },

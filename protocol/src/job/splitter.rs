@@ -1,5 +1,7 @@
 //! How a stage's input is cut into items.
 
+mod source;
+
 use std::num::NonZeroU64;
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +12,8 @@ use crate::limits::{
     EACH_FILE_BYTES_MAX, EACH_FILES_MAX, ITEMS_MAX, PIECE_BYTES_MAX, PIECE_BYTES_MIN,
 };
 use crate::{BlobRef, StageIndex, Value};
+
+pub use source::RecordSource;
 
 /// The field that tells the repetitions of a point apart.
 const REPLICATE: &str = "replicate";
@@ -35,12 +39,12 @@ pub enum Splitter {
         /// The field that holds the line.
         field: String,
         /// The text; it may be compressed.
-        source: BlobRef,
-        /// The submitter's name for the text, for messages.
+        source: RecordSource,
+        /// What the text is called in messages: by the submitter, or among the results.
         #[serde(default)]
         file: String,
     },
-    /// One item for each record of a file.
+    /// One item for each record of a file or an output.
     Records {
         /// How records are told apart, and what their fields are.
         format: RecordFormat,
@@ -48,8 +52,8 @@ pub enum Splitter {
         /// Pieces have one.
         field: Option<String>,
         /// The file; it may be compressed.
-        source: BlobRef,
-        /// The submitter's name for the file, for messages.
+        source: RecordSource,
+        /// What the file is called in messages: by the submitter, or among the results.
         file: String,
     },
     /// One item for each of many files, with its name and its bytes.
@@ -180,7 +184,7 @@ impl Splitter {
         match self {
             Self::EachFile { files, .. } => files.iter().map(|file| file.blob).collect(),
             Self::Split { items, .. } => items.iter().copied().collect(),
-            _ => self.source().map(|(blob, _)| blob).into_iter().collect(),
+            _ => self.file().map(|(blob, _)| blob).into_iter().collect(),
         }
     }
 
@@ -192,7 +196,12 @@ impl Splitter {
         match &mut other {
             Self::Range { end, .. } => *end = i64::MAX,
             Self::After { stage, .. } => *stage = StageIndex(0),
-            Self::Lines { file, .. } | Self::Records { file, .. } => file.clear(),
+            Self::Lines { source, file, .. } | Self::Records { source, file, .. } => {
+                file.clear();
+                if let RecordSource::Stage(stage) = source {
+                    *stage = StageIndex(0);
+                }
+            }
             // The items count, whatever made them.
             Self::Split { function, .. } => function.clear(),
             Self::EachFile { .. } | Self::Grid { .. } => {}
@@ -227,17 +236,22 @@ impl Splitter {
         }
     }
 
-    /// The file that is read to find the items, and the submitter's name for it.
-    pub fn source(&self) -> Option<(BlobRef, &str)> {
+    /// The submitter's file that is read to find the items, and its name.
+    pub fn file(&self) -> Option<(BlobRef, &str)> {
         match self {
-            Self::Lines { source, file, .. } | Self::Records { source, file, .. } => {
-                Some((*source, file))
-            }
-            Self::Range { .. }
-            | Self::EachFile { .. }
-            | Self::Grid { .. }
-            | Self::Split { .. }
-            | Self::After { .. } => None,
+            Self::Lines { source: RecordSource::File(blob), file, .. }
+            | Self::Records { source: RecordSource::File(blob), file, .. } => Some((*blob, file)),
+            _ => None,
+        }
+    }
+
+    /// The earlier stage whose output it cuts.
+    pub fn earlier_stage(&self) -> Option<StageIndex> {
+        match self {
+            Self::After { stage, .. }
+            | Self::Lines { source: RecordSource::Stage(stage), .. }
+            | Self::Records { source: RecordSource::Stage(stage), .. } => Some(*stage),
+            _ => None,
         }
     }
 
@@ -253,10 +267,11 @@ impl Splitter {
             Self::EachFile { files, .. } => check_files(files)?,
             Self::Grid { axes, pairing, .. } => check_axes(axes, *pairing)?,
         }
-        match (self.item_count(), self.source()) {
-            (None, Some(_)) => Ok(()),
-            (items, _) => {
-                check_bounds("the number of items", items.unwrap_or(u64::MAX), 1, ITEMS_MAX)
+        match self {
+            Self::Lines { .. } | Self::Records { .. } => Ok(()),
+            _ => {
+                let items = self.item_count().unwrap_or(u64::MAX);
+                check_bounds("the number of items", items, 1, ITEMS_MAX)
             }
         }
     }

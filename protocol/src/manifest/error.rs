@@ -259,6 +259,12 @@ pub enum ManifestProblem {
         /// The stage named.
         stage: String,
     },
+    /// A splitter that is told to read a file and an output.
+    #[error("`{key}` has both `file` and `after`; it cuts one of them")]
+    TwoSources {
+        /// The splitter's key.
+        key: String,
+    },
     /// A key that says nothing beside this reducer.
     #[error("`{key}` says nothing with `reduce = {reduce:?}`")]
     Useless {

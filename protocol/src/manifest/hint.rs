@@ -78,6 +78,9 @@ impl ManifestProblem {
             Self::AfterFiles { .. } => {
                 "give the earlier stage another reducer, such as \"concat\"".into()
             }
+            Self::TwoSources { .. } => {
+                "remove `file` to cut the earlier stage's output, or `after` to cut the file".into()
+            }
             Self::Useless { name: "output", .. } => {
                 "remove it: the task names its files itself".into()
             }

@@ -30,6 +30,7 @@
 //! # or: lines = { field = "line", file = "words.txt" }
 //! # or: bytes = { field = "text", file = "book.txt", chunk = "1 MiB", ends = "line" }
 //! # or: csv, json_lines, fasta, fastq = { file = "records.csv" }
+//! #     where `after = "earlier-stage"` may stand in the place of `file`
 //! # or: each_file = { field = "image", glob = "data/*.png" }
 //! # or: grid = { a = [1, 2], b = { linspace = [0, 1, 11] } }, also zip; with `replicates = 3`
 //! # or: split = "tiles"          # a function of the module that gives the items

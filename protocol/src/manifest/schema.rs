@@ -92,6 +92,10 @@ mod tests {
         let range = "range = { field = \"i\", end = 3 }\nreduce = \"lines\"\n";
         let lines = |stage: &str| format!("{HEAD}{stage}");
         let with = |more: &str| format!("{HEAD}{range}{more}");
+        let after = |splitter: &str| {
+            let next = "[[stage]]\nname = \"next\"\nmodule = \"m.wasm\"\nreduce = \"lines\"\n";
+            format!("{HEAD}{range}{next}{splitter}").replace("\"s\"", "\"a\"")
+        };
         let job = |key: &str| format!("[job]\nname = \"a\"\n{key}\n{}{range}", &HEAD[17..]);
         let zeros = "0".repeat(64);
         let taken = [
@@ -121,6 +125,11 @@ mod tests {
             ),
             lines("csv = { file = \"w\", delimiter = \";\" }\nreduce = \"csv\"\ncolumns = []"),
             lines("json_lines = { file = \"w\" }\nreduce = \"histogram\""),
+            after("lines = { field = \"l\", after = \"a\" }"),
+            after("bytes = { field = \"l\", after = \"a\", ends = \"exact\" }"),
+            after("csv = { after = \"a\", delimiter = \";\" }"),
+            after("fastq = { after = \"a\", field = \"r\" }"),
+            after("after = \"a\""),
             lines("fasta = { file = \"w\", field = \"r\" }\nreduce = \"max\""),
             lines("each_file = { field = \"i\", glob = [\"*.png\"] }\nreduce = \"concat\""),
             lines(
@@ -142,6 +151,10 @@ mod tests {
         let refused = [
             lines("reduce = \"lines\""),
             with("lines = { field = \"l\", file = \"w\" }"),
+            after("csv = { after = \"a\", file = \"w\" }"),
+            after("lines = { field = \"l\" }"),
+            after("bytes = { after = \"a\" }"),
+            after("json_lines = { after = 1 }"),
             job("seed = -1"),
             job("priority = 1001"),
             job("quorum = 0"),

@@ -12,7 +12,10 @@ use crate::limits::{
     BLOB_BYTES_MAX, EACH_FILE_BYTES_MAX, EACH_FILES_MAX, ITEMS_MAX, PIECE_BYTES_MAX,
     PIECE_BYTES_MIN,
 };
-use crate::{Axis, FileRef, Pairing, PieceEnd, RecordFormat, Reducer, Splitter, StageIndex};
+use crate::{
+    Axis, FileRef, Pairing, PieceEnd, RecordFormat, RecordSource, RelativeName, Splitter,
+    StageIndex,
+};
 
 /// The keys of which a stage has one.
 pub(super) const SPLITTERS: &[&str] = &[
@@ -45,17 +48,33 @@ pub(super) enum SplitterPlan {
     Whole(Splitter),
     Lines {
         field: String,
-        source: NamedFile,
+        source: SourcePlan,
     },
     Records {
         format: RecordFormat,
         field: Option<String>,
-        source: NamedFile,
+        source: SourcePlan,
     },
     EachFile {
         field: String,
         patterns: Vec<FilePattern>,
     },
+}
+
+/// Where the bytes are that are cut.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum SourcePlan {
+    File(NamedFile),
+    Output(Output),
+}
+
+/// The output of an earlier stage.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Output {
+    stage: StageIndex,
+    /// The stage's.
+    name: String,
+    file: RelativeName,
 }
 
 impl SplitterPlan {
@@ -76,12 +95,12 @@ impl SplitterPlan {
         let replicates = replicates(section, &entry)?;
         match entry.name {
             "range" => range(&entry).map(Self::Whole),
-            "lines" => lines(&entry),
-            "bytes" => bytes(&entry),
-            "csv" => csv(&entry),
-            "json_lines" => records(&entry, RecordFormat::JsonLines),
-            "fasta" => records(&entry, RecordFormat::Fasta),
-            "fastq" => records(&entry, RecordFormat::Fastq),
+            "lines" => lines(&entry, earlier),
+            "bytes" => bytes(&entry, earlier),
+            "csv" => csv(&entry, earlier),
+            "json_lines" => records(&entry, RecordFormat::JsonLines, earlier),
+            "fasta" => records(&entry, RecordFormat::Fasta, earlier),
+            "fastq" => records(&entry, RecordFormat::Fastq, earlier),
             "each_file" => each_file(&entry),
             "grid" => grid(&entry, Pairing::Product, replicates).map(Self::Whole),
             "zip" => grid(&entry, Pairing::Zip, replicates).map(Self::Whole),
@@ -89,7 +108,10 @@ impl SplitterPlan {
                 let function = entry.identifier()?;
                 Ok(Self::Whole(Splitter::Split { function, items: None }))
             }
-            _ => after(&entry, earlier).map(Self::Whole),
+            _ => {
+                let Output { stage, name, .. } = output(&entry, earlier)?;
+                Ok(Self::Whole(Splitter::After { stage, field: name }))
+            }
         }
     }
 
@@ -104,8 +126,9 @@ impl SplitterPlan {
     /// The file it reads.
     pub(super) fn source(&self) -> Option<&NamedFile> {
         match self {
-            Self::Lines { source, .. } | Self::Records { source, .. } => Some(source),
-            Self::Whole(_) | Self::EachFile { .. } => None,
+            Self::Lines { source: SourcePlan::File(file), .. }
+            | Self::Records { source: SourcePlan::File(file), .. } => Some(file),
+            _ => None,
         }
     }
 
@@ -140,15 +163,30 @@ impl SplitterPlan {
         match self {
             Self::Whole(splitter) => Ok(splitter),
             Self::Lines { field, source } => {
-                let file = source.source.to_string();
-                Ok(Splitter::Lines { field, source: source.resolve(found)?, file })
+                let (source, file) = source.resolve(found)?;
+                Ok(Splitter::Lines { field, source, file })
             }
             Self::Records { format, field, source } => {
-                let file = source.source.to_string();
-                Ok(Splitter::Records { format, field, source: source.resolve(found)?, file })
+                let (source, file) = source.resolve(found)?;
+                Ok(Splitter::Records { format, field, source, file })
             }
             Self::EachFile { field, patterns } => {
                 Ok(Splitter::EachFile { field, files: matched(&patterns, found)? })
+            }
+        }
+    }
+}
+
+impl SourcePlan {
+    /// The source, and what it is called in messages.
+    fn resolve(self, found: &FoundFiles) -> Result<(RecordSource, String), ManifestError> {
+        match self {
+            Self::File(file) => {
+                let name = file.source.to_string();
+                Ok((RecordSource::File(file.resolve(found)?), name))
+            }
+            Self::Output(Output { stage, name, file }) => {
+                Ok((RecordSource::Stage(stage), format!("{name}/{file}")))
             }
         }
     }
@@ -165,16 +203,17 @@ fn range(entry: &Entry<'_>) -> Result<Splitter, ManifestError> {
     Ok(Splitter::Range { field, start, end })
 }
 
-fn lines(entry: &Entry<'_>) -> Result<SplitterPlan, ManifestError> {
-    let section = Section::open(entry, &["field", "file"])?;
+fn lines(entry: &Entry<'_>, earlier: &[StagePlan]) -> Result<SplitterPlan, ManifestError> {
+    let section = Section::open(entry, &["field", "file", "after"])?;
     let field = section.require("field", "field = \"line\"")?.identifier()?;
-    Ok(SplitterPlan::Lines { field, source: source(&section, "file = \"words.txt\"")? })
+    let source = source(&section, earlier, "file = \"words.txt\"")?;
+    Ok(SplitterPlan::Lines { field, source })
 }
 
-fn bytes(entry: &Entry<'_>) -> Result<SplitterPlan, ManifestError> {
-    let section = Section::open(entry, &["field", "file", "chunk", "ends"])?;
+fn bytes(entry: &Entry<'_>, earlier: &[StagePlan]) -> Result<SplitterPlan, ManifestError> {
+    let section = Section::open(entry, &["field", "file", "after", "chunk", "ends"])?;
     let field = section.require("field", "field = \"text\"")?.identifier()?;
-    let source = source(&section, "file = \"words.txt\"")?;
+    let source = source(&section, earlier, "file = \"words.txt\"")?;
     let chunk_bytes = section.find("chunk").map_or(Ok(CHUNK_BYTES_DEFAULT), |e| chunk(&e))?;
     let ends = section.find("ends").map_or(Ok(PieceEnd::Line), |e| piece_end(&e))?;
     let format = RecordFormat::Pieces { chunk_bytes, ends };
@@ -202,9 +241,9 @@ fn piece_end(entry: &Entry<'_>) -> Result<PieceEnd, ManifestError> {
     }
 }
 
-fn csv(entry: &Entry<'_>) -> Result<SplitterPlan, ManifestError> {
-    let section = Section::open(entry, &["file", "delimiter", "field"])?;
-    let source = source(&section, "file = \"stars.csv\"")?;
+fn csv(entry: &Entry<'_>, earlier: &[StagePlan]) -> Result<SplitterPlan, ManifestError> {
+    let section = Section::open(entry, &["file", "after", "delimiter", "field"])?;
+    let source = source(&section, earlier, "file = \"stars.csv\"")?;
     let delimiter = section.find("delimiter").map_or(Ok(','), |e| delimiter(&e))?;
     let format = RecordFormat::Csv { delimiter };
     Ok(SplitterPlan::Records { format, field: record_field(&section)?, source })
@@ -218,9 +257,13 @@ fn delimiter(entry: &Entry<'_>) -> Result<char, ManifestError> {
     }
 }
 
-fn records(entry: &Entry<'_>, format: RecordFormat) -> Result<SplitterPlan, ManifestError> {
-    let section = Section::open(entry, &["file", "field"])?;
-    let source = source(&section, "file = \"records.txt\"")?;
+fn records(
+    entry: &Entry<'_>,
+    format: RecordFormat,
+    earlier: &[StagePlan],
+) -> Result<SplitterPlan, ManifestError> {
+    let section = Section::open(entry, &["file", "after", "field"])?;
+    let source = source(&section, earlier, "file = \"records.txt\"")?;
     Ok(SplitterPlan::Records { format, field: record_field(&section)?, source })
 }
 
@@ -228,8 +271,23 @@ fn record_field(section: &Section<'_>) -> Result<Option<String>, ManifestError> 
     section.find("field").map(|field| field.identifier()).transpose()
 }
 
-fn source(section: &Section<'_>, example: &'static str) -> Result<NamedFile, ManifestError> {
-    named_file(&section.require("file", example)?, BLOB_BYTES_MAX)
+/// The file or the earlier stage whose bytes are cut; `example` is a file.
+fn source(
+    section: &Section<'_>,
+    earlier: &[StagePlan],
+    example: &'static str,
+) -> Result<SourcePlan, ManifestError> {
+    match section.find("after") {
+        Some(after) if section.find("file").is_some() => {
+            let key = section.path.clone();
+            Err(after.key_error(ManifestProblem::TwoSources { key }))
+        }
+        Some(after) => output(&after, earlier).map(SourcePlan::Output),
+        None => {
+            let file = section.require("file", example)?;
+            named_file(&file, BLOB_BYTES_MAX).map(SourcePlan::File)
+        }
+    }
 }
 
 fn each_file(entry: &Entry<'_>) -> Result<SplitterPlan, ManifestError> {
@@ -359,16 +417,17 @@ fn zipped(entry: &Entry<'_>, axes: &[Axis]) -> Result<u128, ManifestError> {
     }
 }
 
-fn after(entry: &Entry<'_>, earlier: &[StagePlan]) -> Result<Splitter, ManifestError> {
+/// The stage that `entry` names, and its one file.
+fn output(entry: &Entry<'_>, earlier: &[StagePlan]) -> Result<Output, ManifestError> {
     let name = entry.text()?;
     let (key, stage) = (entry.path.clone(), name.to_owned());
     let Some(index) = earlier.iter().position(|stage| stage.name() == name) else {
         let earlier = earlier.iter().map(|stage| stage.name().to_owned()).collect();
         return Err(entry.error(ManifestProblem::NotEarlier { key, stage, earlier }));
     };
-    if *earlier[index].reducer() == Reducer::Files {
+    let Some(file) = earlier[index].reducer().file() else {
         return Err(entry.error(ManifestProblem::AfterFiles { key, stage }));
-    }
+    };
     let index = u32::try_from(index).expect("a job has few stages");
-    Ok(Splitter::After { stage: StageIndex(index), field: stage })
+    Ok(Output { stage: StageIndex(index), name: stage, file: file.clone() })
 }

@@ -13,7 +13,7 @@ use crate::nature::{
     AtCoordinator, Clock, HostIndex, Life, Nature, Stream, ToCoordinator, ToWorker,
 };
 use crate::store::Store;
-use crate::workload::{Plan, Work, items_known, submitters};
+use crate::workload::{Plan, Work, items_known, openings_after, submitters};
 
 /// The coordinator's machine. The store outlives its processes.
 #[derive(Debug)]
@@ -188,7 +188,8 @@ impl Coordinator {
         let name = "answers.json".parse().expect("a plain file name is one");
         let blob = BlobRef { hash: BlobHash([9; 32]), bytes: 1 };
         let (outputs, kept) = (vec![StageOutput { name, blob }], Vec::new());
-        self.feed(nature, Event::StageReduced { job, stage, outputs, kept });
+        let next = Ok(openings_after(self.store.spec(job), stage));
+        self.feed(nature, Event::StageReduced { job, stage, outputs, next, kept });
     }
 
     fn on_message(

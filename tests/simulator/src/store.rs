@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use gleaner_coordinator_core::{Block, Opinion, Record, Recovered, RecoveredJob, RecoveredStage};
 use gleaner_protocol::{
-    AttemptId, ItemRange, JobId, StageIndex, SubmitterId, SubmitterTerms, UnitId, WorkerId,
+    AttemptId, ItemRange, JobId, JobSpec, StageIndex, SubmitterId, SubmitterTerms, UnitId, WorkerId,
 };
 
 use crate::intervals::Intervals;
@@ -87,8 +87,10 @@ impl Store {
                 let stored = StoredJob { row, stages, open: BTreeMap::new() };
                 assert!(self.jobs.insert(*job, stored).is_none(), "{job} was taken twice");
             }
-            Record::StageOpened { job, stage, items, .. } => {
-                self.stage_mut(*job, *stage).sums.items = Some(*items);
+            Record::StageOpened { job, opening, .. } => {
+                let sums = &mut self.stage_mut(*job, opening.stage).sums;
+                sums.items = Some(opening.items);
+                sums.unit_items_max = opening.unit_items_max;
             }
             Record::StageDone { job, stage, outputs } => {
                 self.stage_mut(*job, *stage).sums.outputs = Some(outputs.clone());
@@ -165,6 +167,11 @@ impl Store {
         let mut recovered = Recovered { jobs, ..Recovered::default() };
         recovered.submitters.clone_from(&self.submitters);
         recovered
+    }
+
+    /// What was submitted as a job that was taken.
+    pub(crate) fn spec(&self, job: JobId) -> &JobSpec {
+        &self.jobs[&job].row.spec
     }
 
     fn job_mut(&mut self, job: JobId) -> &mut StoredJob {

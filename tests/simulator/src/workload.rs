@@ -2,11 +2,11 @@
 
 use std::num::NonZeroU32;
 
-use gleaner_coordinator_core::Owner;
+use gleaner_coordinator_core::{Opening, Owner};
 use gleaner_protocol::{
     Answers, BlobHash, BlobRef, FailureKind, Floats, ItemFailure, ItemRange, JobId, JobSpec,
-    Limits, Notify, OnFailure, Outcome, Payload, Reducer, Splitter, StageIndex, StageSpec,
-    StageTask, SubmissionId, SubmitterId, SubmitterTerms, UnitSize, ValueMap,
+    Limits, Notify, OnFailure, Outcome, Payload, RecordSource, Reducer, Splitter, StageIndex,
+    StageSpec, StageTask, SubmissionId, SubmitterId, SubmitterTerms, UnitSize, ValueMap,
 };
 
 use crate::random::{Random, mixed};
@@ -104,7 +104,14 @@ fn spec(random: &mut Random, units: u64) -> JobSpec {
     }
     if shape == 3 {
         let mut after = stage(random, "sum", 1, on_failure);
-        after.splitter = Splitter::After { stage: StageIndex(0), field: "searched".into() };
+        let (field, stage) = ("searched".to_owned(), StageIndex(0));
+        after.splitter = match random.between(0, 2) {
+            0 => Splitter::After { stage, field },
+            _ => {
+                let (source, file) = (RecordSource::Stage(stage), "search/answers.json".into());
+                Splitter::Lines { field, source, file }
+            }
+        };
         stages.push(after);
     }
     JobSpec {
@@ -147,9 +154,20 @@ fn stage(random: &mut Random, name: &str, units: u64, on_failure: OnFailure) -> 
 
 /// The items of each stage that are known when a job is submitted.
 pub(crate) fn items_known(spec: &JobSpec) -> Vec<Option<u64>> {
-    let items = spec.stages.iter().map(|stage| match &stage.splitter {
-        Splitter::After { .. } => None,
-        _ => stage.item_count(),
+    let items = spec.stages.iter().map(|stage| match stage.splitter.earlier_stage() {
+        Some(_) => None,
+        None => stage.item_count(),
     });
     items.collect()
+}
+
+/// The items of the stages that come after `stage`: as many as its output happens to have.
+pub(crate) fn openings_after(spec: &JobSpec, stage: StageIndex) -> Vec<Opening> {
+    let opening = |stage: StageIndex| {
+        let next = &spec.stages[stage.0 as usize];
+        let records = 1 + mixed(next.task.seed) % 60;
+        let items = next.item_count().unwrap_or(records);
+        Opening { stage, items, unit_items_max: NonZeroU32::new(16) }
+    };
+    spec.stages_after(stage).map(opening).collect()
 }

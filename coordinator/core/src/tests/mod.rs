@@ -146,9 +146,9 @@ impl Lab {
     fn put(&mut self, owner: Owner, spec: JobSpec, kept: Vec<KeptRun>) -> Reply {
         let request = self.request();
         let submission = SubmissionId(u128::from(request.0));
-        let items = spec.stages.iter().map(|stage| match &stage.splitter {
-            Splitter::After { .. } => None,
-            _ => stage.item_count(),
+        let items = spec.stages.iter().map(|stage| match stage.splitter.earlier_stage() {
+            Some(_) => None,
+            None => stage.item_count(),
         });
         let items = items.collect();
         self.feed(Event::JobSubmitted { request, submission, owner, spec, items, kept });
@@ -318,7 +318,9 @@ fn describe_record(record: &Record) -> String {
     match record {
         Record::JobAccepted { job, .. } => format!("accepted {job}"),
         Record::AnswersKept { run, .. } => format!("kept items {} of {}", run.items, run.source),
-        Record::StageOpened { stage, items, .. } => format!("opened {stage} ({items} items)"),
+        Record::StageOpened { opening, .. } => {
+            format!("opened {} ({} items)", opening.stage, opening.items)
+        }
         Record::BlockCut { block, .. } => {
             format!("cut {} units from {}", block.units, block.first_unit)
         }

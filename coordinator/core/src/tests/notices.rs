@@ -115,7 +115,7 @@ fn every_end_is_told_in_the_batch_that_makes_it_one() {
         lab.settle_one(number);
     }
     let (outputs, kept) = (Vec::new(), Vec::new());
-    lab.feed(Event::StageReduced { job: done, stage: SEARCH, outputs, kept });
+    lab.feed(Event::StageReduced { job: done, stage: SEARCH, outputs, next: Ok(Vec::new()), kept });
     let told: Vec<_> = lab.notices().iter().map(|notice| notice.text.clone()).collect();
     expect![[r#"
         job-1 (test) failed: unit-1.0 (items 0..1): item 0 trapped: it reached unreachable code (a panic or a failed assertion): no

@@ -29,8 +29,10 @@ pub(crate) fn recover(records: &[Record]) -> Recovered {
                 };
                 assert!(jobs.insert(job, recovered).is_none(), "{job} was taken twice");
             }
-            Record::StageOpened { job, stage, items, .. } => {
-                stage_of(&mut jobs, job, stage).items = Some(items);
+            Record::StageOpened { job, opening, .. } => {
+                let stage = stage_of(&mut jobs, job, opening.stage);
+                stage.items = Some(opening.items);
+                stage.unit_items_max = opening.unit_items_max;
             }
             Record::AnswersKept { job, run } => {
                 let stage = stage_of(&mut jobs, job, run.stage);

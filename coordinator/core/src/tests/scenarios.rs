@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use expect_test::expect;
-use gleaner_protocol::{ItemRange, Outcome, ReleaseReason, TrapKind};
+use gleaner_protocol::{ItemRange, Outcome, RecordSource, ReleaseReason, TrapKind};
 
 use super::*;
-use crate::StageOutput;
+use crate::{Opening, StageOutput};
 
 fn two_stages(items: i64) -> JobSpec {
     let mut spec = job_spec(items, 1, 1);
@@ -15,6 +15,20 @@ fn two_stages(items: i64) -> JobSpec {
     report.splitter = Splitter::After { stage: SEARCH, field: "search".into() };
     spec.stages.push(report);
     spec
+}
+
+/// The second stage's items are the lines of the first one's output.
+fn two_stages_of_lines(items: i64) -> JobSpec {
+    let mut spec = two_stages(items);
+    let (field, file) = ("line".into(), "search/out.csv".into());
+    let source = RecordSource::Stage(SEARCH);
+    spec.stages[1].splitter = Splitter::Lines { field, source, file };
+    spec.stages[1].unit_size = UnitSize::Fixed(NonZeroU32::new(4).expect("four is not zero"));
+    spec
+}
+
+fn opening(items: u64) -> Opening {
+    Opening { stage: StageIndex(1), items, unit_items_max: None }
 }
 
 fn output() -> Vec<StageOutput> {
@@ -36,16 +50,68 @@ fn a_job_of_two_stages_runs_to_its_end() {
     assert_eq!(lab.reductions, [(job, SEARCH)]);
     assert_eq!(lab.job(job).stages[1].state, crate::StageState::Blocked);
 
-    lab.feed(Event::StageReduced { job, stage: SEARCH, outputs: output(), kept: Vec::new() });
+    let (outputs, next, kept) = (output(), Ok(vec![opening(1)]), Vec::new());
+    lab.feed(Event::StageReduced { job, stage: SEARCH, outputs, next, kept });
     let report = lab.lease(second);
     assert_eq!(report.claims.stage, StageIndex(1));
     lab.answer(second, &report, right(&report));
     let stage = StageIndex(1);
-    lab.feed(Event::StageReduced { job, stage, outputs: output(), kept: Vec::new() });
+    let (outputs, next, kept) = (output(), Ok(Vec::new()), Vec::new());
+    lab.feed(Event::StageReduced { job, stage, outputs, next, kept });
     assert_eq!(lab.end(job), Some(JobEnd::Done));
     let said = lab.said();
     assert!(said.contains("persist done stage-0, opened stage-1 (1 items)"), "{said}");
     assert!(said.contains("persist done stage-1, ended: Done"), "{said}");
+}
+
+#[test]
+fn a_stage_of_lines_opens_with_as_many_items_as_the_output_has() {
+    let mut lab = Lab::new();
+    let job = lab.submit(two_stages_of_lines(1));
+    let first = lab.connect(1, 2);
+    let grant = lab.lease(first);
+    lab.answer(first, &grant, right(&grant));
+    lab.said();
+    let opening = Opening { unit_items_max: NonZeroU32::new(2), ..opening(5) };
+    let (outputs, next, kept) = (output(), Ok(vec![opening]), Vec::new());
+    lab.feed(Event::StageReduced { job, stage: SEARCH, outputs, next, kept });
+    let said = lab.said();
+    let expected = "persist done stage-0, opened stage-1 (5 items), cut 3 units from 1\n";
+    assert!(said.starts_with(expected), "{said}");
+    assert_eq!(lab.lease(first).claims.items, ItemRange { start: 0, end: 2 });
+
+    // A restart finds the stage open, and cuts it as before.
+    let mut lab = super::recovery::restart(lab);
+    assert_eq!(lab.job(job).stages[1].items, Some(5));
+    for _ in 0..4 {
+        lab.advance(Duration::from_secs(60));
+        let worker = lab.connect(1, 4);
+        for grant in lab.held[&worker].clone() {
+            assert!(grant.claims.items.len() <= 2, "{:?}", grant.claims);
+            lab.answer(worker, &grant, right(&grant));
+        }
+    }
+    assert_eq!(lab.job(job).stages[1].items_settled, 5);
+}
+
+#[test]
+fn an_output_that_cannot_be_cut_fails_its_job_and_stays() {
+    let mut lab = Lab::new();
+    let job = lab.submit(two_stages_of_lines(1));
+    let worker = lab.connect(1, 1);
+    let grant = lab.lease(worker);
+    lab.answer(worker, &grant, right(&grant));
+    lab.said();
+    let reason = String::from("stage `report`: \"search/out.csv\", line 3: it is not UTF-8");
+    let (outputs, kept) = (output(), Vec::new());
+    let next = Err(crate::UnfitInput { reason: reason.clone() });
+    lab.feed(Event::StageReduced { job, stage: SEARCH, outputs, next, kept });
+    let said = lab.said();
+    assert!(said.starts_with(&format!("persist done stage-0, failed: {reason}\n")), "{said}");
+    let cause = crate::FailureCause::Stage;
+    assert_eq!(lab.end(job), Some(JobEnd::Failed { reason, cause }));
+    let stages = lab.job(job).stages;
+    assert_eq!((stages[0].outputs.clone(), stages[1].items), (output(), None));
 }
 
 #[test]
@@ -186,7 +252,7 @@ fn items_that_fail_are_counted_and_their_job_goes_on() {
     );
     assert_eq!(lab.job(job).stages[0].items_failed, 2);
     let (outputs, kept) = (Vec::new(), Vec::new());
-    lab.feed(Event::StageReduced { job, stage: SEARCH, outputs, kept });
+    lab.feed(Event::StageReduced { job, stage: SEARCH, outputs, next: Ok(Vec::new()), kept });
     assert_eq!(lab.end(job), Some(JobEnd::Done));
 }
 

@@ -169,7 +169,13 @@ fn storage_counts_each_blob_once_and_outputs_too() {
     lab.answer(worker, &grant, right(&grant));
     let blob = BlobRef { hash: BlobHash([9; 32]), bytes: 7 };
     let outputs = vec![StageOutput { name: "out".parse().expect("a name"), blob }];
-    lab.feed(Event::StageReduced { job, stage: SEARCH, outputs, kept: Vec::new() });
+    lab.feed(Event::StageReduced {
+        job,
+        stage: SEARCH,
+        outputs,
+        next: Ok(Vec::new()),
+        kept: Vec::new(),
+    });
     assert_eq!(lab.usage(ada).storage_bytes, 97);
     let refused = Reply::OverQuota(OverQuota::Storage { used: 97, wanted: 4, max: 100 });
     assert_eq!(lab.submit_for(ada, module(3, 4)), refused);

@@ -3,12 +3,14 @@
 
 use std::time::Duration;
 
-use gleaner_protocol::{BlobRef, ItemRange, NotifyTarget, Outcome, ReleaseReason, SubmitterId};
+use gleaner_protocol::{
+    BlobRef, ItemRange, NotifyTarget, Outcome, RecordSource, ReleaseReason, SubmitterId,
+};
 use proptest::prelude::*;
 
 use super::recovery::recover;
 use super::*;
-use crate::{Occasion, StageOutput};
+use crate::{Occasion, Opening, StageOutput, UnfitInput};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -122,6 +124,9 @@ impl Lab {
                 // Some jobs have a module, or what comes out, in common.
                 spec.stages[0].task.module = blob(items);
                 spec.stages[0].task.on_failure = on_failure;
+                if items % 5 == 0 {
+                    spec.stages.push(stage_of_lines(&spec.stages[0]));
+                }
                 spec.keep = (items % 4 == 0).then_some(Duration::from_secs(60));
                 let target = NotifyTarget::Command(vec!["tell".into()]);
                 spec.notify.on_done = (items % 2 == 0).then(|| target.clone());
@@ -179,8 +184,8 @@ impl Lab {
                     };
                     let items = i64::try_from(items).expect("a few");
                     let outputs = vec![output(items), output(items + 1), output(items + 2)];
-                    let kept = Vec::new();
-                    self.feed(Event::StageReduced { job, stage, outputs, kept });
+                    let (next, kept) = (self.next_after(job, stage), Vec::new());
+                    self.feed(Event::StageReduced { job, stage, outputs, next, kept });
                 }
             }
             Step::Wait { seconds } => self.advance(Duration::from_secs(seconds)),
@@ -194,6 +199,17 @@ impl Lab {
         match job.map(|job| job.stages[0].on_failure()) {
             Some(OnFailure::Continue) => right_but_for_thirds(grant),
             Some(OnFailure::Stop) | None => right(grant),
+        }
+    }
+
+    /// What the driver finds in the output of a stage: that of some jobs cannot be cut.
+    fn next_after(&self, job: JobId, stage: StageIndex) -> Result<Vec<Opening>, UnfitInput> {
+        let Some(job) = self.core.jobs.get(&job) else { return Ok(Vec::new()) };
+        let items = job.stages[0].items_settled();
+        let opening = |stage| Opening { stage, items, unit_items_max: NonZeroU32::new(3) };
+        match job.stages_after(stage).into_iter().map(opening).collect() {
+            openings if items != 25 => Ok(openings),
+            _ => Err(UnfitInput { reason: "no lines".into() }),
         }
     }
 
@@ -252,6 +268,13 @@ fn blob(number: i64) -> BlobRef {
         1 => BlobRef::of(b"other"),
         _ => BlobRef::of(b""),
     }
+}
+
+/// A stage whose items are lines of the first one's output.
+fn stage_of_lines(first: &StageSpec) -> StageSpec {
+    let (field, file) = ("line".into(), "search/out.csv".into());
+    let splitter = Splitter::Lines { field, source: RecordSource::Stage(SEARCH), file };
+    StageSpec { name: "report".into(), splitter, ..first.clone() }
 }
 
 /// Two runs that an earlier job answered, when there is one; those that overlap, or are of no job

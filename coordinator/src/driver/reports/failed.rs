@@ -7,7 +7,7 @@ use serde_bytes::ByteBuf;
 
 use super::{JobParts, Report, ReportError};
 use crate::blobs::Blobs;
-use crate::driver::inputs::{Inputs, sources};
+use crate::driver::inputs::Inputs;
 use crate::http::BodyWriter;
 use crate::reduce::{FailedRow, failed_header, has_parameters, parameters};
 use crate::split::StageInput;
@@ -94,7 +94,7 @@ impl FailedTable {
 
     /// Removes what opening the inputs of a job that has ended left behind.
     fn close(&self) {
-        self.inputs.remove_derived(sources(&self.parts.spec));
+        self.inputs.remove_derived(self.parts.cut());
     }
 }
 

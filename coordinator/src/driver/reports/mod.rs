@@ -13,7 +13,7 @@ mod work;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gleaner_protocol::{BlobRef, JobSpec, Splitter, StageIndex, StageSpec};
+use gleaner_protocol::{BlobHash, BlobRef, JobSpec, StageIndex, StageSpec};
 use tokio::sync::Semaphore;
 use tracing::error;
 
@@ -143,13 +143,23 @@ impl JobParts {
         blobs: &Blobs,
     ) -> Result<Option<StageInput>, SplitError> {
         let spec = self.stage(stage);
-        let earlier = match &spec.splitter {
-            Splitter::After { stage, .. } => match self.outputs[stage.0 as usize] {
-                None => return Ok(None),
-                output => output,
-            },
-            _ => None,
-        };
+        let earlier = self.earlier(spec);
+        if spec.splitter.earlier_stage().is_some() && earlier.is_none() {
+            return Ok(None);
+        }
         StageInput::open(spec, earlier, blobs).await.map(Some)
+    }
+
+    /// The files and outputs that its stages are cut from.
+    pub(crate) fn cut(&self) -> impl Iterator<Item = BlobHash> {
+        let file = |stage: &StageSpec| stage.splitter.file().map(|(file, _)| file);
+        let stages = self.spec.stages.iter();
+        let cut = stages.filter_map(move |stage| file(stage).or_else(|| self.earlier(stage)));
+        cut.map(|blob| blob.hash)
+    }
+
+    /// The output that a stage takes, once it is there.
+    fn earlier(&self, spec: &StageSpec) -> Option<BlobRef> {
+        self.outputs[spec.splitter.earlier_stage()?.0 as usize]
     }
 }

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use expect_test::{Expect, expect};
 use gleaner_protocol::limits::RECORD_BYTES_MAX;
-use gleaner_protocol::{BlobRef, ItemRange, PieceEnd, RecordFormat, Splitter, wire};
+use gleaner_protocol::{BlobRef, ItemRange, PieceEnd, RecordFormat, RecordSource, Splitter, wire};
 use proptest::prelude::*;
 use serde_bytes::ByteBuf;
 
@@ -14,7 +14,8 @@ fn reader(format: RecordFormat) -> RecordReader {
     let pieces = matches!(format, RecordFormat::Pieces { .. });
     let field = pieces.then(|| "piece".to_owned());
     let source = BlobRef::of(b"");
-    let splitter = Splitter::Records { format, field, source, file: "f".into() };
+    let splitter =
+        Splitter::Records { format, field, source: RecordSource::File(source), file: "f".into() };
     RecordReader::new(&splitter, FieldNames::default()).expect("records have a reader")
 }
 

@@ -48,7 +48,7 @@ async fn results_taken_over_stand_between_the_stages_own() {
         at: at(2000),
     });
     let answers = later(1, 60).stages[0].answers_key(None);
-    records.push(Record::StageOpened { job: LATER, stage: SEARCH, items: 60, answers });
+    records.push(Record::StageOpened { job: LATER, opening: opening(60), answers });
     let runs = [run(items(0, 20), 0..2), run(items(40, 50), 4..5)];
     records.extend(runs.map(|run| Record::AnswersKept { job: LATER, run }));
     for (number, start) in [(0, 20), (1, 50)] {

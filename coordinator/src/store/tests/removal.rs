@@ -90,7 +90,7 @@ fn taker() -> Vec<Record> {
             spec: later(1, 60),
             at: at(2000),
         },
-        Record::StageOpened { job: LATER, stage: SEARCH, items: 60, answers },
+        Record::StageOpened { job: LATER, opening: opening(60), answers },
         Record::AnswersKept { job: LATER, run: run(items(0, 20), 0..2) },
         Record::JobEnded { job: LATER, end: JobEnd::Cancelled, at: at(3000) },
     ]
@@ -222,7 +222,8 @@ async fn blobs_of_results_are_known_after_a_migration() {
     drop((store, commits));
     let connection = Connection::open(folder.path().join(FILE)).expect("opens");
     let back = "DROP TABLE removed_job; DROP INDEX kept_by_source; DROP TABLE outcome_blob; \
-                DROP TABLE unused_blob; DROP TABLE notice; PRAGMA user_version = 2;";
+                DROP TABLE unused_blob; DROP TABLE notice; \
+                ALTER TABLE stage DROP COLUMN unit_items_max; PRAGMA user_version = 2;";
     connection.execute_batch(back).expect("goes back to the second version");
     drop(connection);
     let (store, _commits) = Store::open(folder.path()).expect("opens");

@@ -1,6 +1,7 @@
 //! How a stage's items are told.
 
 use super::*;
+use crate::RecordSource;
 
 #[test]
 fn a_grid_keeps_the_order_of_the_text() {
@@ -47,7 +48,7 @@ fn records_of_files_become_splitters() {
         let expected = Splitter::Records {
             format,
             field: field.map(Into::into),
-            source: BlobRef::of(b"f"),
+            source: RecordSource::File(BlobRef::of(b"f")),
             file: "f".into(),
         };
         assert_eq!(job.stages[0].splitter, expected, "{line}");
@@ -68,6 +69,67 @@ fn records_of_files_become_splitters() {
     check("json_lines = { file = \"f\" }", RecordFormat::JsonLines, None);
     check("fasta = { file = \"f\" }", RecordFormat::Fasta, None);
     check("fastq = { file = \"f\", field = \"read\" }", RecordFormat::Fastq, Some("read"));
+}
+
+#[test]
+fn the_output_of_an_earlier_stage_is_cut_like_a_file() {
+    let two = |splitter: &str| {
+        let first = stage("range = { field = \"i\", end = 3 }\noutput = \"rows.txt\"");
+        format!(
+            "{first}\n[[stage]]\nname = \"next\"\nmodule = \"m.wasm\"\nreduce = \"lines\"\n{splitter}"
+        )
+    };
+    let check = |line: &str, format: RecordFormat, field: Option<&str>| {
+        let manifest = Manifest::parse(&two(line)).expect("the manifest is sound");
+        assert!(manifest.files().all(|file| file.key().ends_with(".module")), "{line}");
+        let job = job(&two(line));
+        let expected = Splitter::Records {
+            format,
+            field: field.map(Into::into),
+            source: RecordSource::Stage(StageIndex(0)),
+            file: "s/rows.txt".into(),
+        };
+        assert_eq!(job.stages[1].splitter, expected, "{line}");
+        assert_eq!(job.stages[1].splitter.earlier_stage(), Some(StageIndex(0)));
+        assert_eq!(job.stages[1].item_count(), None);
+        job.check().expect("it is sound");
+    };
+    let pieces = RecordFormat::Pieces { chunk_bytes: 1 << 20, ends: PieceEnd::Line };
+    check("bytes = { field = \"b\", after = \"s\" }", pieces, Some("b"));
+    check("csv = { after = \"s\" }", RecordFormat::Csv { delimiter: ',' }, None);
+    check("json_lines = { after = \"s\", field = \"x\" }", RecordFormat::JsonLines, Some("x"));
+    check("fasta = { after = \"s\" }", RecordFormat::Fasta, None);
+    check("fastq = { after = \"s\" }", RecordFormat::Fastq, None);
+    let job = job(&two("lines = { field = \"l\", after = \"s\" }"));
+    let (source, file) = (RecordSource::Stage(StageIndex(0)), "s/rows.txt".into());
+    assert_eq!(job.stages[1].splitter, Splitter::Lines { field: "l".into(), source, file });
+
+    super::check(
+        &two("csv = { after = \"s\", file = \"f\" }"),
+        expect![[r#"
+            line 13, column 9: `stage.next.csv` has both `file` and `after`; it cuts one of them
+            remove `file` to cut the earlier stage's output, or `after` to cut the file"#]],
+    );
+    super::check(
+        &two("csv = { after = \"search\" }"),
+        expect![[r#"
+            line 13, column 17: `stage.next.csv.after` is "search", which is no earlier stage
+            name a stage that stands above this one: `s`"#]],
+    );
+    super::check(
+        &two("lines = { field = \"l\" }"),
+        expect![[r#"
+            line 13, column 9: `stage.next.lines.file` is missing
+            add `file = "words.txt"`"#]],
+    );
+    super::check(
+        &two("lines = { field = \"l\", after = \"s\" }")
+            .replacen("reduce = \"csv\"", "reduce = \"files\"", 1)
+            .replace("\noutput = \"rows.txt\"", ""),
+        expect![[r#"
+            line 12, column 32: `stage.next.lines.after` is "s", whose output is any number of files
+            give the earlier stage another reducer, such as "concat""#]],
+    );
 }
 
 #[test]
@@ -137,7 +199,7 @@ fn splitters_that_say_too_little_or_too_much_are_refused() {
         &stage("csv = { file = \"f\", header = true }"),
         expect![[r#"
         line 7, column 21: `stage.s.csv.header` is no key of a manifest
-        the keys here are `file`, `delimiter` and `field`"#]],
+        the keys here are `file`, `after`, `delimiter` and `field`"#]],
     );
     check(
         &stage("fasta = {}"),

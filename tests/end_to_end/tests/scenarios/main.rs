@@ -1,6 +1,7 @@
 //! Gleaner as its users meet it: real processes, real files, one machine.
 
 mod admission;
+mod after;
 mod answers;
 mod authoring;
 mod control_api;

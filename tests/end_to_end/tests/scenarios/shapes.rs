@@ -12,7 +12,7 @@ struct Shape {
 
 const WORDS: &str = "first\n\nzwölf \"quoted\"\r\nlast without an end";
 
-const SHAPES: [Shape; 20] = [
+const SHAPES: [Shape; 21] = [
     Shape {
         what: "a range, as csv",
         stage: r#"function = "square"
@@ -225,6 +225,47 @@ const SHAPES: [Shape; 20] = [
             ("total/total.txt", b"2 lines\n"),
         ],
     },
+    Shape {
+        what: "stages that cut what stages gave",
+        stage: r#"function = "star"
+            csv = { file = "stars.csv" }
+            reduce = "csv"
+            [[stage]]
+            name = "objects"
+            module = "tasks.wasm"
+            function = "star"
+            csv = { after = "s" }
+            reduce = "lines"
+            [[stage]]
+            name = "rows"
+            module = "tasks.wasm"
+            function = "star"
+            json_lines = { after = "objects" }
+            unit_items = 1
+            reduce = "csv"
+            [[stage]]
+            name = "loud"
+            module = "tasks.wasm"
+            function = "shout"
+            lines = { field = "line", after = "rows" }
+            reduce = "lines"
+            [[stage]]
+            name = "pieces"
+            module = "tasks.wasm"
+            function = "quote"
+            bytes = { field = "piece", after = "loud", chunk = "12 B" }
+            reduce = "lines""#,
+        expected: &[
+            ("s/s.csv", b"name,mass\r\nSun,1\r\nVega,2.1\r\n"),
+            (
+                "objects/objects.txt",
+                b"{\"name\":\"Sun\",\"mass\":\"1\"}\n{\"name\":\"Vega\",\"mass\":\"2.1\"}\n",
+            ),
+            ("rows/rows.csv", b"name,mass\r\nSun,1\r\nVega,2.1\r\n"),
+            ("loud/loud.txt", b"NAME,MASS\nSUN,1\nVEGA,2.1\n"),
+            ("pieces/pieces.txt", b"NAME,MASS\\nSUN,1\\n\nVEGA,2.1\\n\n"),
+        ],
+    },
 ];
 
 impl Shape {
@@ -233,6 +274,7 @@ impl Shape {
         let folder = JobFolder::of_test_tasks("", &stage)?;
         folder.add("words.txt", WORDS.as_bytes())?;
         folder.add("foobar", b"foobar")?;
+        folder.add("stars.csv", b"name,mass\nSun,1\nVega,2.1\n")?;
         Ok(folder)
     }
 

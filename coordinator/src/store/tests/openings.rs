@@ -1,0 +1,34 @@
+//! What is kept of a stage's items when it opens.
+
+use super::*;
+
+#[tokio::test]
+async fn what_was_found_when_a_stage_opened_is_there_after_a_restart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, mut commits) = Store::open(folder.path()).expect("opens");
+    let opening = Opening { stage: REPORT, items: 7, unit_items_max: NonZeroU32::new(3) };
+    let answers = BlobHash([3; 32]);
+    let records =
+        vec![accepted(), opened(JOB, 100), Record::StageOpened { job: JOB, opening, answers }];
+    commit_all(&store, &mut commits, records).await;
+    drop((store, commits));
+    let (store, _commits) = Store::open(folder.path()).expect("opens again");
+    let stages = &store.load().await.expect("loads").jobs[0].stages;
+    let found: Vec<_> = stages.iter().map(|stage| (stage.items, stage.unit_items_max)).collect();
+    assert_eq!(found, [(Some(100), None), (Some(7), NonZeroU32::new(3))]);
+}
+
+#[tokio::test]
+async fn stages_of_an_older_store_have_the_units_that_their_specification_says() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, mut commits) = Store::open(folder.path()).expect("opens");
+    commit_all(&store, &mut commits, half_done()).await;
+    drop((store, commits));
+    let connection = Connection::open(folder.path().join(FILE)).expect("opens");
+    let back = "ALTER TABLE stage DROP COLUMN unit_items_max; PRAGMA user_version = 3;";
+    connection.execute_batch(back).expect("goes back to the third version");
+    drop(connection);
+    let (store, _commits) = Store::open(folder.path()).expect("opens");
+    let expected = Recovered { jobs: vec![half_done_recovered()], ..Recovered::default() };
+    assert_eq!(store.load().await.expect("loads"), expected);
+}
