@@ -207,7 +207,6 @@ impl Core {
             let reply = Reply::OverQuota(over);
             return self.gate.speak(Action::Reply { request, reply });
         }
-        self.turns.enter(owner);
         self.holdings.add(owner, spec.blobs());
         let id = self.next_job();
         let record =

@@ -19,10 +19,8 @@ impl Core {
     }
 
     pub(crate) fn on_resume(&mut self, now: Timestamp, request: RequestId, id: JobId) {
-        let paused = self.jobs.get(&id).filter(|job| job.paused_at.is_some());
-        if let Some(owner) = paused.map(|job| job.owner) {
-            self.turns.enter(owner);
-            self.jobs.get_mut(&id).expect("the job was just looked at").paused_at = None;
+        if let Some(job) = self.jobs.get_mut(&id).filter(|job| job.paused_at.is_some()) {
+            job.paused_at = None;
             self.note_movement(now, id);
             self.gate.record(Record::JobResumed { job: id });
             self.touch(id);

@@ -2,9 +2,13 @@
 //!
 //! A submitter's share of the slots goes by its weight: the one with the fewest leases for its
 //! weight is served first. When slots are so few that this ties again and again, the one served
-//! least for its weight goes first (stride scheduling: Waldspurger & Weihl 1995, MIT/LCS/TM-528); a
-//! newcomer begins where the others are, so that nobody saves up turns. Of a submitter's jobs those
-//! of higher priority go first, and of equal ones the one with the fewest leases.
+//! least for its weight goes first (stride scheduling: Waldspurger & Weihl 1995, MIT/LCS/TM-528).
+//! Nobody saves up turns: who had nothing to be handed out begins where the others are, and who
+//! falls behind because its leases last long catches up without being served. Of a submitter's jobs
+//! those of higher priority go first, of equal ones the one with the fewest leases, then the oldest.
+//!
+//! Invariant: a submitter that has something to be handed out to a worker that wants it, and holds
+//! no lease, is served before any other one has had `18 × weight` turns.
 //!
 //! A job is filed anew with every change of its books, so that no turn looks at all of them.
 
@@ -21,6 +25,9 @@ use crate::job::Job;
 /// How far one turn takes a submitter of weight 1.
 const STRIDE: u64 = 1 << 20;
 
+/// How far one may fall behind: so many turns of a submitter of weight 1.
+const BEHIND_MAX: u64 = 16 * STRIDE;
+
 /// The accounts of all owners, and the order of those who have something to be handed out. An owner
 /// that was never set has the default terms.
 #[derive(Debug, Default)]
@@ -30,6 +37,10 @@ pub(crate) struct Turns {
     jobs: BTreeMap<JobId, Standing>,
     /// Owners with jobs that have something to be handed out.
     order: BTreeSet<OwnerRank>,
+    /// The same, by how far each has come.
+    passes: BTreeSet<(u64, Owner)>,
+    /// How far the last of these has come; never less than before.
+    floor: u64,
     /// Jobs that have something to be handed out, by the least memory that any of it needs.
     needs: BTreeSet<(u64, JobId)>,
 }
@@ -39,16 +50,9 @@ pub(crate) struct Turns {
 pub(crate) struct Standing {
     owner: Owner,
     leases: u64,
-    turns: TakesTurns,
     priority: i32,
     /// What can be handed out now needs so much memory at least, if anything can.
     needs: Option<u64>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum TakesTurns {
-    Yes,
-    Paused,
 }
 
 #[derive(Debug, Default)]
@@ -58,8 +62,6 @@ struct Account {
     pass: u64,
     /// Leases of all its running jobs.
     leases: u64,
-    /// How many of its jobs take turns.
-    turning: usize,
     /// Its jobs that have something to be handed out.
     ready: BTreeSet<JobRank>,
 }
@@ -93,23 +95,19 @@ impl Turns {
         self.accounts.get(&owner).map_or_else(SubmitterTerms::default, |account| account.terms)
     }
 
-    /// An owner who had nothing that takes turns begins where those who have are; to be called
-    /// before its job is filed.
-    pub(crate) fn enter(&mut self, owner: Owner) {
-        let turning = |account: &&Account| account.turning > 0;
-        if self.accounts.get(&owner).as_ref().is_some_and(turning) {
-            return;
-        }
-        let pass = self.accounts.values().filter(turning).map(|account| account.pass).min();
-        if let Some(pass) = pass {
-            self.change(owner, |account| account.pass = account.pass.max(pass));
-        }
-    }
-
+    /// Counts a turn of an owner, and lifts those who have fallen too far behind it.
     pub(crate) fn note_turn(&mut self, owner: Owner) {
         self.change(owner, |account| {
             account.pass += STRIDE / u64::from(account.terms.weight.get());
         });
+        let pass = self.accounts[&owner].pass;
+        while let Some((_, last)) =
+            self.passes.first().copied().filter(|(last, _)| last + BEHIND_MAX < pass)
+        {
+            self.change(last, |account| account.pass = pass - BEHIND_MAX / 2);
+        }
+        let last = self.passes.first().map_or(pass, |(last, _)| *last);
+        self.floor = self.floor.max(last);
     }
 
     /// Files a job as it stands; one that has ended is nowhere.
@@ -146,8 +144,13 @@ impl Turns {
         let account = self.accounts.entry(owner).or_default();
         let before = account.rank(owner);
         change(account);
+        if before.is_none() && !account.ready.is_empty() {
+            account.pass = account.pass.max(self.floor);
+        }
         let after = account.rank(owner);
         refile(&mut self.order, before, after);
+        let pass = |rank: Option<OwnerRank>| rank.map(|rank| (rank.pass, owner));
+        refile(&mut self.passes, pass(before), pass(after));
     }
 
     /// Compares the files with the jobs that run.
@@ -162,11 +165,17 @@ impl Turns {
                 plain.put_in(*job, *standing);
             }
             assert_eq!(plain.leases, account.leases, "{owner:?}: leases are miscounted");
-            assert_eq!(plain.turning, account.turning, "{owner:?}: jobs are miscounted");
             assert_eq!(plain.ready, account.ready, "{owner:?}: jobs are misfiled");
         }
         let ranks = self.accounts.iter().filter_map(|(owner, account)| account.rank(*owner));
-        assert_eq!(ranks.collect::<BTreeSet<_>>(), self.order, "owners are misfiled");
+        let ranks: BTreeSet<_> = ranks.collect();
+        let passes: BTreeSet<_> = ranks.iter().map(|rank| (rank.pass, rank.owner)).collect();
+        assert_eq!(ranks, self.order, "owners are misfiled");
+        assert_eq!(passes, self.passes, "owners are misfiled by their passes");
+        if let (Some((last, _)), Some((first, _))) = (passes.first(), passes.last()) {
+            assert!(self.floor <= *last, "an owner that has something began too far behind");
+            assert!(first - last <= BEHIND_MAX + STRIDE, "an owner is too far behind");
+        }
         let needs = standings.iter().filter_map(|(job, standing)| Some((standing.needs?, *job)));
         assert_eq!(needs.collect::<BTreeSet<_>>(), self.needs, "needs are misfiled");
     }
@@ -185,9 +194,6 @@ impl Account {
 
     fn put_in(&mut self, job: JobId, standing: Standing) {
         self.leases += standing.leases;
-        if standing.turns == TakesTurns::Yes {
-            self.turning += 1;
-        }
         if standing.needs.is_some() {
             self.ready.insert(standing.rank(job));
         }
@@ -195,9 +201,6 @@ impl Account {
 
     fn take_out(&mut self, job: JobId, standing: Standing) {
         self.leases -= standing.leases;
-        if standing.turns == TakesTurns::Yes {
-            self.turning -= 1;
-        }
         self.ready.remove(&standing.rank(job));
     }
 }
@@ -227,12 +230,9 @@ impl Job {
     /// What decides about its turn while it runs. A paused one is not asked, but what runs of it
     /// counts.
     pub(crate) fn standing(&self) -> Option<Standing> {
-        let (turns, needs) = match self.takes_turns() {
-            true => (TakesTurns::Yes, self.needs()),
-            false => (TakesTurns::Paused, None),
-        };
+        let needs = if self.takes_turns() { self.needs() } else { None };
         let (owner, leases, priority) = (self.owner, self.attempts_leased(), self.priority);
-        self.is_running().then_some(Standing { owner, leases, turns, priority, needs })
+        self.is_running().then_some(Standing { owner, leases, priority, needs })
     }
 
     /// The least memory that anything of it needs which can be handed out now.

@@ -8,6 +8,7 @@ mod scenarios;
 mod shares;
 mod states;
 mod traffic;
+mod turns;
 mod why;
 
 use std::collections::BTreeMap;
