@@ -9,6 +9,7 @@ use gleaner_protocol::{BlobHash, BlobRef, Epoch, JobId, LeaseKey, ReleaseReason,
 
 use crate::checks::Checks;
 use crate::host::{host_of, worker_id};
+use crate::lives::{Alarm, Lives};
 use crate::nature::{
     AtCoordinator, Clock, HostIndex, Life, Nature, Stream, ToCoordinator, ToWorker,
 };
@@ -22,8 +23,7 @@ pub(crate) struct Coordinator {
     pub(crate) checks: Checks,
     /// How far its wall clock is off.
     pub(crate) clock_off_ms: i64,
-    lives: u64,
-    process: Option<Process>,
+    process: Lives<Process>,
 }
 
 /// A coordinator's process: what a kill takes away.
@@ -38,7 +38,7 @@ struct Process {
     peers: BTreeMap<HostIndex, Peer>,
     submissions: BTreeMap<RequestId, usize>,
     requests: u64,
-    timer_us: Option<u64>,
+    alarm: Alarm,
 }
 
 #[derive(Debug)]
@@ -64,18 +64,17 @@ impl Coordinator {
             store: Store::with_submitters(submitters()),
             checks: Checks::default(),
             clock_off_ms: 0,
-            lives: 0,
-            process: None,
+            process: Lives::default(),
         }
     }
 
     pub(crate) fn is_up(&self) -> bool {
-        self.process.is_some()
+        self.process.is_up()
     }
 
     /// The process is gone at once, with all that was not committed, and comes back later.
     pub(crate) fn kill(&mut self, nature: &mut Nature) {
-        let Some(process) = self.process.take() else { return };
+        let Some(process) = self.process.end() else { return };
         for (host, peer) in process.peers {
             nature.break_stream(host, peer.stream);
         }
@@ -86,9 +85,11 @@ impl Coordinator {
     pub(crate) fn on(&mut self, nature: &mut Nature, plans: &mut [Plan], what: AtCoordinator) {
         match what {
             AtCoordinator::Starts => self.start(nature),
-            AtCoordinator::Timer(life) if self.lives_still(life) => self.on_timer(nature),
-            AtCoordinator::Committed(life) if self.lives_still(life) => self.on_committed(nature),
-            AtCoordinator::Reduced(life, job, stage) if self.lives_still(life) => {
+            AtCoordinator::Timer(life) if self.process.lives_still(life) => self.on_timer(nature),
+            AtCoordinator::Committed(life) if self.process.lives_still(life) => {
+                self.on_committed(nature)
+            }
+            AtCoordinator::Reduced(life, job, stage) if self.process.lives_still(life) => {
                 self.on_reduced(nature, job, stage);
             }
             AtCoordinator::Receives(host, stream, said) if nature.carries(stream) => {
@@ -103,7 +104,7 @@ impl Coordinator {
 
     /// A submitter asks for its job to be taken.
     pub(crate) fn submit(&mut self, nature: &mut Nature, plans: &mut [Plan], index: usize) {
-        let Some(process) = &mut self.process else { return };
+        let Some(process) = self.process.get_mut() else { return };
         let request = process.next_request();
         process.submissions.insert(request, index);
         let Plan { submission, owner, spec, .. } = plans[index].clone();
@@ -120,33 +121,28 @@ impl Coordinator {
         plans: &mut [Plan],
         order: impl FnOnce(RequestId) -> Event,
     ) {
-        let Some(process) = &mut self.process else { return };
+        let Some(process) = self.process.get_mut() else { return };
         let request = process.next_request();
         self.feed(nature, order(request));
         self.act(nature, plans);
     }
 
     pub(crate) fn check_invariants(&self) {
-        if let Some(process) = &self.process {
+        if let Some(process) = self.process.get() {
             process.core.check_invariants();
         }
     }
 
-    fn lives_still(&self, life: Life) -> bool {
-        self.process.as_ref().is_some_and(|process| process.life == life)
-    }
-
     fn start(&mut self, nature: &mut Nature) {
-        if self.process.is_some() {
+        if self.process.is_up() {
             return;
         }
-        self.lives += 1;
         let clock = nature.clock(self.clock_off_ms);
         let (key, epoch) = (LeaseKey::new([7; 32]), Epoch(self.store.open()));
         let recovered = self.store.recovered();
         let now = clock.now(nature);
-        self.process = Some(Process {
-            life: Life(self.lives),
+        self.process.begin(|life| Process {
+            life,
             core: Core::recover(Config::default(), key, epoch, recovered, now),
             clock,
             pending: VecDeque::new(),
@@ -154,7 +150,7 @@ impl Coordinator {
             peers: BTreeMap::new(),
             submissions: BTreeMap::new(),
             requests: 0,
-            timer_us: None,
+            alarm: Alarm::default(),
         });
         self.ask_for_all_jobs(nature);
     }
@@ -163,21 +159,21 @@ impl Coordinator {
     fn ask_for_all_jobs(&mut self, nature: &mut Nature) {
         let jobs: Vec<_> = self.checks.jobs_taken().collect();
         for job in jobs {
-            let Some(process) = &mut self.process else { return };
+            let Some(process) = self.process.get_mut() else { return };
             let request = process.next_request();
             self.feed(nature, Event::Asked { request, question: Question::Job(job) });
         }
     }
 
     fn feed(&mut self, nature: &Nature, event: Event) {
-        if let Some(process) = &mut self.process {
+        if let Some(process) = self.process.get_mut() {
             process.core.handle_event(process.clock.now(nature), event);
         }
     }
 
     fn on_timer(&mut self, nature: &Nature) {
-        let Some(process) = &mut self.process else { return };
-        process.timer_us = None;
+        let Some(process) = self.process.get_mut() else { return };
+        process.alarm.rang();
         let now = process.clock.now(nature);
         if process.core.poll_timeout().is_some_and(|due| due <= now) {
             process.core.handle_timeout(now);
@@ -200,7 +196,7 @@ impl Coordinator {
         said: ToCoordinator,
     ) {
         let worker = worker_id(host);
-        let Some(process) = &mut self.process else { return };
+        let Some(process) = self.process.get_mut() else { return };
         if let ToCoordinator::Hello(held) = said {
             nature.tell_worker(host, stream, ToWorker::Welcome);
             let peer = Peer { stream, tasks: BTreeSet::new() };
@@ -233,7 +229,7 @@ impl Coordinator {
     }
 
     fn on_stream_ended(&mut self, nature: &Nature, host: HostIndex, stream: Stream) {
-        let Some(process) = &mut self.process else { return };
+        let Some(process) = self.process.get_mut() else { return };
         if process.peers.get(&host).is_some_and(|peer| peer.stream == stream) {
             process.peers.remove(&host);
             self.feed(nature, Event::WorkerDisconnected { worker: worker_id(host) });
@@ -244,7 +240,7 @@ impl Coordinator {
         match fate(nature) {
             Fate::Committed => {
                 let through = self.apply();
-                if let Some(process) = &mut self.process {
+                if let Some(process) = self.process.get_mut() {
                     process.committing = 0;
                 }
                 self.feed(nature, Event::Persisted { through });
@@ -255,7 +251,7 @@ impl Coordinator {
             }
             Fate::Failed => self.kill(nature),
             Fate::Full => {
-                let Some(process) = &self.process else { return };
+                let Some(process) = self.process.get() else { return };
                 let delay_us = nature.random.between(1_000_000, 10_000_000);
                 nature.at_coordinator(delay_us, AtCoordinator::Committed(process.life));
             }
@@ -264,7 +260,7 @@ impl Coordinator {
 
     /// Makes the transaction at hand durable: its last batch.
     fn apply(&mut self) -> Sequence {
-        let process = self.process.as_mut().expect("a transaction is of a process");
+        let process = self.process.get_mut().expect("a transaction is of a process");
         let mut through = Sequence::default();
         for (sequence, records) in process.pending.drain(..process.committing) {
             through = sequence;
@@ -279,7 +275,7 @@ impl Coordinator {
 
     fn act(&mut self, nature: &mut Nature, plans: &mut [Plan]) {
         while let Some(action) =
-            self.process.as_mut().and_then(|process| process.core.poll_action())
+            self.process.get_mut().and_then(|process| process.core.poll_action())
         {
             nature.trace.note(nature.now_us, &action);
             self.checks.on_action(&action, &self.store);
@@ -290,7 +286,7 @@ impl Coordinator {
     }
 
     fn carry_out(&mut self, nature: &mut Nature, plans: &mut [Plan], action: Action) {
-        let Some(process) = &mut self.process else { return };
+        let Some(process) = self.process.get_mut() else { return };
         match action {
             Action::Persist { sequence, records } => process.pending.push_back((sequence, records)),
             Action::Grant { worker, grants } => {
@@ -320,6 +316,9 @@ impl Coordinator {
             }
             Action::Reply { request, reply: Reply::Submitted(job) } => {
                 if let Some(index) = process.submissions.remove(&request) {
+                    if plans.iter().all(|plan| plan.taken.is_none()) {
+                        nature.supply.begin(nature.now_us);
+                    }
                     plans[index].taken = Some(job);
                 }
             }
@@ -328,13 +327,13 @@ impl Coordinator {
     }
 
     fn commit_next(&mut self, nature: &mut Nature) {
-        let Some(process) = &mut self.process else { return };
+        let Some(process) = self.process.get_mut() else { return };
         if process.committing > 0 || process.pending.is_empty() {
             return;
         }
         process.committing = process.pending.len();
         let life = process.life;
-        let delay_us = match nature.goes_wrong(10) {
+        let delay_us = match nature.store_fails(10) {
             true => nature.random.between(100_000, 5_000_000),
             false => nature.random.between(500, 10_000),
         };
@@ -342,14 +341,10 @@ impl Coordinator {
     }
 
     fn set_timer(&mut self, nature: &mut Nature) {
-        let Some(process) = &mut self.process else { return };
-        let Some(due) = process.core.poll_timeout() else { return };
-        let delay_us = process.clock.until_us(nature, due);
-        let at_us = nature.now_us + delay_us;
-        if process.timer_us.is_none_or(|set_us| set_us > at_us) {
-            process.timer_us = Some(at_us);
-            let life = process.life;
-            nature.at_coordinator(delay_us, AtCoordinator::Timer(life));
+        let Some(process) = self.process.get_mut() else { return };
+        let due = process.core.poll_timeout();
+        if let Some(delay_us) = process.alarm.set(nature, process.clock, due) {
+            nature.at_coordinator(delay_us, AtCoordinator::Timer(process.life));
         }
     }
 }
@@ -368,7 +363,7 @@ impl Process {
 }
 
 fn fate(nature: &mut Nature) -> Fate {
-    match nature.goes_wrong(4) {
+    match nature.store_fails(4) {
         true => nature.random.one_of(&[Fate::Unknown, Fate::Failed, Fate::Full]),
         false => Fate::Committed,
     }

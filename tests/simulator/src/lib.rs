@@ -18,15 +18,21 @@ mod checks;
 mod coordinator;
 mod host;
 mod intervals;
+mod lives;
 mod nature;
+mod queue;
 mod random;
+mod report;
 mod store;
+mod supply;
 mod trace;
+mod wire;
 mod workload;
 mod world;
 
+pub use self::report::{Progress, Report};
 pub use self::trace::Tracing;
-pub use self::world::{Faults, Options, Report};
+pub use self::world::{Faults, Options};
 
 use self::world::World;
 
@@ -36,8 +42,16 @@ use self::world::World;
 /// When something that must hold does not; standard error then has the last lines of the trace and
 /// the command that replays the run.
 pub fn run(options: Options) -> Report {
+    run_telling(options, |_| {})
+}
+
+/// [`run`], telling now and then how far it is.
+///
+/// # Panics
+/// As [`run`] does.
+pub fn run_telling(options: Options, tell: impl FnMut(Progress)) -> Report {
     let mut guarded = Guarded { world: World::new(options), options };
-    guarded.world.run()
+    guarded.world.run(tell)
 }
 
 /// Prints how to replay a run that panics.
@@ -55,10 +69,14 @@ impl Drop for Guarded {
             eprintln!("{line}");
         }
         let Options { seed, hosts, units, jobs, faults, .. } = self.options;
-        let calm = if faults == Faults::None { " --calm" } else { "" };
+        let faults = match faults {
+            Faults::Many => "",
+            Faults::Machines => " --faults machines",
+            Faults::None => " --faults none",
+        };
         eprintln!(
             "replay: cargo xtask sim --seed {seed} --hosts {hosts} --units {units} --jobs {jobs}\
-             {calm} --trace 200"
+             {faults} --trace 200"
         );
     }
 }

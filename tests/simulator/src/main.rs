@@ -1,9 +1,12 @@
 //! `cargo xtask sim`: one run, or many with seeds that follow one another.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use clap::Parser;
-use gleaner_simulator::{Faults, Options, Report, Tracing, run};
+use clap::{Parser, ValueEnum};
+use gleaner_simulator::{Faults, Options, Progress, Report, Tracing, run_telling};
+
+/// How often it is told how far a long run is.
+const TELL_EVERY: Duration = Duration::from_secs(5);
 
 /// Runs both cores under virtual time, with everything going wrong that can.
 #[derive(Parser)]
@@ -27,42 +30,96 @@ struct Arguments {
     /// Jobs
     #[arg(long, default_value_t = 6)]
     jobs: u64,
-    /// Let nothing go wrong
-    #[arg(long)]
-    calm: bool,
+    /// What goes wrong: all that can, what happens to machines and streams, or nothing
+    #[arg(long, value_enum, default_value = "all")]
+    faults: FaultsArgument,
     /// Write down this many last events before a failure; 0 hashes them only
     #[arg(long)]
     trace: Option<usize>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum FaultsArgument {
+    All,
+    Machines,
+    None,
 }
 
 fn main() {
     let arguments = Arguments::parse();
     for seed in arguments.seed..arguments.seed.saturating_add(arguments.runs) {
         let began = Instant::now();
-        let report = run(options(&arguments, seed));
-        print(seed, &report, began.elapsed().as_secs_f64());
+        let mut told = began;
+        let report = run_telling(options(&arguments, seed), |progress| {
+            if told.elapsed() >= TELL_EVERY {
+                told = Instant::now();
+                eprintln!("{}", so_far(progress, began.elapsed()));
+            }
+        });
+        print(seed, &report, began.elapsed());
     }
 }
 
 fn options(arguments: &Arguments, seed: u64) -> Options {
-    let Arguments { hosts, units, jobs, calm, trace, .. } = *arguments;
+    let Arguments { hosts, units, jobs, faults, trace, .. } = *arguments;
     Options {
         seed,
         hosts: hosts.max(6),
         units,
         jobs: jobs.max(1),
-        faults: if calm { Faults::None } else { Faults::Many },
+        faults: match faults {
+            FaultsArgument::All => Faults::Many,
+            FaultsArgument::Machines => Faults::Machines,
+            FaultsArgument::None => Faults::None,
+        },
         tracing: trace.map_or(Tracing::Off, Tracing::Last),
     }
 }
 
-fn print(seed: u64, report: &Report, seconds: f64) {
-    let Report { events, messages, units, makespan, ideal, .. } = report;
-    let each = *messages as f64 / (*units).max(1) as f64;
+fn so_far(progress: Progress, elapsed: Duration) -> String {
+    let Progress { events, now, units, jobs_ended } = progress;
+    let rate = events as f64 / elapsed.as_secs_f64();
+    format!(
+        "  {:.0} s: {:.1} s of virtual time, {units} units settled, {jobs_ended} jobs ended, \
+         {rate:.0} events/s",
+        elapsed.as_secs_f64(),
+        now.as_secs_f64()
+    )
+}
+
+fn print(seed: u64, report: &Report, elapsed: Duration) {
+    let Report { events, messages, message_bytes, units, makespan, busy, .. } = report;
+    let each = |count: u64| count as f64 / (*units).max(1) as f64;
+    let ideal = report.ideal();
     println!(
-        "seed {seed}: {units} units settled in {:.1} s of virtual time (work for {:.1} s), {events} \
-         events, {each:.2} messages a unit, {seconds:.2} s",
+        "seed {seed}: {units} units settled in {:.1} s of virtual time, {events} events, {:.2} s",
         makespan.as_secs_f64(),
-        ideal.as_secs_f64(),
+        elapsed.as_secs_f64(),
     );
+    println!(
+        "  {:.2}× the ideal: {:.1} s with jobs, {:.1} s of them for what had to be computed; \
+         {:.1} % of what was computed was for nothing",
+        busy.as_secs_f64() / ideal.as_secs_f64().max(1e-6),
+        busy.as_secs_f64(),
+        ideal.as_secs_f64(),
+        100.0 * report.wasted(),
+    );
+    let memory = peak_memory_bytes().map_or_else(
+        || "peak memory unknown".to_owned(),
+        |bytes| format!("{} MiB of memory at most", bytes >> 20),
+    );
+    println!(
+        "  {:.0} messages/s, {:.2} messages and {:.0} bytes a unit; {memory}",
+        *messages as f64 / makespan.as_secs_f64(),
+        each(*messages),
+        each(*message_bytes),
+    );
+}
+
+/// The most memory that this process has had, where the system tells.
+fn peak_memory_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kibibytes * 1024)
 }

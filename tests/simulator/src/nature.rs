@@ -1,7 +1,6 @@
 //! Time, chance and the network: all that happens to the two cores from outside.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BTreeMap;
 
 use gleaner_coordinator_core::Grant;
 use gleaner_protocol::{
@@ -10,8 +9,11 @@ use gleaner_protocol::{
 };
 use gleaner_worker_core::{AttemptKey, RunId, SlotIndex, StageKey};
 
+use crate::queue::Queue;
 use crate::random::Random;
+use crate::supply::Supply;
 use crate::trace::Trace;
+use crate::wire::Traffic;
 use crate::workload::Work;
 
 /// Wall time when a run begins, by a clock that is right.
@@ -121,10 +123,14 @@ pub(crate) enum ToWorker {
     Withdraw(Vec<AttemptId>, WithdrawReason),
 }
 
-/// Whether things still go wrong.
+/// What goes wrong now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Weather {
+    /// All that can.
     Foul,
+    /// All but the coordinator and its store.
+    Choppy,
+    /// Nothing.
     Fair,
 }
 
@@ -142,20 +148,15 @@ pub(crate) struct Nature {
     pub(crate) random: Random,
     pub(crate) weather: Weather,
     pub(crate) trace: Trace,
-    pub(crate) messages: u64,
-    queue: BinaryHeap<Reverse<Due>>,
-    planned: u64,
+    pub(crate) traffic: Traffic,
+    pub(crate) supply: Supply,
+    /// What slots spent on attempts, in the time of an ordinary one.
+    pub(crate) spent_us: u64,
+    queue: Queue<Happening>,
     streams: BTreeMap<Stream, Ends>,
     streams_opened: u64,
     /// Machines that cannot reach the coordinator, and until when.
     cut_off: BTreeMap<HostIndex, u64>,
-}
-
-#[derive(Debug)]
-struct Due {
-    at_us: u64,
-    order: u64,
-    what: Happening,
 }
 
 /// When the last message each way arrives: streams are in order.
@@ -172,9 +173,10 @@ impl Nature {
             random,
             weather,
             trace,
-            messages: 0,
-            queue: BinaryHeap::new(),
-            planned: 0,
+            traffic: Traffic::default(),
+            supply: Supply::default(),
+            spent_us: 0,
+            queue: Queue::default(),
             streams: BTreeMap::new(),
             streams_opened: 0,
             cut_off: BTreeMap::new(),
@@ -183,9 +185,7 @@ impl Nature {
 
     /// Lets something happen after so many microseconds.
     pub(crate) fn after(&mut self, delay_us: u64, what: Happening) {
-        self.planned += 1;
-        let due = Due { at_us: self.now_us + delay_us, order: self.planned, what };
-        self.queue.push(Reverse(due));
+        self.queue.push(self.now_us + delay_us, what);
     }
 
     pub(crate) fn at_host(&mut self, delay_us: u64, host: HostIndex, what: AtHost) {
@@ -198,15 +198,19 @@ impl Nature {
 
     /// Moves time to what happens next.
     pub(crate) fn next(&mut self) -> Option<Happening> {
-        let Reverse(due) = self.queue.pop()?;
-        self.now_us = due.at_us;
-        let at_us = due.at_us;
-        self.trace.note(at_us, &due.what);
-        Some(due.what)
+        let (at_us, what) = self.queue.pop()?;
+        self.now_us = at_us;
+        self.trace.note(at_us, &what);
+        Some(what)
     }
 
-    /// True so many times in a thousand while the weather is foul.
+    /// True so many times in a thousand unless the weather is fair.
     pub(crate) fn goes_wrong(&mut self, per_mille: u64) -> bool {
+        self.weather != Weather::Fair && self.random.happens(per_mille)
+    }
+
+    /// True so many times in a thousand while the coordinator is not spared.
+    pub(crate) fn store_fails(&mut self, per_mille: u64) -> bool {
         self.weather == Weather::Foul && self.random.happens(per_mille)
     }
 
@@ -254,7 +258,7 @@ impl Nature {
     ) {
         let delay_us = self.delay_us();
         let Some(ends) = self.streams.get_mut(&stream) else { return };
-        self.messages += 1;
+        self.traffic.to_coordinator(&said);
         ends.to_coordinator_us = ends.to_coordinator_us.max(self.now_us + delay_us);
         let in_order_us = ends.to_coordinator_us - self.now_us;
         self.at_coordinator(in_order_us, AtCoordinator::Receives(host, stream, said));
@@ -263,7 +267,7 @@ impl Nature {
     pub(crate) fn tell_worker(&mut self, host: HostIndex, stream: Stream, said: ToWorker) {
         let delay_us = self.delay_us();
         let Some(ends) = self.streams.get_mut(&stream) else { return };
-        self.messages += 1;
+        self.traffic.to_worker(&said);
         ends.to_worker_us = ends.to_worker_us.max(self.now_us + delay_us);
         let in_order_us = ends.to_worker_us - self.now_us;
         self.at_host(in_order_us, host, AtHost::Receives(stream, said));
@@ -299,25 +303,5 @@ impl Clock {
     pub(crate) fn until_us(self, nature: &Nature, due: Timestamp) -> u64 {
         let since_start_us = due.as_millis().saturating_sub(self.wall_ms) * 1000;
         (self.started_us + since_start_us).saturating_sub(nature.now_us).max(1)
-    }
-}
-
-impl PartialEq for Due {
-    fn eq(&self, other: &Self) -> bool {
-        self.order == other.order
-    }
-}
-
-impl Eq for Due {}
-
-impl PartialOrd for Due {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Due {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at_us, self.order).cmp(&(other.at_us, other.order))
     }
 }

@@ -16,6 +16,7 @@ pub(crate) struct Store {
     jobs: BTreeMap<JobId, StoredJob>,
     submitters: Vec<(SubmitterId, SubmitterTerms)>,
     epoch: u64,
+    jobs_ended: usize,
 }
 
 /// A job's rows.
@@ -61,6 +62,10 @@ impl Store {
         self.jobs.get(&job)
     }
 
+    pub(crate) fn jobs_ended(&self) -> usize {
+        self.jobs_ended
+    }
+
     pub(crate) fn jobs(&self) -> impl Iterator<Item = &StoredJob> {
         self.jobs.values()
     }
@@ -104,6 +109,7 @@ impl Store {
                 let row = &mut self.job_mut(*job).row;
                 row.end = Some((end.clone(), *at));
                 row.paused_at = None;
+                self.jobs_ended += 1;
             }
             of_units => self.write_of_units(of_units),
         }

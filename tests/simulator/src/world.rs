@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use gleaner_coordinator_core::Event;
-use gleaner_protocol::JobId;
+use gleaner_protocol::{JobId, StageSpec};
 
 use crate::coordinator::Coordinator;
 use crate::host::Host;
 use crate::nature::{AtCoordinator, AtHost, Fault, Happening, HostIndex, Nature, Weather};
 use crate::random::Random;
+use crate::report::{Progress, Report};
+use crate::store::{StoredJob, StoredStage};
 use crate::trace::{Trace, Tracing};
 use crate::workload::{Plan, Work, plans};
 
@@ -21,6 +23,15 @@ const LOOK_US: u64 = 5_000_000;
 /// What a job may take longer than its work when nothing goes wrong any more: a lease that nobody
 /// speaks for, a restart's grace, pauses after failures and the slowest machine's last unit.
 const PATIENCE_US: u64 = 900_000_000;
+
+/// By when all jobs are submitted where the coordinator is spared.
+const SUBMITTED_BY_US: u64 = 10_000_000;
+
+/// How many events pass between two reports of how far it is.
+const TELL_EVERY: u64 = 2_000_000;
+
+/// With every so many machines, one more is struck at a time.
+const STRUCK_EACH: u32 = 1_000;
 
 /// When things stop going wrong, one machine in so many has left for good.
 const LEAVING_EACH: u32 = 6;
@@ -47,30 +58,15 @@ pub struct Options {
     pub tracing: Tracing,
 }
 
-/// Whether anything goes wrong in a run.
+/// What goes wrong in a run, for five minutes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Faults {
-    /// For five minutes all that can.
+    /// All that can.
     Many,
+    /// What happens to machines and streams; the more machines, the more often.
+    Machines,
     /// Nothing.
     None,
-}
-
-/// How a run went.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Report {
-    /// Equal for equal runs.
-    pub trace_hash: u64,
-    /// What happened and was decided.
-    pub events: u64,
-    /// Messages sent, both ways.
-    pub messages: u64,
-    /// Units settled.
-    pub units: u64,
-    /// From the beginning to the last job's end.
-    pub makespan: Duration,
-    /// The work that all jobs need, on all slots at once.
-    pub ideal: Duration,
 }
 
 pub(crate) struct World {
@@ -85,10 +81,14 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(options: Options) -> Self {
         let mut random = Random::of_seed(options.seed);
-        let last_us = FOUL_US / 2;
+        let last_us = match options.faults {
+            Faults::Many => FOUL_US / 2,
+            Faults::Machines | Faults::None => SUBMITTED_BY_US,
+        };
         let plans = plans(&mut random, options.jobs, options.units, last_us);
         let weather = match options.faults {
             Faults::Many => Weather::Foul,
+            Faults::Machines => Weather::Choppy,
             Faults::None => Weather::Fair,
         };
         let mut nature = Nature::new(random, weather, Trace::new(options.tracing));
@@ -105,7 +105,7 @@ impl World {
     ///
     /// # Panics
     /// When something that must hold does not.
-    pub(crate) fn run(&mut self) -> Report {
+    pub(crate) fn run(&mut self, mut tell: impl FnMut(Progress)) -> Report {
         let check_every = CHECK_EVERY.max(CHECK_EVERY_HOST * u64::from(self.options.hosts));
         let mut events = 0_u64;
         while !self.is_over() {
@@ -120,6 +120,9 @@ impl World {
             events += 1;
             if events.is_multiple_of(check_every) {
                 self.check_invariants();
+            }
+            if events.is_multiple_of(TELL_EVERY) {
+                tell(self.progress(events));
             }
         }
         self.check_invariants();
@@ -140,8 +143,10 @@ impl World {
             let at_us = self.plans[index].submit_at_us;
             self.nature.after(at_us, Happening::Submit(index));
         }
-        if self.options.faults == Faults::Many {
+        if self.options.faults != Faults::None {
             self.nature.after(5_000_000, Happening::Fault(Fault::Strikes));
+        }
+        if self.options.faults == Faults::Many {
             self.nature.after(5_000_000, Happening::Fault(Fault::Order));
         }
         self.nature.after(FOUL_US, Happening::Fault(Fault::Ends));
@@ -185,10 +190,12 @@ impl World {
     }
 
     fn on_fault(&mut self, fault: Fault) {
-        let foul = self.nature.weather == Weather::Foul;
+        let foul = self.nature.weather != Weather::Fair;
         match fault {
             Fault::Strikes if foul => {
-                self.strike();
+                for _ in 0..1 + self.options.hosts / STRUCK_EACH {
+                    self.strike();
+                }
                 let delay_us = self.nature.random.between(100_000, 6_000_000);
                 self.nature.after(delay_us, Happening::Fault(Fault::Strikes));
             }
@@ -221,18 +228,14 @@ impl World {
                     nature.break_stream(host, stream);
                 }
             }
-            30..45 => {
-                there.kill(nature);
-                let delay_us = nature.random.heavy_tailed(100_000, 100_000_000);
-                nature.at_host(delay_us, host, AtHost::Starts);
-            }
+            30..45 => there.kill_for_a_while(nature),
             45..50 => there.stop(nature),
             50..65 => {
                 nature.at_host(0, host, AtHost::OwnerComes);
                 let delay_us = nature.random.heavy_tailed(100_000, 100_000_000);
                 nature.at_host(delay_us, host, AtHost::OwnerLeaves);
             }
-            65..75 => self.partition(),
+            65..75 if nature.weather == Weather::Foul => self.partition(),
             75..85 => {
                 let off_ms = nature.random.between(0, 7_200_000) as i64 - 3_600_000;
                 match nature.random.happens(300) {
@@ -240,7 +243,8 @@ impl World {
                     false => there.clock_off_ms = off_ms,
                 }
             }
-            _ => self.coordinator.kill(nature),
+            _ if nature.weather == Weather::Foul => self.coordinator.kill(nature),
+            _ => there.kill_for_a_while(nature),
         }
     }
 
@@ -305,7 +309,8 @@ impl World {
     }
 
     fn is_over(&self) -> bool {
-        self.plans.iter().all(|plan| plan.taken.is_some_and(|job| self.has_ended(job)))
+        self.coordinator.store.jobs_ended() == self.plans.len()
+            && self.plans.iter().all(|plan| plan.taken.is_some())
     }
 
     fn check_invariants(&self) {
@@ -329,15 +334,50 @@ impl World {
         (works.sum::<u64>() as f64 / capacity) as u64
     }
 
-    fn report(&self) -> Report {
+    fn progress(&self, events: u64) -> Progress {
+        Progress {
+            events,
+            now: Duration::from_micros(self.nature.now_us),
+            units: self.units_settled(),
+            jobs_ended: self.coordinator.store.jobs_ended(),
+        }
+    }
+
+    fn units_settled(&self) -> u64 {
         let stages = self.coordinator.store.jobs().flat_map(|job| job.stages());
+        stages.map(|stage| stage.sums().units_settled).sum()
+    }
+
+    /// What the settled items take one ordinary slot, as often as their quorum says.
+    fn needed_us(&self) -> u64 {
+        let of_job = |job: &StoredJob| {
+            let spec = &job.row().spec;
+            let stages = spec.stages.iter().zip(job.stages());
+            let work = |(stage, stored): (&StageSpec, &StoredStage)| {
+                stored.sums().items_settled * Work::of(&stage.task).item_us()
+            };
+            u64::from(spec.quorum.get()) * stages.map(work).sum::<u64>()
+        };
+        self.coordinator.store.jobs().map(of_job).sum()
+    }
+
+    fn report(&mut self) -> Report {
+        for host in &mut self.hosts {
+            host.kill(&mut self.nature);
+        }
+        let now_us = self.nature.now_us;
+        let traffic = &self.nature.traffic;
         Report {
             trace_hash: self.nature.trace.hash(),
             events: self.nature.trace.events,
-            messages: self.nature.messages,
-            units: stages.map(|stage| stage.sums().units_settled).sum(),
-            makespan: Duration::from_micros(self.nature.now_us),
-            ideal: Duration::from_micros(self.ideal_us()),
+            messages: traffic.messages,
+            message_bytes: traffic.bytes(),
+            units: self.units_settled(),
+            makespan: Duration::from_micros(now_us),
+            busy: Duration::from_micros(self.nature.supply.duration_us(now_us)),
+            needed: Duration::from_micros(self.needed_us()),
+            spent: Duration::from_micros(self.nature.spent_us),
+            supply: Duration::from_micros(self.nature.supply.slot_us(now_us)),
         }
     }
 }

@@ -1,0 +1,347 @@
+//! A machine of a volunteer: the worker's core, a driver as the real one, a disk, slots, an owner.
+
+mod actions;
+mod slots;
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+use gleaner_protocol::limits::HEARTBEAT_INTERVAL;
+use gleaner_protocol::{AttemptId, ProjectId, UnitId, UnitResult, WorkerId};
+use gleaner_worker_core::{
+    AttemptKey, Event, GrantedLease, HeldLease, InputsPlace, SlotIndex, StageKey, SuspendReason,
+    Verdict, Worker,
+};
+
+use self::slots::Slot;
+use crate::checks::meets_no_other;
+use crate::lives::{Alarm, Lives};
+use crate::nature::{AtHost, Clock, HostIndex, Life, Nature, Stream, ToWorker};
+use crate::supply::ORDINARY;
+use crate::workload::Work;
+
+const PROJECT: ProjectId = ProjectId([5; 32]);
+
+/// A machine. Its disk outlives the worker's processes.
+#[derive(Debug)]
+pub(crate) struct Host {
+    index: HostIndex,
+    /// How many times longer than an ordinary machine it takes.
+    pub(crate) slowness: u64,
+    pub(crate) slots: u32,
+    /// How far its wall clock is off.
+    pub(crate) clock_off_ms: i64,
+    disk: BTreeMap<AttemptKey, UnitResult>,
+    process: Lives<Process>,
+    /// What it adds to the supply now.
+    speed: u64,
+    owner: Owner,
+    /// Whether it ever comes back.
+    membership: Membership,
+}
+
+/// Whether the machine's owner uses it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Owner {
+    There,
+    Away,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Membership {
+    Member,
+    Gone,
+}
+
+/// A worker's process: what a kill takes away.
+#[derive(Debug)]
+struct Process {
+    life: Life,
+    core: Worker,
+    clock: Clock,
+    stream: Option<Stream>,
+    leases: BTreeMap<AttemptKey, (HeldLease, Work)>,
+    /// Results in memory, whether on disk yet or not.
+    results: BTreeMap<AttemptKey, UnitResult>,
+    /// The answer that has just come, until the core says whether it has a use for it.
+    answer: Option<(AttemptKey, UnitResult)>,
+    slots: BTreeMap<SlotIndex, Slot>,
+    alarm: Alarm,
+}
+
+/// The key of a machine's worker.
+pub(crate) fn worker_id(host: HostIndex) -> WorkerId {
+    let mut key = [0; 32];
+    key[..4].copy_from_slice(&host.0.to_be_bytes());
+    key[31] = 1;
+    WorkerId(key)
+}
+
+/// The machine of a worker.
+pub(crate) fn host_of(worker: WorkerId) -> HostIndex {
+    let [a, b, c, d, ..] = worker.0;
+    HostIndex(u32::from_be_bytes([a, b, c, d]))
+}
+
+impl Host {
+    pub(crate) fn new(index: HostIndex, nature: &mut Nature) -> Self {
+        let slowness = nature.random.heavy_tailed(1, 16);
+        let slots = nature.random.one_of(&[1, 1, 2, 4]);
+        Self {
+            index,
+            slowness,
+            slots,
+            clock_off_ms: 0,
+            disk: BTreeMap::new(),
+            process: Lives::default(),
+            speed: 0,
+            owner: Owner::Away,
+            membership: Membership::Member,
+        }
+    }
+
+    pub(crate) fn is_up(&self) -> bool {
+        self.process.is_up()
+    }
+
+    pub(crate) fn stream(&self) -> Option<Stream> {
+        self.process.get().and_then(|process| process.stream)
+    }
+
+    /// The process is gone at once, with all that was not on disk.
+    pub(crate) fn kill(&mut self, nature: &mut Nature) {
+        let Some(process) = self.process.end() else { return };
+        if let Some(stream) = process.stream {
+            nature.break_stream(self.index, stream);
+        }
+        for slot in process.slots.values() {
+            nature.spent_us += slot.spent_us(nature.now_us) / self.slowness;
+        }
+        self.supply(nature);
+    }
+
+    /// Kills the process, which starts again some time later.
+    pub(crate) fn kill_for_a_while(&mut self, nature: &mut Nature) {
+        self.kill(nature);
+        let delay_us = nature.random.heavy_tailed(100_000, 100_000_000);
+        nature.at_host(delay_us, self.index, AtHost::Starts);
+    }
+
+    /// The machine is never seen again: what it held is for others once its leases expire.
+    pub(crate) fn leave(&mut self, nature: &mut Nature) {
+        self.membership = Membership::Gone;
+        self.kill(nature);
+    }
+
+    /// Asks the worker to stop, as its owner's Ctrl-C does.
+    pub(crate) fn stop(&mut self, nature: &mut Nature) {
+        self.tell(nature, Event::Stop);
+    }
+
+    pub(crate) fn on(&mut self, nature: &mut Nature, what: AtHost) {
+        match what {
+            AtHost::Starts => self.start(nature),
+            AtHost::OwnerComes => {
+                let reasons = vec![SuspendReason::UserActive];
+                self.owner = Owner::There;
+                self.tell(nature, Event::VerdictChanged(Verdict::Suspend { reasons }));
+                self.supply(nature);
+            }
+            AtHost::OwnerLeaves => {
+                let slots = self.slots;
+                self.owner = Owner::Away;
+                self.tell(nature, Event::VerdictChanged(Verdict::Run { slots }));
+                self.supply(nature);
+            }
+            AtHost::Timer(life) if self.process.lives_still(life) => self.on_timer(nature),
+            AtHost::Receives(stream, said) => self.on_message(nature, stream, said),
+            AtHost::StreamEnded(stream) => self.on_stream_ended(nature, stream),
+            AtHost::Prepared(life, stage) if self.process.lives_still(life) => {
+                let event = match nature.goes_wrong(50) {
+                    true => Event::StageUnavailable { stage },
+                    false => Event::StageReady { stage },
+                };
+                self.tell(nature, event);
+            }
+            AtHost::Inputs(life, key) if self.process.lives_still(life) => {
+                let event = match nature.goes_wrong(100) {
+                    true => Event::InputsUnavailable { key },
+                    false => Event::InputsHad { key },
+                };
+                self.tell(nature, event);
+            }
+            AtHost::SlotFailed(life, slot, started) if self.process.lives_still(life) => {
+                self.tell(nature, Event::SlotFailed { slot, life: started });
+            }
+            AtHost::Finished(life, slot, run, plan) if self.process.lives_still(life) => {
+                self.on_finished(nature, slot, run, plan);
+            }
+            AtHost::Kept(life, key) if self.process.lives_still(life) => self.on_kept(nature, key),
+            // Meant for a process that is gone; dialling is between this and the coordinator.
+            _ => {}
+        }
+    }
+
+    /// A stream to the coordinator is open.
+    pub(crate) fn on_connected(&mut self, nature: &mut Nature, stream: Stream) {
+        if let Some(process) = self.process.get_mut() {
+            process.stream = Some(stream);
+            self.tell(nature, Event::Connected { project: PROJECT });
+        }
+    }
+
+    /// Whether the process of that life is there and has no stream.
+    pub(crate) fn wants_stream(&self, life: Life) -> bool {
+        self.process.lives_still(life) && self.stream().is_none()
+    }
+
+    pub(crate) fn dial_later(&self, nature: &mut Nature) {
+        if let Some(process) = self.process.get() {
+            let delay_us = nature.random.between(100_000, 8_000_000);
+            nature.at_host(delay_us, self.index, AtHost::Dials(process.life));
+        }
+    }
+
+    pub(crate) fn check_invariants(&self) {
+        if let Some(process) = self.process.get() {
+            process.core.check_invariants();
+        }
+    }
+
+    fn start(&mut self, nature: &mut Nature) {
+        if self.process.is_up() || self.membership == Membership::Gone {
+            return;
+        }
+        self.process.begin(|life| Process {
+            life,
+            core: Worker::new(),
+            clock: nature.clock(self.clock_off_ms),
+            stream: None,
+            leases: BTreeMap::new(),
+            results: self.disk.clone(),
+            answer: None,
+            slots: BTreeMap::new(),
+            alarm: Alarm::default(),
+        });
+        if !self.disk.is_empty() {
+            let lease = |result: &UnitResult| HeldLease {
+                claims: result.claims.clone(),
+                token: result.token,
+            };
+            let leases = self.disk.values().map(lease).collect();
+            self.tell(nature, Event::Restored { project: PROJECT, leases });
+        }
+        self.owner = Owner::Away;
+        self.tell(nature, Event::VerdictChanged(Verdict::Run { slots: self.slots }));
+        self.dial_later(nature);
+        self.supply(nature);
+    }
+
+    /// Tells what can be computed here from now on.
+    fn supply(&mut self, nature: &mut Nature) {
+        let runs = self.process.is_up() && self.owner == Owner::Away;
+        let speed = if runs { u64::from(self.slots) * ORDINARY / self.slowness } else { 0 };
+        nature.supply.change(nature.now_us, self.speed, speed);
+        self.speed = speed;
+    }
+
+    fn on_timer(&mut self, nature: &mut Nature) {
+        let Some(process) = self.process.get_mut() else { return };
+        process.alarm.rang();
+        let now = process.clock.now(nature);
+        if process.core.poll_timeout().is_some_and(|due| due <= now) {
+            process.core.handle_timeout(now);
+        }
+        self.act(nature);
+    }
+
+    fn tell(&mut self, nature: &mut Nature, event: Event) {
+        let Some(process) = self.process.get_mut() else { return };
+        process.core.handle_event(process.clock.now(nature), event);
+        self.act(nature);
+    }
+
+    fn on_message(&mut self, nature: &mut Nature, stream: Stream, said: ToWorker) {
+        if self.stream() != Some(stream) || !nature.carries(stream) {
+            return;
+        }
+        let project = PROJECT;
+        let event = match said {
+            ToWorker::Welcome => {
+                Event::Welcomed { project, heartbeat_interval: HEARTBEAT_INTERVAL }
+            }
+            ToWorker::Task(job, stage) => {
+                Event::TaskArrived { stage: StageKey { project, job, stage } }
+            }
+            ToWorker::Leases(grants) => {
+                let leases = grants.into_iter().map(|grant| self.take_lease(grant)).collect();
+                Event::Leased { project, leases }
+            }
+            ToWorker::Acknowledge(attempts) => Event::Acknowledged { project, attempts },
+            ToWorker::Withdraw(attempts, reason) => Event::Withdrawn { project, attempts, reason },
+        };
+        self.tell(nature, event);
+    }
+
+    fn take_lease(
+        &mut self,
+        (grant, work): (gleaner_coordinator_core::Grant, Work),
+    ) -> GrantedLease {
+        let lease = HeldLease { claims: grant.claims, token: grant.token };
+        let attempt = lease.claims.attempt;
+        let key = AttemptKey { project: PROJECT, attempt };
+        if let Some(process) = self.process.get_mut() {
+            let of_unit = process.leases.range(keys_of(attempt.unit));
+            meets_no_other(attempt, of_unit.map(|(key, _)| key.attempt));
+            process.leases.entry(key).or_insert((lease.clone(), work));
+        }
+        let inputs = match attempt.unit.number % 8 {
+            0 => InputsPlace::Blob,
+            _ => InputsPlace::Here,
+        };
+        GrantedLease { lease, inputs }
+    }
+
+    fn on_stream_ended(&mut self, nature: &mut Nature, stream: Stream) {
+        if self.stream() != Some(stream) {
+            return;
+        }
+        if let Some(process) = self.process.get_mut() {
+            process.stream = None;
+        }
+        self.tell(nature, Event::Disconnected { project: PROJECT });
+        self.dial_later(nature);
+    }
+
+    fn on_kept(&mut self, nature: &mut Nature, key: AttemptKey) {
+        let Some(process) = self.process.get() else { return };
+        if let Some(result) = process.results.get(&key) {
+            self.disk.insert(key, result.clone());
+        }
+        self.tell(nature, Event::Kept { key });
+    }
+
+    fn act(&mut self, nature: &mut Nature) {
+        while let Some(action) =
+            self.process.get_mut().and_then(|process| process.core.poll_action())
+        {
+            nature.trace.note(nature.now_us, &(self.index, &action));
+            self.carry_out(nature, action);
+        }
+        self.set_timer(nature);
+    }
+
+    fn set_timer(&mut self, nature: &mut Nature) {
+        let Some(process) = self.process.get_mut() else { return };
+        let due = process.core.poll_timeout();
+        if let Some(delay_us) = process.alarm.set(nature, process.clock, due) {
+            nature.at_host(delay_us, self.index, AtHost::Timer(process.life));
+        }
+    }
+}
+
+/// Every key that an attempt of a unit can have.
+fn keys_of(unit: UnitId) -> RangeInclusive<AttemptKey> {
+    let key = |number| AttemptKey { project: PROJECT, attempt: AttemptId { unit, number } };
+    key(0)..=key(u32::MAX)
+}
