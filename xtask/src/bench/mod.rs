@@ -114,8 +114,11 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     }
     step::announce("a unit that computes, in a slot and in bare wasmtime");
     let compute = compute(workspace, options)?;
+    step::announce("the coordinator's core alone");
+    let core = core_alone(workspace, options)?;
 
-    let figures = figures(&limits, &trials, &compute);
+    let mut figures = figures(&limits, &trials, &compute);
+    figures.extend(core.figures());
     match options.form {
         Form::Table => figure::print_table(&figures),
         Form::Json => println!("{}", figure::to_json(&figures)),
@@ -259,6 +262,52 @@ fn compute(workspace: &Workspace, options: &Options) -> Result<Compute> {
         slot: list("slot_seconds").with_context(missing)?,
         bare: list("bare_seconds").with_context(missing)?,
     })
+}
+
+/// The coordinator's core, without input and output.
+struct CoreAlone {
+    events_per_second: Vec<f64>,
+    map_per_second: Vec<f64>,
+    /// Empty where the system does not tell.
+    bytes_a_unit: Vec<f64>,
+}
+
+fn core_alone(workspace: &Workspace, options: &Options) -> Result<CoreAlone> {
+    let mut rounds = Vec::new();
+    for _ in 0..options.length.rounds() {
+        rounds.push(crate_bench(workspace, options, "core", &[])?);
+    }
+    let all = |name: &str| rounds.iter().filter_map(|found| found[name].as_f64()).collect();
+    Ok(CoreAlone {
+        events_per_second: all("events_per_second"),
+        map_per_second: all("map_per_second"),
+        bytes_a_unit: all("bytes_a_unit"),
+    })
+}
+
+impl CoreAlone {
+    fn figures(self) -> Vec<Figure> {
+        let mut figures = vec![Figure {
+            name: "leases and results through the core alone",
+            unit: "/s",
+            rounds: self.events_per_second,
+            aim: Some(Aim::AtLeast(1_000_000.0)),
+            peer: Some(Peer {
+                name: "the same numbers through a map",
+                rounds: self.map_per_second,
+            }),
+        }];
+        if !self.bytes_a_unit.is_empty() {
+            figures.push(Figure {
+                name: "the core's memory for a settled unit",
+                unit: "bytes",
+                rounds: self.bytes_a_unit,
+                aim: Some(Aim::AtMost(16.0)),
+                peer: None,
+            });
+        }
+        figures
+    }
 }
 
 /// What the benchmark of a crate prints: one object of JSON.
