@@ -47,11 +47,14 @@ pub struct Core {
     pub(crate) gate: Gate,
 }
 
-/// What is known of a job's stages when it is submitted.
-#[derive(Clone, Copy)]
-struct Known<'a> {
-    items: &'a [Option<u64>],
-    kept: &'a [KeptRun],
+/// A job as it is submitted, with what is known of its stages.
+struct Submitted {
+    submission: SubmissionId,
+    owner: Owner,
+    spec: JobSpec,
+    retry_of: Option<JobId>,
+    items: Vec<Option<u64>>,
+    kept: Vec<KeptRun>,
 }
 
 impl Core {
@@ -100,9 +103,9 @@ impl Core {
     /// Takes one event. Late, repeated and stale ones are harmless.
     pub fn handle_event(&mut self, now: Timestamp, event: Event) {
         match event {
-            Event::JobSubmitted { request, submission, owner, spec, items, kept } => {
-                let known = Known { items: &items, kept: &kept };
-                self.on_job_submitted(now, request, submission, owner, spec, known);
+            Event::JobSubmitted { request, submission, owner, spec, retry_of, items, kept } => {
+                let submitted = Submitted { submission, owner, spec, retry_of, items, kept };
+                self.on_job_submitted(now, request, submitted);
             }
             Event::SubmitterSet { submitter, terms } => self.turns.set(submitter, terms),
             Event::CancelRequested { request, job } => self.on_cancel(now, request, job),
@@ -186,15 +189,8 @@ impl Core {
         self.turns.check_invariants(self.jobs.values());
     }
 
-    fn on_job_submitted(
-        &mut self,
-        now: Timestamp,
-        request: RequestId,
-        submission: SubmissionId,
-        owner: Owner,
-        spec: JobSpec,
-        known: Known<'_>,
-    ) {
+    fn on_job_submitted(&mut self, now: Timestamp, request: RequestId, submitted: Submitted) {
+        let Submitted { submission, owner, spec, retry_of, items, kept } = submitted;
         if let Some(job) = self.submissions.get(&submission) {
             let reply = match self.jobs.get(job).map(|known| known.is_of(&spec)) {
                 Some(true) => Reply::Submitted(*job),
@@ -203,26 +199,34 @@ impl Core {
             };
             return self.gate.speak(Action::Reply { request, reply });
         }
+        if let Some(reply) = retry_of.and_then(|retried| self.not_retried(retried)) {
+            return self.gate.speak(Action::Reply { request, reply });
+        }
         if let Some(over) = self.over_quota(owner, spec.blobs()) {
             let reply = Reply::OverQuota(over);
             return self.gate.speak(Action::Reply { request, reply });
         }
         self.holdings.add(owner, spec.blobs());
         let id = self.next_job();
-        let record =
-            Record::JobAccepted { job: id, submission, owner, spec: spec.clone(), at: now };
-        self.gate.record(record);
-        let job = Job::new(id, submission, owner, spec, now);
+        self.gate.record(Record::JobAccepted {
+            job: id,
+            submission,
+            owner,
+            spec: spec.clone(),
+            retry_of,
+            at: now,
+        });
+        let job = Job::new(id, submission, owner, spec, retry_of, now);
         if job.is_watched() {
             self.watched.insert(id);
         }
         self.jobs.insert(id, job);
         self.running.insert(id);
         self.submissions.insert(submission, id);
-        for (stage, items) in (0..).map(StageIndex).zip(known.items) {
-            if let Some(items) = *items {
+        for (stage, items) in (0..).map(StageIndex).zip(items) {
+            if let Some(items) = items {
                 let opening = Opening { stage, items, unit_items_max: None };
-                self.open_stage(id, opening, known.kept);
+                self.open_stage(id, opening, &kept);
             }
         }
         self.file(id);

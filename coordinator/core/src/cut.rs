@@ -15,7 +15,7 @@ pub(crate) struct CutBlock {
 
 /// Which cut of its items a unit is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum CutKind {
+pub enum CutKind {
     /// The first one; such units are in the order of their items.
     First,
     /// The second one, into units of one item.

@@ -30,6 +30,8 @@ pub enum Event {
         owner: Owner,
         /// The job.
         spec: JobSpec,
+        /// The job of the same specification that it takes up again, if it does.
+        retry_of: Option<JobId>,
         /// The items of each stage, where they are known before an earlier stage is done.
         items: Vec<Option<u64>>,
         /// Answers that need not be computed, of these stages.
@@ -310,6 +312,8 @@ pub struct JobSnapshot {
     pub owner: Owner,
     /// Its submitter's name for it.
     pub name: String,
+    /// The job that it takes up again, if it does; that one may have been removed since.
+    pub retry_of: Option<JobId>,
     /// Grows with each change.
     pub version: u64,
     /// When it was taken.

@@ -111,6 +111,7 @@ mod tests {
                 unit_items_max: None,
             },
             answers: gleaner_protocol::BlobHash([0; 32]),
+            quorum: 1,
         }
     }
 

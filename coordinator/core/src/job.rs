@@ -9,7 +9,8 @@
 //!    │  cannot be put together───────────────────────► Failed
 //!    └──its submitter ends it────────────────────────► Cancelled
 //! ```
-//! Whatever has ended may be removed: see `removal.rs`.
+//! Whatever has ended stays as it ended. It may be taken up again by another job (`retry.rs`), or
+//! removed (`removal.rs`).
 
 use gleaner_protocol::{
     AttemptId, BlobHash, BlobRef, JobId, JobSpec, Notify, StageIndex, SubmissionId, Timestamp,
@@ -19,7 +20,7 @@ use gleaner_protocol::{
 use crate::notices::Movement;
 use crate::stage::Stage;
 use crate::unit::Unit;
-use crate::{JobEnd, JobSnapshot, LeaseSnapshot, Owner, RecoveredJob, StageState};
+use crate::{JobEnd, JobSnapshot, KeptRun, LeaseSnapshot, Owner, RecoveredJob, StageState};
 
 /// How many leased units are told of at one time, so that no answer grows with the job.
 const UNITS_TOLD_MAX: usize = 1000;
@@ -29,6 +30,8 @@ pub(crate) struct Job {
     pub(crate) id: JobId,
     pub(crate) submission: SubmissionId,
     pub(crate) owner: Owner,
+    /// The job that it takes up again, if it does; its id is smaller.
+    pub(crate) retry_of: Option<JobId>,
     pub(crate) quorum: u32,
     pub(crate) max_attempts: u32,
     pub(crate) stages: Vec<Stage>,
@@ -51,6 +54,7 @@ impl Job {
         submission: SubmissionId,
         owner: Owner,
         spec: JobSpec,
+        retry_of: Option<JobId>,
         now: Timestamp,
     ) -> Self {
         let indices = (0..).map(StageIndex);
@@ -59,6 +63,7 @@ impl Job {
             id,
             submission,
             owner,
+            retry_of,
             quorum: spec.quorum.get(),
             max_attempts: spec.max_attempts.get(),
             stages: stages.collect(),
@@ -77,8 +82,8 @@ impl Job {
     pub(crate) fn recover(recovered: RecoveredJob, now: Timestamp) -> Self {
         let RecoveredJob { job, submission, owner, spec, submitted_at, end, stages, .. } =
             recovered;
-        let RecoveredJob { priority, paused_at, .. } = recovered;
-        let mut recovered = Self::new(job, submission, owner, spec, submitted_at);
+        let RecoveredJob { priority, paused_at, retry_of, .. } = recovered;
+        let mut recovered = Self::new(job, submission, owner, spec, retry_of, submitted_at);
         let blocks = stages.iter().flat_map(|stage| &stage.blocks);
         recovered.next_unit = blocks.map(crate::Block::end_unit).max().unwrap_or(0);
         for (stage, from) in recovered.stages.iter_mut().zip(stages) {
@@ -160,6 +165,11 @@ impl Job {
         self.stages.iter().map(Stage::attempts_leased).sum()
     }
 
+    /// Whether it took over the answers of `run`, which stay for as long as it does.
+    pub(crate) fn has_kept(&self, run: &KeptRun) -> bool {
+        self.stages.iter().any(|stage| stage.has_kept(run))
+    }
+
     /// The blobs it refers to: what it was given and what has come out of it.
     pub(crate) fn blobs(&self) -> impl Iterator<Item = BlobRef> {
         let outputs = self.stages.iter().flat_map(Stage::outputs);
@@ -205,6 +215,7 @@ impl Job {
             job: self.id,
             owner: self.owner,
             name: self.spec.name.clone(),
+            retry_of: self.retry_of,
             version: self.version,
             submitted_at: self.submitted_at,
             priority: self.priority,

@@ -19,6 +19,7 @@ mod notices;
 mod orders;
 mod record;
 mod removal;
+mod retry;
 mod roster;
 mod session;
 mod settlement;
@@ -34,6 +35,7 @@ mod tests;
 
 pub use config::Config;
 pub use core::Core;
+pub use cut::CutKind;
 pub use event::{
     Action, Event, Grant, JobSnapshot, LeaseSnapshot, Question, Reply, RequestId, Sequence,
     StageSnapshot, StageState, UnfitInput, WorkerSnapshot,

@@ -9,7 +9,7 @@ use gleaner_protocol::{
     UnitId, WorkerId,
 };
 
-use crate::{Notice, Owner};
+use crate::{CutKind, Notice, Owner};
 
 /// One fact the store keeps. The records of one event are committed together or not at all.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +24,8 @@ pub enum Record {
         owner: Owner,
         /// The job.
         spec: JobSpec,
+        /// The job that it takes up again, if it does.
+        retry_of: Option<JobId>,
         /// When.
         at: Timestamp,
     },
@@ -37,6 +39,8 @@ pub enum Record {
         ///
         /// [`StageSpec::answers_key`]: gleaner_protocol::StageSpec::answers_key
         answers: BlobHash,
+        /// How many agreeing results each answer has.
+        quorum: u32,
     },
     /// Answers of an earlier job are this stage's too, from the beginning.
     AnswersKept {
@@ -207,6 +211,8 @@ pub struct KeptRun {
     pub source: JobId,
     /// Its stage.
     pub source_stage: StageIndex,
+    /// Which cut all its units are of.
+    pub cut: CutKind,
     /// The first of its units that hold the answers.
     pub first_unit: u64,
     /// The number after the last one's. All units between are of that stage and settled.
@@ -321,6 +327,8 @@ pub struct RecoveredJob {
     /// From [`Record::JobAccepted`].
     pub spec: JobSpec,
     /// From [`Record::JobAccepted`].
+    pub retry_of: Option<JobId>,
+    /// From [`Record::JobAccepted`].
     pub submitted_at: Timestamp,
     /// From [`Record::PrioritySet`].
     pub priority: Option<i32>,
@@ -387,6 +395,17 @@ impl Block {
     /// Whether a unit, by its number within the job, is of this block.
     pub const fn contains(&self, unit: u64) -> bool {
         self.first_unit <= unit && unit < self.end_unit()
+    }
+}
+
+impl KeptRun {
+    /// Where its units are among those of their cut: their numbers, or for units of one item those
+    /// of the items.
+    pub const fn place(&self) -> (u64, u64) {
+        match self.cut {
+            CutKind::First => (self.first_unit, self.end_unit),
+            CutKind::Alone => (self.items.start, self.items.end),
+        }
     }
 }
 

@@ -275,13 +275,13 @@ impl Core {
     /// reducer at once.
     pub(crate) fn open_stage(&mut self, id: JobId, opening: Opening, kept: &[KeptRun]) {
         let Opening { stage, items, .. } = opening;
-        let kept = self.usable(stage, items, kept);
+        let kept = self.usable(id, stage, items, kept);
         let job = self.jobs.get_mut(&id).expect("a stage is opened of a known job");
-        let answers = job.answers_key(stage);
+        let (answers, quorum) = (job.answers_key(stage), job.quorum);
         let books = job.stage_mut(stage).expect("a known stage is opened");
         books.open(opening, kept.clone());
         let state = books.state();
-        self.gate.record(Record::StageOpened { job: id, opening, answers });
+        self.gate.record(Record::StageOpened { job: id, opening, answers, quorum });
         for run in kept {
             self.gate.record(Record::AnswersKept { job: id, run });
         }
@@ -290,15 +290,16 @@ impl Core {
         }
     }
 
-    /// Answers were looked up before this event: those of a job removed since are of no use.
-    fn usable(&self, stage: StageIndex, items: u64, kept: &[KeptRun]) -> Vec<KeptRun> {
+    /// Answers were looked up before this event: those of a job removed since are of no use, unless
+    /// a retried job keeps them.
+    fn usable(&self, id: JobId, stage: StageIndex, items: u64, kept: &[KeptRun]) -> Vec<KeptRun> {
         let mut end = 0;
         let usable = |run: &&KeptRun| {
             let fits = run.stage == stage
                 && run.items.start >= end
                 && run.items.end <= items
                 && !run.items.is_empty()
-                && self.jobs.contains_key(&run.source);
+                && (self.jobs.contains_key(&run.source) || self.is_kept_by_retried(id, run));
             if fits {
                 end = run.items.end;
             }

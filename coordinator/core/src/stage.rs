@@ -329,6 +329,12 @@ impl Stage {
         }
     }
 
+    /// Whether the same answers to the same items were taken over, whatever stage `run` is for.
+    pub(crate) fn has_kept(&self, run: &KeptRun) -> bool {
+        let at = self.kept.binary_search_by_key(&run.items.start, |kept| kept.items.start);
+        at.is_ok_and(|at| self.kept[at] == KeptRun { stage: self.index, ..*run })
+    }
+
     /// Items whose answers were taken over.
     fn items_kept(&self) -> u64 {
         self.kept.iter().map(|run| run.items.len()).sum()

@@ -1,11 +1,12 @@
 //! Which answers of earlier jobs a job can take over.
 
 use gleaner_coordinator_core::{KeptRun, Opening};
-use gleaner_protocol::{Answers, BlobHash, JobSpec, StageIndex};
+use gleaner_protocol::{Answers, BlobHash, JobId, JobSpec, StageIndex};
 
 use crate::store::{Question, Store, StoreError};
 
-/// The answers to the stages that wait for no other; `items` are theirs.
+/// The answers to the stages that wait for no other, of a job that retries `retry_of`, if it does;
+/// `items` are theirs.
 ///
 /// # Errors
 /// When the store cannot be read.
@@ -13,24 +14,27 @@ pub(crate) async fn known_at_submission(
     store: &Store,
     spec: &JobSpec,
     items: &[Option<u64>],
+    retry_of: Option<JobId>,
 ) -> Result<Vec<KeptRun>, StoreError> {
     let open = (0..).map(StageIndex).zip(items);
     let open = open.filter_map(|(stage, items)| Some((stage, (*items)?)));
-    look_up(store, spec, open, None).await
+    look_up(store, spec, open, None, retry_of).await
 }
 
-/// The answers to stages that come after one whose output is `output`.
+/// The answers to stages of `job` that come after one whose output is `output`.
 ///
 /// # Errors
 /// When the store cannot be read.
 pub(crate) async fn known_after(
     store: &Store,
+    job: JobId,
     spec: &JobSpec,
     openings: &[Opening],
     output: Option<BlobHash>,
 ) -> Result<Vec<KeptRun>, StoreError> {
     let stages = openings.iter().map(|opening| (opening.stage, opening.items));
-    look_up(store, spec, stages, output).await
+    let retry_of = store.retry_of(job).await?;
+    look_up(store, spec, stages, output, retry_of).await
 }
 
 async fn look_up(
@@ -38,14 +42,18 @@ async fn look_up(
     spec: &JobSpec,
     stages: impl Iterator<Item = (StageIndex, u64)>,
     earlier: Option<BlobHash>,
+    retry_of: Option<JobId>,
 ) -> Result<Vec<KeptRun>, StoreError> {
     let mut kept = Vec::new();
-    if spec.answers == Answers::Fresh {
+    if spec.answers == Answers::Fresh && retry_of.is_none() {
         return Ok(kept);
     }
+    // A stage may have a million units: nobody waits behind such a look.
+    let store = store.read_apart()?;
     for (stage, items) in stages {
         let key = spec.stages[stage.0 as usize].answers_key(earlier);
-        let question = Question { stage, key, items, quorum: spec.quorum.get() };
+        let (quorum, answers) = (spec.quorum.get(), spec.answers);
+        let question = Question { stage, key, items, quorum, first: retry_of, answers };
         kept.extend(store.kept_answers(question).await?);
     }
     Ok(kept)

@@ -94,11 +94,12 @@ impl Control for DriverControl {
         let items = items.map_err(|error| submission_failed(&error))?;
         let _made = pin(&spec);
         let blobs: Vec<_> = spec.blobs().collect();
-        let kept = answers::known_at_submission(&self.store, &spec, &items).await;
+        let kept = answers::known_at_submission(&self.store, &spec, &items, None).await;
         let kept = kept.map_err(store_failed)?;
         let name = submission;
         let submission = of_owner(submission, owner);
-        let ask = Ask::Submit { submission, owner, spec: Box::new(spec), items, kept };
+        let (spec, retry_of) = (Box::new(spec), None);
+        let ask = Ask::Submit { submission, owner, spec, retry_of, items, kept };
         match self.ask(ask).await? {
             Reply::Submitted(job) => {
                 self.submitters.settle(owner, blobs.into_iter());

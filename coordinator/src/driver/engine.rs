@@ -73,6 +73,7 @@ pub(crate) enum Ask {
         submission: SubmissionId,
         owner: Owner,
         spec: Box<JobSpec>,
+        retry_of: Option<JobId>,
         items: Vec<Option<u64>>,
         kept: Vec<KeptRun>,
     },
@@ -248,8 +249,9 @@ impl Running {
         let request = RequestId(self.next_request);
         self.replies.insert(request, reply);
         self.feed(match ask {
-            Ask::Submit { submission, owner, spec, items, kept } => {
-                Event::JobSubmitted { request, submission, owner, spec: *spec, items, kept }
+            Ask::Submit { submission, owner, spec, retry_of, items, kept } => {
+                let spec = *spec;
+                Event::JobSubmitted { request, submission, owner, spec, retry_of, items, kept }
             }
             Ask::Cancel(job) => Event::CancelRequested { request, job },
             Ask::Pause(job) => Event::PauseRequested { request, job },

@@ -100,7 +100,7 @@ impl Reductions {
         }
         let next = self.openings_after(job, stage, spec).await?;
         let kept = match &next {
-            Ok(openings) => self.answers_after(spec, openings, &outputs).await,
+            Ok(openings) => self.answers_after(job, spec, openings, &outputs).await,
             Err(_) => Vec::new(),
         };
         Ok(Event::StageReduced { job, stage, outputs, next, kept })
@@ -150,12 +150,13 @@ impl Reductions {
     /// computing, not the job.
     async fn answers_after(
         &self,
+        job: JobId,
         spec: &JobSpec,
         openings: &[Opening],
         outputs: &[StageOutput],
     ) -> Vec<KeptRun> {
         let output = outputs.first().map(|output| output.blob.hash);
-        let known = answers::known_after(&self.store, spec, openings, output).await;
+        let known = answers::known_after(&self.store, job, spec, openings, output).await;
         known.unwrap_or_else(|error| {
             warn!(%error, "answers of earlier jobs cannot be looked up");
             Vec::new()

@@ -259,6 +259,7 @@ mod tests {
                 job,
                 owner: Owner::Operator,
                 name: "planets".into(),
+                retry_of: None,
                 version: 1,
                 submitted_at: Timestamp::ZERO,
                 priority: 0,

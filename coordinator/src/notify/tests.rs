@@ -78,7 +78,8 @@ fn records(job: u64, address: SocketAddr) -> Vec<Record> {
         text: "it is done".to_owned(),
         at,
     };
-    let accepted = Record::JobAccepted { job, submission, owner: Owner::Operator, spec, at };
+    let owner = Owner::Operator;
+    let accepted = Record::JobAccepted { job, submission, owner, spec, retry_of: None, at };
     vec![accepted, Record::NoticeDue { job, notice }]
 }
 

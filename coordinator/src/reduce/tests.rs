@@ -345,7 +345,8 @@ async fn settled_by(folder: &Folder, units: &[(ItemRange, Outcome)]) -> SettledR
     let spec: JobSpec = wire::decode(&wire::encode(&crate::tests::job_spec())).expect("a job");
     let at = Timestamp::ZERO;
     let (submission, owner) = (SubmissionId(1), Owner::Operator);
-    let mut records = vec![Record::JobAccepted { job, submission, owner, spec, at }];
+    let mut records =
+        vec![Record::JobAccepted { job, submission, owner, spec, retry_of: None, at }];
     for (number, (items, outcome)) in (0..).zip(units) {
         let attempt = AttemptId { unit: UnitId { job, number }, number: 1 };
         let outcome = outcome.clone();

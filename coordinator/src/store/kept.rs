@@ -3,19 +3,23 @@
 //! Stages of one key ask the same question of each item; what the earlier one has settled, the
 //! later one need not compute. Nothing is copied: a run of items names the units that hold their
 //! answers. Invariants: runs of a stage are in the order of their items and do not overlap; all
-//! units of a run are consecutive, settled, completed, and wholly within the later stage. Units of
-//! which an item failed are not among them: it is tried again.
+//! units of a run are of one cut, consecutive, settled, completed, and wholly within the later stage.
+//! Units of which an item failed are not among them: all their items are computed again.
 
-use gleaner_coordinator_core::KeptRun;
-use gleaner_protocol::{BlobHash, ItemRange, JobId, JobSpec, StageIndex, wire};
-use rusqlite::types::Type;
-use rusqlite::{Connection, Row, params};
+use gleaner_coordinator_core::{CutKind, KeptRun};
+use gleaner_protocol::{Answers, BlobHash, ItemRange, JobId, StageIndex};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::load::all;
 use super::{Store, StoreError};
 
 /// The most runs that a stage takes over: what lies beyond is computed again. Units settle nearly
 /// in order, so that a stage that was given up leaves about as many as it had units in flight.
 const RUNS_MAX: usize = 4096;
+
+/// The most stages of one question that are looked at, the newest first: each may cost a look at
+/// all of its units, and most took over what was known before them.
+const SOURCES_MAX: u32 = 32;
 
 /// What a stage asks, and from whom it may take the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +32,10 @@ pub struct Question {
     pub items: u64,
     /// How many agreeing results it needs.
     pub quorum: u32,
+    /// The job to ask first, with those that it retries; of its own quorum.
+    pub first: Option<JobId>,
+    /// Whether others are asked too.
+    pub answers: Answers,
 }
 
 impl Store {
@@ -38,6 +46,19 @@ impl Store {
     pub async fn kept_answers(&self, question: Question) -> Result<Vec<KeptRun>, StoreError> {
         self.read(move |connection| kept_answers(connection, &question)).await
     }
+
+    /// The job that a job takes up again, if it does.
+    ///
+    /// # Errors
+    /// Any [`StoreError`] of reading.
+    pub async fn retry_of(&self, job: JobId) -> Result<Option<JobId>, StoreError> {
+        self.read(move |connection| {
+            let query = "SELECT retried FROM retry WHERE job = ?1";
+            let mut query = connection.prepare_cached(query)?;
+            query.query_row([job.0], |row| row.get(0).map(JobId)).optional()
+        })
+        .await
+    }
 }
 
 /// The runs that a stage has taken over, in the order of their items.
@@ -46,79 +67,124 @@ pub(super) fn runs_of(
     job: JobId,
     stage: StageIndex,
 ) -> rusqlite::Result<Vec<KeptRun>> {
-    let query = "SELECT items_start, items_end, source_job, source_stage, first_unit, end_unit \
-                 FROM kept WHERE job = ?1 AND stage = ?2 ORDER BY items_start";
-    let mut query = connection.prepare_cached(query)?;
-    let run = |row: &Row<'_>| {
+    let query = "SELECT items_start, items_end, source_job, source_stage, first_unit, end_unit, \
+                 alone FROM kept WHERE job = ?1 AND stage = ?2 ORDER BY items_start";
+    all(connection, query, params![job.0, stage.0], |row| {
         Ok(KeptRun {
             stage,
             items: ItemRange { start: row.get(0)?, end: row.get(1)? },
             source: JobId(row.get(2)?),
             source_stage: StageIndex(row.get(3)?),
+            cut: if row.get(6)? { CutKind::Alone } else { CutKind::First },
             first_unit: row.get(4)?,
             end_unit: row.get(5)?,
         })
-    };
-    query.query_map(params![job.0, stage.0], run)?.collect()
+    })
 }
 
 fn kept_answers(connection: &Connection, question: &Question) -> rusqlite::Result<Vec<KeptRun>> {
     // One transaction, so that a job removed meanwhile is there whole or not at all.
     let transaction = connection.unchecked_transaction()?;
     let mut kept = Vec::new();
-    for (source, source_stage) in sources(&transaction, question)? {
-        let runs = settled_runs(&transaction, question, source, source_stage)?;
-        kept = fill_gaps(kept, runs);
-        if kept.iter().map(|run| run.items.len()).sum::<u64>() == question.items {
+    for source in sources(&transaction, question)? {
+        if kept.iter().map(|run: &KeptRun| run.items.len()).sum::<u64>() == question.items {
             break;
         }
+        for cut in [CutKind::First, CutKind::Alone] {
+            kept = fill_gaps(kept, settled_runs(&transaction, question, source, cut)?);
+        }
+        kept = fill_gaps(kept, taken_over(&transaction, question, source)?);
     }
     kept.truncate(RUNS_MAX);
     Ok(kept)
 }
 
-/// The stages that ask the same under no smaller quorum, the newest first.
-fn sources(
-    connection: &Connection,
-    question: &Question,
-) -> rusqlite::Result<Vec<(JobId, StageIndex)>> {
-    let query = "SELECT job, stage, spec FROM stage_answers JOIN job USING (job) \
-                 WHERE key = ?1 AND job NOT IN (SELECT job FROM removed_job) \
-                 ORDER BY job DESC, stage";
-    let mut query = connection.prepare_cached(query)?;
-    let mut rows = query.query([question.key.0])?;
-    let mut sources = Vec::new();
-    while let Some(row) = rows.next()? {
-        let spec: Vec<u8> = row.get(2)?;
-        let spec: JobSpec = wire::decode(&spec).map_err(|error| {
-            rusqlite::Error::FromSqlConversionFailure(2, Type::Blob, Box::new(error))
-        })?;
-        if spec.quorum.get() >= question.quorum {
-            sources.push((JobId(row.get(0)?), StageIndex(row.get(1)?)));
+/// A stage that asks the same.
+#[derive(Clone, Copy)]
+struct Source {
+    job: JobId,
+    stage: StageIndex,
+    origin: Origin,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// The job that is retried, or one that it retries in turn: all that it has is passed on.
+    Retried,
+    /// Any other: what is left of removed jobs stays its own.
+    Other,
+}
+
+/// Whom to ask, in this order.
+fn sources(connection: &Connection, question: &Question) -> rusqlite::Result<Vec<Source>> {
+    let read = |origin| {
+        move |row: &Row<'_>| {
+            Ok(Source { job: JobId(row.get(0)?), stage: StageIndex(row.get(1)?), origin })
         }
+    };
+    let mut sources: Vec<Source> = Vec::new();
+    if let Some(first) = question.first {
+        let query = "WITH RECURSIVE retried (job) AS ( \
+                         SELECT ?1 WHERE ?1 NOT IN (SELECT job FROM removed_job) UNION ALL \
+                         SELECT retry.retried FROM retried JOIN retry USING (job) \
+                         WHERE retry.retried NOT IN (SELECT job FROM removed_job)) \
+                     SELECT job, stage FROM retried JOIN stage_answers USING (job) \
+                     WHERE key = ?2 ORDER BY job DESC, stage LIMIT ?3";
+        let values = params![first.0, question.key.0, SOURCES_MAX];
+        sources = all(connection, query, values, read(Origin::Retried))?;
+    }
+    if question.answers == Answers::Kept {
+        let query = "SELECT job, stage FROM stage_answers WHERE key = ?1 AND quorum >= ?2 \
+                     AND job NOT IN (SELECT job FROM removed_job) \
+                     ORDER BY job DESC, stage LIMIT ?3";
+        let values = params![question.key.0, question.quorum, SOURCES_MAX];
+        let mut others = all(connection, query, values, read(Origin::Other))?;
+        others.retain(|other| !sources.iter().any(|source| source.is(other)));
+        sources.extend(others);
     }
     Ok(sources)
+}
+
+impl Source {
+    fn is(&self, other: &Self) -> bool {
+        (self.job, self.stage) == (other.job, other.stage)
+    }
 }
 
 /// What a stage has settled of the items asked for, as runs of consecutive units.
 fn settled_runs(
     connection: &Connection,
     question: &Question,
-    source: JobId,
-    source_stage: StageIndex,
+    source: Source,
+    cut: CutKind,
 ) -> rusqlite::Result<Vec<KeptRun>> {
-    let query = "SELECT unit, items_start, items_end FROM settled \
-                 JOIN opinion USING (job, unit, attempt) \
-                 WHERE job = ?1 AND stage = ?2 AND items_end <= ?3 AND class = 'completed' \
-                 AND NOT EXISTS (SELECT 1 FROM failed \
-                     WHERE failed.job = settled.job AND failed.unit = settled.unit) \
-                 ORDER BY unit";
-    let mut query = connection.prepare_cached(query)?;
-    let mut rows = query.query(params![source.0, source_stage.0, question.items])?;
+    let mut query = connection.prepare_cached(match cut {
+        CutKind::First => {
+            "SELECT unit, items_start, items_end FROM settled \
+             JOIN opinion USING (job, unit, attempt) \
+             WHERE job = ?1 AND stage = ?2 AND class = 'completed' \
+             AND NOT EXISTS (SELECT 1 FROM failed \
+                 WHERE failed.job = settled.job AND failed.unit = settled.unit) \
+             ORDER BY unit"
+        }
+        CutKind::Alone => {
+            "SELECT unit, item, item + 1 FROM settled_alone \
+             JOIN opinion USING (job, unit, attempt) \
+             WHERE job = ?1 AND stage = ?2 AND class = 'completed' \
+             AND NOT EXISTS (SELECT 1 FROM failed \
+                 WHERE failed.job = settled_alone.job AND failed.unit = settled_alone.unit) \
+             ORDER BY item"
+        }
+    })?;
+    let mut rows = query.query(params![source.job.0, source.stage.0])?;
     let mut runs: Vec<KeptRun> = Vec::new();
     while let Some(row) = rows.next()? {
         let unit: u64 = row.get(0)?;
         let items = ItemRange { start: row.get(1)?, end: row.get(2)? };
+        // Both are in the order of their items.
+        if items.end > question.items {
+            break;
+        }
         let is_full = runs.len() == RUNS_MAX;
         match runs.last_mut() {
             Some(run) if run.end_unit == unit && run.items.end == items.start => {
@@ -129,13 +195,31 @@ fn settled_runs(
             _ => runs.push(KeptRun {
                 stage: question.stage,
                 items,
-                source,
-                source_stage,
+                source: source.job,
+                source_stage: source.stage,
+                cut,
                 first_unit: unit,
                 end_unit: unit + 1,
             }),
         }
     }
+    Ok(runs)
+}
+
+/// What a stage took over itself of the items asked for.
+fn taken_over(
+    connection: &Connection,
+    question: &Question,
+    source: Source,
+) -> rusqlite::Result<Vec<KeptRun>> {
+    let mut runs = runs_of(connection, source.job, source.stage)?;
+    runs.retain(|run| run.items.end <= question.items);
+    if source.origin == Origin::Other {
+        let query = "SELECT job FROM removed_job WHERE swept < 2";
+        let removed: Vec<u64> = all(connection, query, [], |row| row.get(0))?;
+        runs.retain(|run| !removed.contains(&run.source.0));
+    }
+    runs.iter_mut().for_each(|run| run.stage = question.stage);
     Ok(runs)
 }
 

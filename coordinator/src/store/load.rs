@@ -24,8 +24,9 @@ pub(super) fn recovered(connection: &Connection) -> rusqlite::Result<Recovered> 
     // One transaction, so that a commit between two queries does not show in one of them only.
     let transaction = connection.unchecked_transaction()?;
     let query = "SELECT job, submission, spec, submitted_at, ended, failure, ended_at, submitter, \
-                 cause, unit, priority, paused_at FROM job LEFT JOIN job_owner USING (job) \
+                 cause, unit, priority, paused_at, retried FROM job LEFT JOIN job_owner USING (job) \
                  LEFT JOIN job_failure USING (job) LEFT JOIN job_order USING (job) \
+                 LEFT JOIN retry USING (job) \
                  WHERE job NOT IN (SELECT job FROM removed_job) ORDER BY job";
     let mut jobs = all(&transaction, query, [], job)?;
     for job in &mut jobs {
@@ -46,6 +47,7 @@ fn job(row: &Row<'_>) -> rusqlite::Result<RecoveredJob> {
             Some(submitter) => Owner::Submitter(SubmitterId(submitter)),
         },
         spec: spec(row)?,
+        retry_of: row.get::<_, Option<u64>>(12)?.map(JobId),
         submitted_at: Timestamp::from_millis(row.get(3)?),
         priority: row.get(10)?,
         // What was paused when it ended is paused no more.

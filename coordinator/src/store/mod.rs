@@ -45,7 +45,7 @@ pub use units::{
     StoredAttempt, StoredLog, StoredUnit, StoredUnits, Unanswered, UnitChoice, UnitEntry,
     UnitsQuery,
 };
-pub use work::{Cut, SettledWork};
+pub use work::SettledWork;
 
 use writer::{Progress, Write, Writer};
 

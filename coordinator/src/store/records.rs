@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use gleaner_coordinator_core::{
-    Block, FailureCause, JobEnd, KeptRun, Opening, Opinion, Owner, Record, StageOutput,
+    Block, CutKind, FailureCause, JobEnd, KeptRun, Opening, Opinion, Owner, Record, StageOutput,
 };
 use gleaner_protocol::{
     AttemptId, BlobHash, FailedItems, ItemRange, JobId, JobSpec, Outcome, OutcomeClass, StageIndex,
@@ -39,12 +39,14 @@ impl<'c> Batch<'c> {
     /// Writes one record. A record that is there already is an error: the core never repeats one.
     pub(super) fn write(&mut self, record: &Record) -> rusqlite::Result<()> {
         match record {
-            Record::JobAccepted { job, submission, owner, spec, at } => {
+            Record::JobAccepted { job, submission, owner, spec, retry_of, at } => {
                 self.job_accepted(*job, *submission, spec, *at)?;
+                self.job_retries(*job, *retry_of)?;
                 self.job_owned(*job, *owner)
             }
-            Record::StageOpened { job, opening, answers } => {
-                self.stage_opened(*job, *opening, *answers)
+            Record::StageOpened { job, opening, answers, quorum } => {
+                self.stage_opened(*job, *opening)?;
+                self.answers_named(*job, opening.stage, *answers, *quorum)
             }
             Record::AnswersKept { job, run } => self.answers_kept(*job, run),
             Record::BlockCut { job, block } => self.block_cut(*job, block),
@@ -114,31 +116,42 @@ impl<'c> Batch<'c> {
         Ok(())
     }
 
+    fn job_retries(&self, job: JobId, retried: Option<JobId>) -> rusqlite::Result<()> {
+        let Some(retried) = retried else { return Ok(()) };
+        let statement = "INSERT INTO retry (job, retried) VALUES (?, ?)";
+        self.change_one(statement, params![job.0, retried.0])
+    }
+
     fn job_owned(&self, job: JobId, owner: Owner) -> rusqlite::Result<()> {
         let Owner::Submitter(submitter) = owner else { return Ok(()) };
         let statement = "INSERT INTO job_owner (job, submitter) VALUES (?, ?)";
         self.change_one(statement, params![job.0, submitter.0])
     }
 
-    fn stage_opened(
-        &self,
-        job: JobId,
-        opening: Opening,
-        answers: BlobHash,
-    ) -> rusqlite::Result<()> {
+    fn stage_opened(&self, job: JobId, opening: Opening) -> rusqlite::Result<()> {
         let Opening { stage, items, unit_items_max } = opening;
         let statement = "UPDATE stage SET items = ?3, unit_items_max = ?4 \
                          WHERE job = ?1 AND stage = ?2";
         let unit_items_max = unit_items_max.map(NonZeroU32::get);
-        self.change_one(statement, params![job.0, stage.0, items, unit_items_max])?;
-        let statement = "INSERT INTO stage_answers (key, job, stage) VALUES (?, ?, ?)";
-        self.change_one(statement, params![answers.0, job.0, stage.0])
+        self.change_one(statement, params![job.0, stage.0, items, unit_items_max])
+    }
+
+    fn answers_named(
+        &self,
+        job: JobId,
+        stage: StageIndex,
+        key: BlobHash,
+        quorum: u32,
+    ) -> rusqlite::Result<()> {
+        let statement = "INSERT INTO stage_answers (key, job, stage, quorum) VALUES (?, ?, ?, ?)";
+        self.change_one(statement, params![key.0, job.0, stage.0, quorum])
     }
 
     fn answers_kept(&mut self, job: JobId, run: &KeptRun) -> rusqlite::Result<()> {
-        let KeptRun { stage, items, source, source_stage, first_unit, end_unit } = *run;
+        let KeptRun { stage, items, source, source_stage, cut, first_unit, end_unit } = *run;
         let statement = "INSERT INTO kept (job, stage, items_start, items_end, source_job, \
-                         source_stage, first_unit, end_unit) VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+                         source_stage, first_unit, end_unit, alone) \
+                         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
         let source = (source.0, source_stage.0);
         self.change_one(
             statement,
@@ -150,7 +163,8 @@ impl<'c> Batch<'c> {
                 source.0,
                 source.1,
                 first_unit,
-                end_unit
+                end_unit,
+                cut == CutKind::Alone
             ],
         )?;
         self.sums.entry((job, stage)).or_default().items += items.len();

@@ -25,7 +25,6 @@ const OWN_TABLES: [(&str, &str); 11] = [
     ("kept", "stage, items_start"),
     ("output", "stage, position"),
     ("attempt_log", "unit, attempt"),
-    ("settled_alone", "stage, item"),
     ("attempt", "unit, attempt"),
     ("inconclusive", "unit, attempt"),
     ("replaced", "stage, unit"),
@@ -33,11 +32,13 @@ const OWN_TABLES: [(&str, &str); 11] = [
     ("failed_sum", "stage"),
     ("job_failure", "job"),
     ("job_order", "job"),
+    ("retry", "job"),
 ];
 
 /// Tables that hold answers, which other jobs may have taken over, and what stays with them.
-const ANSWER_TABLES: [(&str, &str); 6] = [
+const ANSWER_TABLES: [(&str, &str); 7] = [
     ("settled", "stage, unit"),
+    ("settled_alone", "stage, item"),
     ("outcome_blob", "unit, attempt"),
     ("opinion", "unit, attempt"),
     ("block", "first_unit"),

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use gleaner_coordinator_core::KeptRun;
+use gleaner_coordinator_core::{CutKind, KeptRun};
 use gleaner_protocol::{ItemRange, JobId, Outcome, StageIndex, UnitId, wire};
 use rusqlite::types::Type;
 use rusqlite::{Connection, Row, params};
@@ -44,12 +44,13 @@ pub struct SettledResults {
     run: Option<Pages>,
 }
 
-/// A cursor over the results of one table.
+/// A cursor over the results of one cut: units of the first by their numbers, items cut out once
+/// more by theirs.
 #[derive(Debug)]
 struct Pages {
     job: JobId,
     stage: StageIndex,
-    table: Table,
+    cut: CutKind,
     /// Where the next page begins; `None` after the last.
     next: Option<u64>,
     /// Before which unit or item it ends.
@@ -57,23 +58,14 @@ struct Pages {
     page: VecDeque<SettledUnit>,
 }
 
-/// Where results are kept.
-#[derive(Clone, Copy, Debug)]
-enum Table {
-    /// Units of the first cut, by their numbers.
-    Units,
-    /// Items cut out once more, by theirs.
-    Alone,
-}
-
 impl Store {
     /// The settled results of a stage.
     pub fn settled_results(&self, job: JobId, stage: StageIndex) -> SettledResults {
-        let pages = |table| Pages::new(job, stage, table, 0, i64::MAX as u64);
+        let pages = |cut| Pages::new(job, stage, cut, (0, i64::MAX as u64));
         SettledResults {
             store: self.clone(),
-            units: pages(Table::Units),
-            alone: pages(Table::Alone),
+            units: pages(CutKind::First),
+            alone: pages(CutKind::Alone),
             kept: None,
             run: None,
         }
@@ -95,8 +87,8 @@ impl SettledResults {
         let unit = self.units.peek(&self.store).await?.map(|unit| unit.items.start);
         let item = self.alone.peek(&self.store).await?.map(|unit| unit.items.start);
         if let Some(run) = self.next_run([unit, item].into_iter().flatten().min()).await? {
-            let KeptRun { source, source_stage, first_unit, end_unit, .. } = run;
-            let mut run = Pages::new(source, source_stage, Table::Units, first_unit, end_unit);
+            let KeptRun { source, source_stage, cut, .. } = run;
+            let mut run = Pages::new(source, source_stage, cut, run.place());
             let unit = run.next(&self.store).await?;
             self.run = Some(run);
             return Ok(unit);
@@ -123,8 +115,8 @@ impl SettledResults {
 }
 
 impl Pages {
-    fn new(job: JobId, stage: StageIndex, table: Table, first: u64, end: u64) -> Self {
-        Self { job, stage, table, next: Some(first), end, page: VecDeque::new() }
+    fn new(job: JobId, stage: StageIndex, cut: CutKind, (first, end): (u64, u64)) -> Self {
+        Self { job, stage, cut, next: Some(first), end, page: VecDeque::new() }
     }
 
     async fn next(&mut self, store: &Store) -> Result<Option<SettledUnit>, StoreError> {
@@ -134,14 +126,14 @@ impl Pages {
 
     async fn peek(&mut self, store: &Store) -> Result<Option<&SettledUnit>, StoreError> {
         if let (true, Some(next)) = (self.page.is_empty(), self.next) {
-            let Self { job, stage, table, end, .. } = *self;
+            let Self { job, stage, cut, end, .. } = *self;
             let page = store.read(move |connection| {
-                read_page(connection, table, params![job.0, stage.0, next, end, PAGE_UNITS])
+                read_page(connection, cut, params![job.0, stage.0, next, end, PAGE_UNITS])
             });
             self.page = page.await?.into();
-            self.next = self.page.back().map(|last| match table {
-                Table::Units => last.unit.number + 1,
-                Table::Alone => last.items.end,
+            self.next = self.page.back().map(|last| match cut {
+                CutKind::First => last.unit.number + 1,
+                CutKind::Alone => last.items.end,
             });
         }
         Ok(self.page.front())
@@ -150,16 +142,16 @@ impl Pages {
 
 fn read_page(
     connection: &Connection,
-    table: Table,
+    cut: CutKind,
     values: impl rusqlite::Params,
 ) -> rusqlite::Result<Vec<SettledUnit>> {
-    let mut query = connection.prepare_cached(match table {
-        Table::Units => {
+    let mut query = connection.prepare_cached(match cut {
+        CutKind::First => {
             "SELECT job, unit, items_start, items_end, outcome FROM settled \
              JOIN opinion USING (job, unit, attempt) \
              WHERE job = ?1 AND stage = ?2 AND unit >= ?3 AND unit < ?4 ORDER BY unit LIMIT ?5"
         }
-        Table::Alone => {
+        CutKind::Alone => {
             "SELECT job, unit, item, item + 1, outcome FROM settled_alone \
              LEFT JOIN opinion USING (job, unit, attempt) \
              WHERE job = ?1 AND stage = ?2 AND item >= ?3 AND item < ?4 ORDER BY item LIMIT ?5"

@@ -2,18 +2,20 @@
 
 use std::path::Path;
 
-use gleaner_protocol::{AttemptId, JobId, Outcome, Payload, UnitId, wire};
+use gleaner_protocol::{AttemptId, JobId, JobSpec, Outcome, Payload, UnitId, wire};
 use rusqlite::types::Type;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior, params};
 
 use super::StoreError;
+use super::load::all;
 
 /// Each takes a store from the version of its position to the next. Never changed once released.
-const MIGRATIONS: [Migration; 4] = [
+const MIGRATIONS: [Migration; 5] = [
     Migration { tables: include_str!("schema_1.sql"), fill: None },
     Migration { tables: include_str!("schema_2.sql"), fill: None },
     Migration { tables: include_str!("schema_3.sql"), fill: Some(fill_outcome_blobs) },
     Migration { tables: include_str!("schema_4.sql"), fill: None },
+    Migration { tables: include_str!("schema_5.sql"), fill: Some(fill_quorums) },
 ];
 
 struct Migration {
@@ -87,6 +89,21 @@ fn fill_outcome_blobs(connection: &Connection) -> rusqlite::Result<()> {
         note_outcome_blob(connection, AttemptId { unit, number: row.get(2)? }, &outcome)?;
     }
     Ok(())
+}
+
+/// The quorums of stages are in the specifications of their jobs.
+fn fill_quorums(connection: &Connection) -> rusqlite::Result<()> {
+    let query = "SELECT key, job, stage, spec FROM stage_answers JOIN job USING (job)";
+    let stages: Vec<([u8; 32], u64, u32, u32)> = all(connection, query, [], |row| {
+        let spec: Vec<u8> = row.get(3)?;
+        let spec: JobSpec = wire::decode(&spec).map_err(|error| {
+            rusqlite::Error::FromSqlConversionFailure(3, Type::Blob, Box::new(error))
+        })?;
+        Ok((row.get(0)?, row.get(1)?, row.get(2)?, spec.quorum.get()))
+    })?;
+    let fill = "UPDATE stage_answers SET quorum = ?4 WHERE key = ?1 AND job = ?2 AND stage = ?3";
+    let mut fill = connection.prepare(fill)?;
+    stages.into_iter().try_for_each(|stage| fill.execute(stage).map(drop))
 }
 
 /// Notes the blob that an outcome names, if it does.

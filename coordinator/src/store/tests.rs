@@ -8,8 +8,8 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use gleaner_coordinator_core::{
-    Block, FailureCause, JobEnd, KeptRun, Opening, Opinion, Owner, RecoveredJob, RecoveredStage,
-    StageOutput,
+    Block, CutKind, FailureCause, JobEnd, KeptRun, Opening, Opinion, Owner, RecoveredJob,
+    RecoveredStage, StageOutput,
 };
 use gleaner_protocol::api::MembersFate;
 use gleaner_protocol::{
@@ -99,6 +99,7 @@ fn accepted() -> Record {
         submission: SubmissionId(u128::MAX),
         owner: Owner::Operator,
         spec: spec(),
+        retry_of: None,
         at: at(1000),
     }
 }
@@ -109,7 +110,7 @@ fn opening(items: u64) -> Opening {
 
 fn opened(job: JobId, items: u64) -> Record {
     let answers = spec().stages[0].answers_key(None);
-    Record::StageOpened { job, opening: opening(items), answers }
+    Record::StageOpened { job, opening: opening(items), answers, quorum: 1 }
 }
 
 fn block(first_unit: u64, units: u32) -> Block {
@@ -182,6 +183,7 @@ fn half_done_recovered() -> RecoveredJob {
         submission: SubmissionId(u128::MAX),
         owner: Owner::Operator,
         spec: spec(),
+        retry_of: None,
         submitted_at: at(1000),
         priority: None,
         paused_at: None,
@@ -226,12 +228,21 @@ fn later(quorum: u32, items: i64) -> JobSpec {
 
 fn question(spec: &JobSpec, items: u64) -> Question {
     let key = spec.stages[0].answers_key(None);
-    Question { stage: SEARCH, key, items, quorum: spec.quorum.get() }
+    let (quorum, answers) = (spec.quorum.get(), spec.answers);
+    Question { stage: SEARCH, key, items, quorum, first: None, answers }
 }
 
 fn run(items: ItemRange, units: std::ops::Range<u64>) -> KeptRun {
     let (first_unit, end_unit) = (units.start, units.end);
-    KeptRun { stage: SEARCH, items, source: JOB, source_stage: SEARCH, first_unit, end_unit }
+    KeptRun {
+        stage: SEARCH,
+        items,
+        source: JOB,
+        source_stage: SEARCH,
+        cut: CutKind::First,
+        first_unit,
+        end_unit,
+    }
 }
 
 fn terms(end: u64, uses_max: Option<u32>) -> InvitationTerms {
@@ -381,7 +392,7 @@ fn cut_once_more() -> Vec<Record> {
         Block { stage: SEARCH, first_unit: 3, units: 10, items: items(10, 20), unit_items: 1 };
     let mut records = vec![
         accepted(),
-        Record::StageOpened { job: JOB, opening: opening(30), answers: BlobHash([0; 32]) },
+        opened(JOB, 30),
         Record::BlockCut { job: JOB, block: block(0, 3) },
         Record::UnitReplaced { stage: SEARCH, unit: unit(1) },
         Record::BlockCut { job: JOB, block: block_of_items },

@@ -3,7 +3,7 @@
 //! Units of the first cut and items that were cut out once more are told one after the other;
 //! answers taken over from earlier jobs are those jobs' own work.
 
-use gleaner_coordinator_core::KeptRun;
+use gleaner_coordinator_core::{CutKind, KeptRun};
 use gleaner_protocol::{AnswerHash, ItemRange, JobId, StageIndex, WorkerId};
 use rusqlite::{Connection, params};
 
@@ -13,15 +13,6 @@ use super::{Store, StoreError};
 
 /// Units read at a time; a unit has few attempts, and nothing of what they gave is read.
 const PAGE_UNITS: u32 = 512;
-
-/// Which settled units are asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cut {
-    /// Those of the first cut.
-    First,
-    /// Items that were cut out once more.
-    Alone,
-}
 
 /// How a settled unit came by its answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +41,7 @@ impl Store {
         &self,
         job: JobId,
         stage: StageIndex,
-        cut: Cut,
+        cut: CutKind,
         first: u64,
         end: u64,
     ) -> Result<Vec<SettledWork>, StoreError> {
@@ -84,16 +75,16 @@ fn settled(
     connection: &Connection,
     job: JobId,
     stage: StageIndex,
-    cut: Cut,
+    cut: CutKind,
     first: u64,
     end: u64,
 ) -> rusqlite::Result<Vec<(SettledWork, Option<u32>)>> {
     let query = match cut {
-        Cut::First => {
+        CutKind::First => {
             "SELECT unit, attempt, items_start, items_end FROM settled WHERE job = ?1 \
              AND stage = ?2 AND unit >= ?3 AND unit < ?4 ORDER BY unit LIMIT ?5"
         }
-        Cut::Alone => {
+        CutKind::Alone => {
             "SELECT unit, attempt, item, item + 1 FROM settled_alone WHERE job = ?1 \
              AND stage = ?2 AND item >= ?3 AND item < ?4 ORDER BY item LIMIT ?5"
         }

@@ -65,6 +65,7 @@ impl Lab {
             submission: SubmissionId(1),
             owner: Owner::Operator,
             spec: job_spec(items),
+            retry_of: None,
             items: vec![Some(items)],
             kept: Vec::new(),
         });

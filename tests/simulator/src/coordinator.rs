@@ -110,7 +110,10 @@ impl Coordinator {
         let Plan { submission, owner, spec, .. } = plans[index].clone();
         let items = items_known(&spec);
         let kept = Vec::new();
-        self.feed(nature, Event::JobSubmitted { request, submission, owner, spec, items, kept });
+        self.feed(
+            nature,
+            Event::JobSubmitted { request, submission, owner, spec, retry_of: None, items, kept },
+        );
         self.act(nature, plans);
     }
 

@@ -76,12 +76,13 @@ impl Store {
     /// Where the real store would refuse a row.
     pub(crate) fn write(&mut self, record: &Record) {
         match record {
-            Record::JobAccepted { job, submission, owner, spec, at } => {
+            Record::JobAccepted { job, submission, owner, spec, retry_of, at } => {
                 let row = RecoveredJob {
                     job: *job,
                     submission: *submission,
                     owner: *owner,
                     spec: spec.clone(),
+                    retry_of: *retry_of,
                     submitted_at: *at,
                     priority: None,
                     paused_at: None,

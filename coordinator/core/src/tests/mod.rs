@@ -4,6 +4,7 @@ mod notices;
 mod orders;
 mod recovery;
 mod removal;
+mod retry;
 mod scenarios;
 mod shares;
 mod states;
@@ -24,8 +25,8 @@ use gleaner_protocol::{
 };
 
 use crate::{
-    Action, Config, Core, Event, Grant, JobEnd, JobSnapshot, KeptRun, Owner, Question, Record,
-    Recovered, Reply, RequestId, Sequence,
+    Action, Config, Core, CutKind, Event, Grant, JobEnd, JobSnapshot, KeptRun, Owner, Question,
+    Record, Recovered, Reply, RequestId, Sequence,
 };
 
 pub(crate) const SEARCH: StageIndex = StageIndex(0);
@@ -134,17 +135,28 @@ impl Lab {
 
     /// Submits a job of the operator's that takes answers over.
     pub(crate) fn submit_with(&mut self, spec: JobSpec, kept: Vec<KeptRun>) -> JobId {
-        match self.put(Owner::Operator, spec, kept) {
+        match self.put(Owner::Operator, spec, None, kept) {
             Reply::Submitted(job) => job,
             other => panic!("a submission is answered with its job, not {other:?}"),
         }
     }
 
     pub(crate) fn submit_for(&mut self, owner: Owner, spec: JobSpec) -> Reply {
-        self.put(owner, spec, Vec::new())
+        self.put(owner, spec, None, Vec::new())
     }
 
-    fn put(&mut self, owner: Owner, spec: JobSpec, kept: Vec<KeptRun>) -> Reply {
+    /// Takes a job of the operator's up again, with answers that it takes over.
+    pub(crate) fn retry(&mut self, retried: JobId, spec: JobSpec, kept: Vec<KeptRun>) -> Reply {
+        self.put(Owner::Operator, spec, Some(retried), kept)
+    }
+
+    fn put(
+        &mut self,
+        owner: Owner,
+        spec: JobSpec,
+        retry_of: Option<JobId>,
+        kept: Vec<KeptRun>,
+    ) -> Reply {
         let request = self.request();
         let submission = SubmissionId(u128::from(request.0));
         let items = spec.stages.iter().map(|stage| match stage.splitter.earlier_stage() {
@@ -152,7 +164,7 @@ impl Lab {
             None => stage.item_count(),
         });
         let items = items.collect();
-        self.feed(Event::JobSubmitted { request, submission, owner, spec, items, kept });
+        self.feed(Event::JobSubmitted { request, submission, owner, spec, retry_of, items, kept });
         self.replies.remove(&request.0).expect("a submission is answered")
     }
 

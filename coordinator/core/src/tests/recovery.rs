@@ -14,13 +14,14 @@ pub(crate) fn recover(records: &[Record]) -> Recovered {
     let mut cpu = BTreeMap::new();
     for record in records.iter().cloned() {
         match record {
-            Record::JobAccepted { job, submission, owner, spec, at } => {
+            Record::JobAccepted { job, submission, owner, spec, retry_of, at } => {
                 let stages = vec![RecoveredStage::default(); spec.stages.len()];
                 let recovered = RecoveredJob {
                     job,
                     submission,
                     owner,
                     spec,
+                    retry_of,
                     submitted_at: at,
                     priority: None,
                     paused_at: None,

@@ -21,7 +21,7 @@ fn asked(lab: &mut Lab, question: Question) -> Reply {
 fn submitted_as(lab: &mut Lab, submission: u128, spec: JobSpec) -> Reply {
     let (request, submission) = (lab.request(), SubmissionId(submission));
     let (owner, items, kept) = (Owner::Operator, vec![Some(1)], Vec::new());
-    lab.feed(Event::JobSubmitted { request, submission, owner, spec, items, kept });
+    lab.feed(Event::JobSubmitted { request, submission, owner, spec, retry_of: None, items, kept });
     lab.replies.remove(&request.0).expect("a submission is answered")
 }
 
@@ -104,6 +104,7 @@ fn answers_taken_over_stay_taken_over_and_no_more_are() {
         items: ItemRange { start: 0, end: 2 },
         source,
         source_stage: SEARCH,
+        cut: CutKind::First,
         first_unit: 0,
         end_unit: 1,
     };

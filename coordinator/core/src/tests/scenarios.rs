@@ -125,6 +125,7 @@ fn nothing_is_said_before_its_records_are_durable() {
         submission: SubmissionId(9),
         owner: Owner::Operator,
         spec,
+        retry_of: None,
         items: vec![Some(1)],
         kept: Vec::new(),
     };
@@ -146,11 +147,11 @@ fn a_repeated_submission_is_the_same_job() {
     let submission = SubmissionId(1);
     let spec = job_spec(1, 1, 1);
     let (owner, items, kept) = (Owner::Operator, vec![Some(1)], Vec::new());
-    lab.feed(Event::JobSubmitted { request, submission, owner, spec, items, kept });
+    lab.feed(Event::JobSubmitted { request, submission, owner, spec, retry_of: None, items, kept });
     assert_eq!(lab.replies[&request.0], Reply::Submitted(job));
     let request = lab.request();
     let (spec, items, kept) = (job_spec(7, 1, 1), vec![Some(7)], Vec::new());
-    lab.feed(Event::JobSubmitted { request, submission, owner, spec, items, kept });
+    lab.feed(Event::JobSubmitted { request, submission, owner, spec, retry_of: None, items, kept });
     assert_eq!(lab.replies[&request.0], Reply::SubmittedOther(job), "but it is another job's name");
     assert_eq!(lab.core.jobs.len(), 1);
 }
@@ -409,8 +410,8 @@ fn a_peer_cannot_make_the_books_grow_by_what_it_claims_to_offer() {
 
 fn kept(start: u64, end: u64, source: JobId) -> KeptRun {
     let items = ItemRange { start, end };
-    let (source_stage, first_unit, end_unit) = (SEARCH, start, end);
-    KeptRun { stage: SEARCH, items, source, source_stage, first_unit, end_unit }
+    let (source_stage, cut, first_unit, end_unit) = (SEARCH, CutKind::First, start, end);
+    KeptRun { stage: SEARCH, items, source, source_stage, cut, first_unit, end_unit }
 }
 
 #[test]

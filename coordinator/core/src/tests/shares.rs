@@ -140,6 +140,7 @@ fn a_repeat_of_a_submission_is_over_no_quota() {
             submission,
             owner: ada,
             spec,
+            retry_of: None,
             items,
             kept: Vec::new(),
         });

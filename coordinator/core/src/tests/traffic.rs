@@ -132,7 +132,7 @@ impl Lab {
                 spec.notify.on_done = (items % 2 == 0).then(|| target.clone());
                 spec.notify.on_stall = (items % 3 == 0).then_some(target);
                 spec.notify.stall_after = Duration::from_secs(60);
-                self.put(owner, spec, kept_runs(kept));
+                self.put(owner, spec, None, kept_runs(kept));
             }
             Step::Connect { worker, units } => {
                 self.connect(worker, units);
@@ -285,6 +285,7 @@ fn kept_runs((first, second): (u64, u64)) -> Vec<KeptRun> {
         items: ItemRange { start, end: start + 4 },
         source: JobId(1),
         source_stage: SEARCH,
+        cut: CutKind::First,
         first_unit: 0,
         end_unit: 1,
     };

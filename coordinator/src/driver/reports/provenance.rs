@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use gleaner_coordinator_core::{JobEnd, JobSnapshot, KeptRun, StageSnapshot, StageState};
+use gleaner_coordinator_core::{CutKind, JobEnd, JobSnapshot, KeptRun, StageSnapshot, StageState};
 use gleaner_protocol::{
     JobId, JobSpec, OnFailure, ProjectRecord, StageIndex, StageSpec, SubmissionId,
     TASK_INTERFACE_VERSION, UnitId,
@@ -18,7 +18,7 @@ use super::work::{Entry, Gathering, HiddenEntry};
 use super::{Report, ReportError};
 use crate::driver::views;
 use crate::http::BodyWriter;
-use crate::store::{Cut, Store};
+use crate::store::Store;
 
 /// The version of the file's shape.
 const FORMAT: u32 = 1;
@@ -109,7 +109,7 @@ impl Provenance {
         for run in units.store.kept_runs(job, stage).await? {
             self.kept(name, run, units).await?;
         }
-        for cut in [Cut::First, Cut::Alone] {
+        for cut in [CutKind::First, CutKind::Alone] {
             let own = |entry: Entry, first: u64| Told {
                 stage: name,
                 from: None,
@@ -128,7 +128,7 @@ impl Provenance {
         run: KeptRun,
         units: &mut Units<'_>,
     ) -> Result<(), ReportError> {
-        let KeptRun { source, source_stage, first_unit, end_unit, .. } = run;
+        let KeptRun { source, source_stage, cut, .. } = run;
         let from = self.sight.get(&source).map(|job| {
             let stage = job.stages.get(source_stage.0 as usize).map(|stage| stage.name.as_str());
             json!({"job": source.to_string(), "name": job.name, "stage": stage})
@@ -145,7 +145,7 @@ impl Provenance {
                 Told { stage, from, unit: None, entry }
             }
         };
-        units.of(source, source_stage, Cut::First, (first_unit, end_unit), told).await
+        units.of(source, source_stage, cut, run.place(), told).await
     }
 }
 
@@ -187,7 +187,7 @@ impl Units<'_> {
         &mut self,
         job: JobId,
         stage: StageIndex,
-        cut: Cut,
+        cut: CutKind,
         (mut first, end): (u64, u64),
         told: impl Fn(Entry, u64) -> Told<'t>,
     ) -> Result<(), ReportError> {
@@ -196,8 +196,8 @@ impl Units<'_> {
             let page = self.store.work(job, stage, cut, first, end).await?;
             let Some(last) = page.last() else { break };
             first = match cut {
-                Cut::First => last.unit + 1,
-                Cut::Alone => last.items.end,
+                CutKind::First => last.unit + 1,
+                CutKind::Alone => last.items.end,
             };
             for work in page {
                 if let Some(entry) = gathering.push(work) {

@@ -45,10 +45,11 @@ async fn results_taken_over_stand_between_the_stages_own() {
         submission: SubmissionId(2),
         owner: Owner::Operator,
         spec: later(1, 60),
+        retry_of: None,
         at: at(2000),
     });
     let answers = later(1, 60).stages[0].answers_key(None);
-    records.push(Record::StageOpened { job: LATER, opening: opening(60), answers });
+    records.push(Record::StageOpened { job: LATER, opening: opening(60), answers, quorum: 1 });
     let runs = [run(items(0, 20), 0..2), run(items(40, 50), 4..5)];
     records.extend(runs.map(|run| Record::AnswersKept { job: LATER, run }));
     for (number, start) in [(0, 20), (1, 50)] {
@@ -72,4 +73,125 @@ async fn results_taken_over_stand_between_the_stages_own() {
     let recovered = &store.load().await.expect("loads").jobs[1].stages[0];
     assert_eq!(recovered.kept, runs);
     assert_eq!(recovered.items_settled, 50);
+}
+
+/// A job that asks the same as the first one, took `runs` over and was cancelled.
+fn taker(job: JobId, retry_of: Option<JobId>, runs: &[KeptRun]) -> Vec<Record> {
+    let spec = later(1, 100);
+    let answers = spec.stages[0].answers_key(None);
+    let submission = SubmissionId(job.0.into());
+    let owner = Owner::Operator;
+    let mut records = vec![
+        Record::JobAccepted { job, submission, owner, spec, retry_of, at: at(2000) },
+        Record::StageOpened { job, opening: opening(100), answers, quorum: 1 },
+    ];
+    records.extend(runs.iter().map(|run| Record::AnswersKept { job, run: *run }));
+    records.push(Record::JobEnded { job, end: JobEnd::Cancelled, at: at(3000) });
+    records
+}
+
+#[tokio::test]
+async fn a_job_that_asks_nobody_else_has_what_the_jobs_before_it_have() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, mut commits) = Store::open(folder.path()).expect("opens");
+    let [retry, later_retry] = [JobId(2), JobId(3)];
+    let records = [half_done(), taker(retry, Some(JOB), &[]), taker(later_retry, Some(retry), &[])];
+    commit_all(&store, &mut commits, records.concat()).await;
+    let fresh = Question { answers: Answers::Fresh, ..question(&later(1, 100), 100) };
+    let all = [run(items(0, 20), 0..2), run(items(40, 50), 4..5)];
+    for first in [JOB, retry, later_retry] {
+        let question = Question { first: Some(first), ..fresh };
+        assert_eq!(store.kept_answers(question).await.expect("reads"), all, "{first}");
+    }
+    assert_eq!(store.kept_answers(fresh).await.expect("reads"), []);
+    let other = Question { first: Some(retry), key: BlobHash([9; 32]), ..fresh };
+    assert_eq!(store.kept_answers(other).await.expect("reads"), [], "that is another question");
+    let recovered = store.load().await.expect("loads").jobs;
+    let chain: Vec<_> = recovered.iter().map(|job| job.retry_of).collect();
+    assert_eq!(chain, [None, Some(JOB), Some(retry)]);
+    for (job, retried) in [JOB, retry, later_retry].into_iter().zip(chain) {
+        assert_eq!(store.retry_of(job).await.expect("reads"), retried, "{job}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_retried_job_took_over_outlives_those_it_took_it_from() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, mut commits) = Store::open(folder.path()).expect("opens");
+    let taken = [run(items(0, 20), 0..2)];
+    let submission = SubmissionId(u128::MAX);
+    let records = [
+        half_done(),
+        vec![Record::JobEnded { job: JOB, end: JobEnd::Cancelled, at: at(1500) }],
+        taker(LATER, None, &taken),
+        vec![Record::JobRemoved { job: JOB, submission, owner: Owner::Operator }],
+    ];
+    commit_all(&store, &mut commits, records.concat()).await;
+    while store.sweep_removed().await.expect("sweeps") == Swept::Some {}
+    let others = question(&later(1, 100), 100);
+    assert_eq!(store.kept_answers(others).await.expect("reads"), [], "it was removed");
+    let retry = Question { first: Some(LATER), ..others };
+    assert_eq!(store.kept_answers(retry).await.expect("reads"), taken);
+}
+
+#[tokio::test]
+async fn items_cut_out_once_more_are_taken_over_but_for_those_without_an_answer() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, mut commits) = Store::open(folder.path()).expect("opens");
+    commit_all(&store, &mut commits, cut_once_more()).await;
+    let alone = KeptRun { cut: CutKind::Alone, ..run(items(10, 19), 3..12) };
+    let runs = [run(items(0, 10), 0..1), alone, run(items(20, 30), 2..3)];
+    let found = store.kept_answers(question(&later(1, 100), 100)).await.expect("reads");
+    assert_eq!(found, runs);
+    let found = store.kept_answers(question(&later(1, 15), 15)).await.expect("reads");
+    let first = KeptRun { cut: CutKind::Alone, ..run(items(10, 15), 3..8) };
+    assert_eq!(found, [runs[0], first]);
+
+    // What was committed before stands in one sequence with what comes now.
+    let sequence = Sequence(1_000_000);
+    store.commit(sequence, taker(LATER, None, &runs)).await.expect("queued");
+    while commits.next().await.expect("committed") < sequence {}
+    assert_eq!(store.load().await.expect("loads").jobs[1].stages[0].kept, runs);
+    let mut results = store.settled_results(LATER, SEARCH);
+    let mut read = Vec::new();
+    while let Some(unit) = results.next().await.expect("reads") {
+        assert!(unit.outcome.is_some() && unit.unit.job == JOB, "{unit:?}");
+        read.push((unit.items.start, unit.unit.number));
+    }
+    let alone = (10..19).map(|item| (item, item - 7));
+    assert!(read.into_iter().eq([(0, 0)].into_iter().chain(alone).chain([(20, 2)])));
+}
+
+#[tokio::test]
+async fn answers_are_passed_on_by_however_many_jobs() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, mut commits) = Store::open(folder.path()).expect("opens");
+    let all = [run(items(0, 20), 0..2), run(items(40, 50), 4..5)];
+    let mut records = half_done();
+    records.extend((2..80).flat_map(|job| taker(JobId(job), None, &all)));
+    commit_all(&store, &mut commits, records).await;
+    let found = store.kept_answers(question(&later(1, 100), 100)).await.expect("reads");
+    assert_eq!(found, all);
+}
+
+#[tokio::test]
+async fn quorums_of_answers_are_known_after_a_migration() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, mut commits) = Store::open(folder.path()).expect("opens");
+    let mut records = half_done();
+    let Record::JobAccepted { spec, .. } = &mut records[0] else { unreachable!("it is one") };
+    *spec = later(2, 100);
+    commit_all(&store, &mut commits, records).await;
+    drop((store, commits));
+    let connection = Connection::open(folder.path().join(FILE)).expect("opens");
+    let back = "DROP TABLE retry; ALTER TABLE stage_answers DROP COLUMN quorum; \
+                ALTER TABLE kept DROP COLUMN alone; PRAGMA user_version = 4;";
+    connection.execute_batch(back).expect("goes back to the fourth version");
+    drop(connection);
+    let (store, _commits) = Store::open(folder.path()).expect("opens");
+    for (quorum, runs) in [(1, 2), (2, 2), (3, 0)] {
+        let found = store.kept_answers(question(&later(quorum, 100), 100)).await.expect("reads");
+        assert_eq!(found.len(), runs, "with a quorum of {quorum}");
+    }
+    assert_eq!(store.load().await.expect("loads").jobs[0].retry_of, None);
 }

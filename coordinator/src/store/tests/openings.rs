@@ -8,8 +8,11 @@ async fn what_was_found_when_a_stage_opened_is_there_after_a_restart() {
     let (store, mut commits) = Store::open(folder.path()).expect("opens");
     let opening = Opening { stage: REPORT, items: 7, unit_items_max: NonZeroU32::new(3) };
     let answers = BlobHash([3; 32]);
-    let records =
-        vec![accepted(), opened(JOB, 100), Record::StageOpened { job: JOB, opening, answers }];
+    let records = vec![
+        accepted(),
+        opened(JOB, 100),
+        Record::StageOpened { job: JOB, opening, answers, quorum: 1 },
+    ];
     commit_all(&store, &mut commits, records).await;
     drop((store, commits));
     let (store, _commits) = Store::open(folder.path()).expect("opens again");
@@ -25,7 +28,9 @@ async fn stages_of_an_older_store_have_the_units_that_their_specification_says()
     commit_all(&store, &mut commits, half_done()).await;
     drop((store, commits));
     let connection = Connection::open(folder.path().join(FILE)).expect("opens");
-    let back = "ALTER TABLE stage DROP COLUMN unit_items_max; PRAGMA user_version = 3;";
+    let back = "ALTER TABLE stage DROP COLUMN unit_items_max; DROP TABLE retry; \
+                ALTER TABLE stage_answers DROP COLUMN quorum; \
+                ALTER TABLE kept DROP COLUMN alone; PRAGMA user_version = 3;";
     connection.execute_batch(back).expect("goes back to the third version");
     drop(connection);
     let (store, _commits) = Store::open(folder.path()).expect("opens");

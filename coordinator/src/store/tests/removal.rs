@@ -10,7 +10,7 @@ const SUBMISSION: SubmissionId = SubmissionId(u128::MAX);
 const REMOVED: RemovedJob = RemovedJob { job: JOB, submission: SUBMISSION, owner: Owner::Operator };
 
 /// Every table that has rows of jobs.
-const TABLES: [&str; 20] = [
+const TABLES: [&str; 21] = [
     "job",
     "stage",
     "block",
@@ -31,6 +31,7 @@ const TABLES: [&str; 20] = [
     "failed_sum",
     "outcome_blob",
     "notice",
+    "retry",
 ];
 
 /// What the outputs of a large unit are a blob of.
@@ -88,9 +89,10 @@ fn taker() -> Vec<Record> {
             submission: SubmissionId(2),
             owner: Owner::Operator,
             spec: later(1, 60),
+            retry_of: Some(JOB),
             at: at(2000),
         },
-        Record::StageOpened { job: LATER, opening: opening(60), answers },
+        Record::StageOpened { job: LATER, opening: opening(60), answers, quorum: 1 },
         Record::AnswersKept { job: LATER, run: run(items(0, 20), 0..2) },
         Record::JobEnded { job: LATER, end: JobEnd::Cancelled, at: at(3000) },
     ]
@@ -128,7 +130,7 @@ async fn a_removed_job_is_gone_at_once_and_swept_in_steps() {
     commit_all(&store, &mut commits, ended()).await;
     let unused: Vec<_> = TABLES
         .into_iter()
-        .filter(|table| !["job_owner", "kept", "notice"].contains(table))
+        .filter(|table| !["job_owner", "kept", "notice", "retry"].contains(table))
         .collect();
     let found: Vec<_> = rows(folder.path(), JOB).into_iter().map(|(table, _)| table).collect();
     assert_eq!(found, unused, "every table is swept here");
@@ -159,7 +161,10 @@ async fn answers_that_another_job_took_over_stay_as_long_as_it_does() {
     remove(&store, &mut commits, JOB, SUBMISSION).await;
     sweep(&store).await;
     let left: Vec<_> = rows(folder.path(), JOB).into_iter().map(|(table, _)| table).collect();
-    assert_eq!(left, ["job", "stage", "block", "opinion", "settled", "outcome_blob"]);
+    assert_eq!(
+        left,
+        ["job", "stage", "block", "opinion", "settled", "settled_alone", "outcome_blob"]
+    );
     let large = vec![large_output().hash];
     assert_eq!(store.outcome_blobs(large.clone()).await.expect("asks"), large);
     let mut results = store.settled_results(LATER, SEARCH);
@@ -223,7 +228,9 @@ async fn blobs_of_results_are_known_after_a_migration() {
     let connection = Connection::open(folder.path().join(FILE)).expect("opens");
     let back = "DROP TABLE removed_job; DROP INDEX kept_by_source; DROP TABLE outcome_blob; \
                 DROP TABLE unused_blob; DROP TABLE notice; \
-                ALTER TABLE stage DROP COLUMN unit_items_max; PRAGMA user_version = 2;";
+                ALTER TABLE stage DROP COLUMN unit_items_max; DROP TABLE retry; \
+                ALTER TABLE stage_answers DROP COLUMN quorum; \
+                ALTER TABLE kept DROP COLUMN alone; PRAGMA user_version = 2;";
     connection.execute_batch(back).expect("goes back to the second version");
     drop(connection);
     let (store, _commits) = Store::open(folder.path()).expect("opens");

@@ -212,7 +212,7 @@ async fn who_gave_an_answer_is_told_apart_from_who_did_not() {
     records.extend([accepted(second, 0), accepted(other, 9)]);
     commit_all(&store, &mut commits, records).await;
     let apart = store.read_apart().expect("opens");
-    let work = apart.work(JOB, SEARCH, Cut::First, 0, 2).await.expect("reads");
+    let work = apart.work(JOB, SEARCH, CutKind::First, 0, 2).await.expect("reads");
     let expected = SettledWork {
         unit: 0,
         items: items(0, 10),
@@ -224,9 +224,9 @@ async fn who_gave_an_answer_is_told_apart_from_who_did_not() {
     assert_eq!(work.first(), Some(&expected));
     assert_eq!(work[1].without_answer, [WorkerId([9; 32])]);
     assert_eq!(work.len(), 2);
-    let rest = apart.work(JOB, SEARCH, Cut::First, 2, 100).await.expect("reads");
+    let rest = apart.work(JOB, SEARCH, CutKind::First, 2, 100).await.expect("reads");
     assert_eq!(rest.iter().map(|work| work.unit).collect::<Vec<_>>(), [4]);
-    assert_eq!(apart.work(JOB, SEARCH, Cut::Alone, 0, 100).await.expect("reads"), []);
+    assert_eq!(apart.work(JOB, SEARCH, CutKind::Alone, 0, 100).await.expect("reads"), []);
     let submitted = store.submitted(JOB).await.expect("reads").expect("it is there");
     assert_eq!(submitted.spec, spec());
     assert_eq!(store.submitted(JobId(9)).await.expect("reads"), None);
