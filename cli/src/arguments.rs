@@ -6,8 +6,8 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
-    build, check, coordinator, logs, manual, new, priority, project, results, rm, run, schema,
-    submit, submitter, test, units, use_project, why, worker,
+    build, check, coordinator, logs, manual, new, priority, project, results, retry, rm, run,
+    schema, submit, submitter, test, units, use_project, why, worker,
 };
 use crate::operands::Job;
 
@@ -158,6 +158,16 @@ pub enum Command {
     /// End a job
     #[command(after_help = "Example:\n  gleaner cancel job-7")]
     Cancel(Job),
+    /// Take a job that failed, was cancelled or lacks items up again, by a new job
+    #[command(
+        after_help = "The new job is the old one's again: the same inputs, the same work. It takes \
+                      over every answer that the old one has and computes what is missing; a unit \
+                      of which an item failed is computed again, whole. The old job stays as it \
+                      is. A repeat gives the same new job; once that one has ended, it can be \
+                      retried itself.\n\n\
+                      Example:\n  gleaner retry job-7 --wait"
+    )]
+    Retry(retry::Arguments),
     /// Remove jobs that have ended: outputs, answers, logs, and the files that no other job uses
     #[command(
         after_help = "A job that runs is cancelled first. On a terminal it asks before it removes. \

@@ -88,6 +88,7 @@ fn every_command_explains_itself_with_an_example() {
         &["resume"],
         &["priority"],
         &["cancel"],
+        &["retry"],
         &["run"],
         &["new"],
         &["build"],

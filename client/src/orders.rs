@@ -59,6 +59,16 @@ impl Client {
         self.order(&format!("/v1/jobs/{job}/resume")).await
     }
 
+    /// Takes a job that has ended without all its answers up again, by a new one, which it gives. The
+    /// old one stays as it is.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says: [`ClientError::Refused`] when it runs still, or has every answer. A
+    /// repeat gives the same job.
+    pub async fn retry(&self, job: JobId) -> Result<JobView, ClientError> {
+        self.order(&format!("/v1/jobs/{job}/retry")).await
+    }
+
     /// Orders a job among its submitter's: those of higher priority go first. A job that has ended
     /// stays as it is.
     ///

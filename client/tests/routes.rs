@@ -74,6 +74,7 @@ fn router(held: Shared) -> Router {
         .route("/v1/jobs/{job}", get(job).delete(remove))
         .route("/v1/jobs/{job}/cancel", post(cancel))
         .route("/v1/jobs/{job}/pause", post(pause))
+        .route("/v1/jobs/{job}/retry", post(retry))
         .route("/v1/jobs/{job}/resume", post(resume))
         .route("/v1/jobs/{job}/priority", post(prioritise))
         .route("/v1/jobs/{job}/output", get(output))
@@ -139,6 +140,7 @@ fn view(job: JobId, version: u64, state: JobState) -> JobView {
     JobView {
         job,
         name: "a".into(),
+        retry_of: None,
         submitter: None,
         state,
         priority: 0,
@@ -239,6 +241,10 @@ async fn output_bytes(
 
 async fn pause(UrlPath(job): UrlPath<JobId>) -> Json<JobView> {
     Json(view(job, 1, JobState::Paused))
+}
+
+async fn retry(UrlPath(job): UrlPath<JobId>) -> Json<JobView> {
+    Json(JobView { retry_of: Some(job), ..view(JobId(8), 1, JobState::Running) })
 }
 
 async fn resume(UrlPath(job): UrlPath<JobId>) -> Json<JobView> {
@@ -399,6 +405,8 @@ async fn every_other_route_has_its_method() {
     let revoked = client.revoke(InvitationId(3), MembersFate::Remove).await.unwrap();
     assert_eq!(revoked.invitation, invitation(InvitationId(3), InvitationState::Revoked));
     assert_eq!(client.pause(JobId(7)).await.unwrap().state, JobState::Paused);
+    let retry = client.retry(JobId(7)).await.unwrap();
+    assert_eq!((retry.job, retry.retry_of), (JobId(8), Some(JobId(7))));
     assert_eq!(client.resume(JobId(7)).await.unwrap().state, JobState::Running);
     assert_eq!(client.prioritise(JobId(7), -7).await.unwrap().priority, -7);
     let page = client.units(JobId(7), 42, &UnitsFilter::default()).await.unwrap();

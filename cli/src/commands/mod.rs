@@ -15,6 +15,7 @@ pub mod priority;
 pub mod project;
 pub mod results;
 mod resume;
+pub mod retry;
 pub mod rm;
 pub mod run;
 pub mod schema;
@@ -148,6 +149,7 @@ pub async fn run(context: &Context, command: Command) -> Result<Exit> {
         Command::Resume(job) => resume::run(context, job).await,
         Command::Priority(priority) => priority::run(context, priority).await,
         Command::Cancel(job) => cancel::run(context, job).await,
+        Command::Retry(retry) => retry::run(context, retry).await,
         Command::Rm(rm) => rm::run(context, rm).await,
         Command::Run(run) => Box::pin(run::run(context, run)).await,
         Command::New(new) => new::run(context, new),

@@ -20,7 +20,7 @@ use gleaner_worker::Worker;
 
 use super::prepare::{Source, prepare};
 use super::results::{Extent, Overwrite, fetch, fetch_reports, listing};
-use super::watch::{conclude, exit, follow};
+use super::watch::{exit, follow, tell_end};
 use super::{Context, dry_run};
 use crate::failure::{Exit, Hinted, Interrupted};
 use crate::printer::Form;
@@ -201,11 +201,11 @@ async fn compute(
         if context.printer.form() == Form::Text {
             context.printer.result(&fetched.files, || listing(&fetched.files))?;
         }
-        return conclude(&context.printer, &view);
+        return tell_end(&context.printer, &view, None);
     }
     let fetched = fetch(client, job, folder, overwrite, Extent::Whole).await?;
     if context.printer.form() == Form::Text {
-        conclude(&context.printer, &view)?;
+        tell_end(&context.printer, &view, None)?;
     }
     context.printer.result(&fetched.files, || listing(&fetched.files))?;
     Ok(exit(&view))

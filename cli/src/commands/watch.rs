@@ -158,13 +158,22 @@ async fn look_at_workers(client: &Client, present: mpsc::UnboundedSender<Vec<Wor
     }
 }
 
-/// Prints how `job` ended, and gives the exit code that says so.
+/// Prints how `job` ended and how to go on, and gives the exit code that says so.
 pub fn conclude(printer: &Printer, job: &JobView) -> Result<Exit> {
-    let hint = format!("see `gleaner status {}` for its stages", job.job);
+    let hint = format!(
+        "see `gleaner status {0}` for its stages; `gleaner retry {0}` computes what is missing",
+        job.job
+    );
+    tell_end(printer, job, Some(&hint))
+}
+
+/// The same with another word on how to go on, or none: a job that ran on this machine alone is
+/// with no coordinator that could be asked.
+pub fn tell_end(printer: &Printer, job: &JobView, hint: Option<&str>) -> Result<Exit> {
     match job.state {
         JobState::Done => printer.result(job, || vec![words::ending(job)])?,
         _ if printer.form() == Form::Json => printer.result(job, Vec::new)?,
-        _ => printer.failure(&words::ending(job), Some(&hint)),
+        _ => printer.failure(&words::ending(job), hint),
     }
     Ok(exit(job))
 }

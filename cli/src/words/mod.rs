@@ -8,8 +8,8 @@ pub mod workers;
 
 use std::time::Duration;
 
-use gleaner_protocol::WorkerId;
 use gleaner_protocol::api::{JobState, JobView, PartialStage, StageState, StageView};
+use gleaner_protocol::{JobId, WorkerId};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Unit};
 
@@ -27,7 +27,7 @@ pub fn jobs(jobs: &[JobView], now: Timestamp) -> Vec<String> {
         let submitter = job.submitter.as_deref().unwrap_or("operator").to_owned();
         let submitted = local_time(&job.submitted_at);
         let (took, items, percent) = (took(job, now), job_items(job), percent(fraction(job)));
-        vec![job_id, job.name.clone(), submitter, state, submitted, took, items, percent]
+        vec![job_id, name_of(job), submitter, state, submitted, took, items, percent]
     };
     let mut rows = vec![head.map(String::from).to_vec()];
     rows.extend(jobs.iter().map(row));
@@ -36,6 +36,14 @@ pub fn jobs(jobs: &[JobView], now: Timestamp) -> Vec<String> {
         rows.iter_mut().for_each(|row| drop(row.remove(2)));
     }
     table(&rows)
+}
+
+/// A job's name, and whose retry it is.
+fn name_of(job: &JobView) -> String {
+    match job.retry_of {
+        None => job.name.clone(),
+        Some(retried) => format!("{} (retries {retried})", job.name),
+    }
 }
 
 /// A job with its stages.
@@ -51,11 +59,17 @@ pub fn job(job: &JobView, now: Timestamp) -> Vec<String> {
     };
     let (state, done) = (job_state(job.state), percent(fraction(job)));
     let mut lines = vec![format!("{}  {}  {state}  {done}", job.job, job.name), time];
+    if let Some(retried) = job.retry_of {
+        lines.push(format!("retries {retried}"));
+    }
     if job.priority != 0 {
         lines.push(format!("priority {}", job.priority));
     }
     if let Some(failure) = &job.failure {
         lines.push(format!("it failed: {failure}"));
+    }
+    if job.lacks_answers() {
+        lines.push(format!("`gleaner retry {}` computes what is missing", job.job));
     }
     if let Some(until) = &job.kept_until {
         lines.push(format!("kept until {}", local_time(until)));
@@ -106,6 +120,17 @@ pub fn ending(job: &JobView) -> String {
         JobState::Running => format!("{} is running: {}", job.job, job_items(job)),
         JobState::Paused => format!("{} is paused: {}", job.job, job_items(job)),
     }
+}
+
+/// What a job that retries `retried` has from the beginning.
+pub fn retry(job: &JobView, retried: JobId) -> String {
+    let kept = total(job.stages.iter().map(|stage| stage.items_kept));
+    let items = total(job.stages.iter().filter_map(|stage| stage.items));
+    format!(
+        "{} retries {retried}, which stays as it was: {kept} of {items} items are known, the \
+         others are computed",
+        job.job
+    )
 }
 
 /// How much there is of a stage that is not done.
@@ -311,7 +336,6 @@ fn stage_state(state: StageState) -> &'static str {
 #[cfg(test)]
 mod tests {
     use expect_test::{Expect, expect};
-    use gleaner_protocol::JobId;
 
     use super::*;
 
@@ -343,6 +367,7 @@ mod tests {
         JobView {
             job: JobId(7),
             name: "planets".into(),
+            retry_of: None,
             submitter: None,
             state,
             priority: 0,
@@ -436,6 +461,26 @@ mod tests {
         check(&[ending(&view(JobState::Failed))], expect!["job-7 failed: item 3 trapped"]);
         check(&[ending(&view(JobState::Cancelled))], expect!["job-7 was cancelled"]);
         check(&[ending(&view(JobState::Running))], expect!["job-7 is running: 1200 of ?"]);
+    }
+
+    #[test]
+    fn a_retry_says_of_what() {
+        let mut job = JobView { retry_of: Some(JobId(3)), ..view(JobState::Cancelled) };
+        job.stages[0].items_kept = 1200;
+        check(
+            &[retry(&job, JobId(3))],
+            expect![
+                "job-7 retries job-3, which stays as it was: 1200 of 2001 items are known, the others are computed"
+            ],
+        );
+        check(
+            &super::job(&job, now())[2..5],
+            expect![[r#"
+                retries job-3
+                `gleaner retry job-7` computes what is missing
+                1200 items of search were answered by an earlier job"#]],
+        );
+        assert!(jobs(&[job], now())[1].contains("planets (retries job-3)"));
     }
 
     #[test]

@@ -24,8 +24,8 @@ use super::answers;
 use super::engine::{Ask, Changes, Engine, Input};
 use super::inputs::{Derived, Inputs};
 use super::refusals::{
-    self, WhileFull, check_name, check_notify, check_terms, disk_full, not_added, not_there,
-    stage_of, store_failed, submission_failed,
+    self, WhileFull, check_name, check_notify, check_terms, disk_full, not_added, not_ended,
+    not_there, stage_of, store_failed, submission_failed,
 };
 use super::reports::{FailedTable, JobParts, Partial, Provenance, Reports, Sight};
 use super::submission;
@@ -189,13 +189,14 @@ impl Control for DriverControl {
         Ok(self.view(snapshot))
     }
 
+    async fn retry(&self, job: JobId) -> Result<JobView, ControlError> {
+        self.take_up(job).await
+    }
+
     async fn remove(&self, job: JobId) -> Result<(), ControlError> {
         match self.ask(Ask::Remove(job)).await? {
             Reply::Removed(_) => Ok(()),
-            Reply::Job(_) => Err(ControlError::Refused(ApiError {
-                error: format!("{job} has not ended"),
-                hint: Some(format!("cancel it first: `gleaner cancel {job}`")),
-            })),
+            Reply::Job(_) => Err(not_ended(job)),
             other => Err(not_there(other)),
         }
     }
@@ -403,7 +404,7 @@ fn of_owner(submission: SubmissionId, owner: Owner) -> SubmissionId {
 impl DriverControl {
     /// The engine's answer. While the disk is full an answer may wait with what it depends on:
     /// whoever asks is told that rather than to wait.
-    async fn ask(&self, ask: Ask) -> Result<Reply, ControlError> {
+    pub(super) async fn ask(&self, ask: Ask) -> Result<Reply, ControlError> {
         let full = async {
             let full = self.store.until_full().await;
             tokio::time::sleep(FULL_PATIENCE).await;
@@ -417,13 +418,13 @@ impl DriverControl {
         }
     }
 
-    fn view(&self, snapshot: JobSnapshot) -> JobView {
+    pub(super) fn view(&self, snapshot: JobSnapshot) -> JobView {
         let submitter = self.submitters.name(snapshot.owner);
         let notify_failure = self.notices.given_up(snapshot.job);
         api::JobView { notify_failure, ..views::job(snapshot, submitter) }
     }
 
-    fn submitter_name(&self, owner: Owner) -> String {
+    pub(super) fn submitter_name(&self, owner: Owner) -> String {
         self.submitters.name(owner).unwrap_or_default()
     }
 
@@ -479,7 +480,10 @@ impl DriverControl {
     }
 
     /// A job as it was submitted, with what has come out of it.
-    async fn parts(&self, job: &JobSnapshot) -> Result<(SubmissionId, JobParts), ControlError> {
+    pub(super) async fn parts(
+        &self,
+        job: &JobSnapshot,
+    ) -> Result<(SubmissionId, JobParts), ControlError> {
         let stored = self.store.submitted(job.job).await.map_err(store_failed)?;
         let StoredJob { submission, spec } = stored.ok_or(ControlError::NoSuchJob(job.job))?;
         let first = |stage: &StageSnapshot| stage.outputs.first().map(|output| output.blob);
@@ -506,7 +510,7 @@ impl DriverControl {
         }
     }
 
-    async fn snapshot(&self, ask: Ask) -> Result<JobSnapshot, ControlError> {
+    pub(super) async fn snapshot(&self, ask: Ask) -> Result<JobSnapshot, ControlError> {
         match self.ask(ask).await? {
             Reply::Job(snapshot) => Ok(*snapshot),
             other => Err(not_there(other)),

@@ -21,6 +21,7 @@ mod refusals;
 mod remote;
 mod reports;
 mod results;
+mod retry;
 mod served;
 mod session;
 mod submission;

@@ -1,9 +1,9 @@
 //! What the control API refuses, and in which words.
 
-use gleaner_coordinator_core::{JobSnapshot, OverQuota, Owner, Reply};
+use gleaner_coordinator_core::{JobEnd, JobSnapshot, OverQuota, Owner, Reply};
 use gleaner_protocol::api::ApiError;
 use gleaner_protocol::limits::NAME_BYTES_MAX;
-use gleaner_protocol::{Notify, NotifyTarget, StageIndex, SubmitterTerms};
+use gleaner_protocol::{JobId, Notify, NotifyTarget, StageIndex, SubmitterTerms};
 
 use super::submission::SubmissionError;
 use super::submitters::{BLOBS_WAITING_MAX, NoRoom};
@@ -25,6 +25,29 @@ pub(super) fn not_there(reply: Reply) -> ControlError {
             hint: Some("`gleaner jobs` lists the jobs there are".into()),
         }),
         other => unreachable!("a question about a job was answered with {other:?}"),
+    }
+}
+
+pub(super) fn not_ended(job: JobId) -> ControlError {
+    ControlError::Refused(ApiError {
+        error: format!("{job} has not ended"),
+        hint: Some(format!("cancel it first: `gleaner cancel {job}`")),
+    })
+}
+
+/// A job that lacks answers and will get no more may be taken up again.
+pub(super) fn check_retry(job: &JobSnapshot) -> Result<(), ControlError> {
+    let failed = job.stages.iter().any(|stage| stage.items_failed > 0);
+    match job.end.as_ref().map(|(end, _)| end) {
+        None => Err(not_ended(job.job)),
+        Some(JobEnd::Done) if !failed => Err(ControlError::Refused(ApiError {
+            error: format!(
+                "{} is done and no item of it failed: nothing is to be retried",
+                job.job
+            ),
+            hint: Some("to compute it anew, submit it with --fresh".into()),
+        })),
+        Some(_) => Ok(()),
     }
 }
 
@@ -143,7 +166,7 @@ pub(super) enum WhileFull {
 
 pub(super) fn disk_full(full: &StoreError, asked: WhileFull) -> ControlError {
     let hint = match asked {
-        WhileFull::NotTaken => "the job was not taken; submit it again when there is room there",
+        WhileFull::NotTaken => "the job was not taken; ask for it again when there is room there",
         WhileFull::MayComeYet => {
             "it may yet be done once there is room there: look with `gleaner jobs` before you ask \
              again"

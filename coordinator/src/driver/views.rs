@@ -19,6 +19,7 @@ pub(crate) fn job(snapshot: JobSnapshot, submitter: Option<String>) -> api::JobV
     api::JobView {
         job: snapshot.job,
         name: snapshot.name,
+        retry_of: snapshot.retry_of,
         submitter,
         state,
         priority: snapshot.priority,

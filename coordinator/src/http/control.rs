@@ -58,6 +58,10 @@ pub trait Control: Send + Sync + 'static {
     /// Lets a paused job go on; of no effect on others.
     fn resume(&self, job: JobId) -> impl Future<Output = Result<JobView, ControlError>> + Send;
 
+    /// Takes a job that has ended without all its answers up again, by a new one, which it gives; a
+    /// repeat gives the same one.
+    fn retry(&self, job: JobId) -> impl Future<Output = Result<JobView, ControlError>> + Send;
+
     /// Removes a job that has ended, for good.
     fn remove(&self, job: JobId) -> impl Future<Output = Result<(), ControlError>> + Send;
 

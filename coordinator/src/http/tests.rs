@@ -170,6 +170,9 @@ async fn every_route_answers_as_the_contract_says() {
     fixture.ask("DELETE", "/v1/jobs/job-8", b"").await.fault(404);
     let job: JobView = fixture.ask("POST", "/v1/jobs/job-7/pause", b"").await.json();
     assert_eq!(job.state, JobState::Paused);
+    let job: JobView = fixture.ask("POST", "/v1/jobs/job-7/retry", b"").await.json();
+    assert_eq!((job.job, job.retry_of), (JobId(8), Some(JOB)));
+    fixture.ask("POST", "/v1/jobs/job-8/retry", b"").await.fault(404);
     let job: JobView = fixture.ask("POST", "/v1/jobs/job-7/resume", b"").await.json();
     assert_eq!(job.state, JobState::Running);
     let priority = br#"{"priority":-7}"#;

@@ -112,6 +112,9 @@ pub struct JobView {
     pub job: JobId,
     /// The submitter's name for it.
     pub name: String,
+    /// The job that it takes up again, if it does. That one may have been removed since.
+    #[serde(default)]
+    pub retry_of: Option<JobId>,
     /// The submitter from elsewhere whose it is; the operator's own jobs have none.
     #[serde(default)]
     pub submitter: Option<String>,
@@ -139,6 +142,15 @@ pub struct JobView {
 }
 
 impl JobView {
+    /// Whether it has ended without an output of every item.
+    pub fn lacks_answers(&self) -> bool {
+        match self.state {
+            JobState::Running | JobState::Paused => false,
+            JobState::Failed | JobState::Cancelled => true,
+            JobState::Done => self.items_failed() > 0,
+        }
+    }
+
     /// How many items of all its stages gave no output.
     pub fn items_failed(&self) -> u64 {
         self.stages.iter().map(|stage| stage.items_failed).fold(0, u64::saturating_add)

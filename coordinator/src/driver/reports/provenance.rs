@@ -83,6 +83,7 @@ impl Provenance {
         let facts = json!({
             "gleaner": env!("CARGO_PKG_VERSION"),
             "name": spec.name,
+            "retry_of": job.retry_of.map(|job| job.to_string()),
             "submitter": submitter,
             "submitted_at": views::rfc3339(job.submitted_at),
             "ended_at": job.end.as_ref().map(|(_, at)| views::rfc3339(*at)),

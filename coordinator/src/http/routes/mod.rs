@@ -65,6 +65,7 @@ pub(super) fn router<C: Control>(control: Arc<C>, blobs: Blobs, stop: Cancellati
         .route("/v1/jobs/{job}/cancel", post(cancel::<C>))
         .route("/v1/jobs/{job}/pause", post(orders::pause::<C>))
         .route("/v1/jobs/{job}/resume", post(orders::resume::<C>))
+        .route("/v1/jobs/{job}/retry", post(orders::retry::<C>))
         .route("/v1/jobs/{job}/priority", post(orders::prioritise::<C>))
         .route("/v1/jobs/{job}/output", get(output::<C>))
         .route("/v1/jobs/{job}/output/{stage}/{*name}", get(output_file::<C>))

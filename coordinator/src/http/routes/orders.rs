@@ -24,6 +24,13 @@ pub(super) async fn resume<C: Control>(
     Ok(Json(api.control.resume(parse_job(&job)?).await?))
 }
 
+pub(super) async fn retry<C: Control>(
+    State(api): State<Api<C>>,
+    Path(job): Path<String>,
+) -> Result<Json<JobView>, Fault> {
+    Ok(Json(api.control.retry(parse_job(&job)?).await?))
+}
+
 pub(super) async fn prioritise<C: Control>(
     State(api): State<Api<C>>,
     Path(job): Path<String>,

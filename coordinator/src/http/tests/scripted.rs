@@ -14,6 +14,7 @@ impl Scripted {
         JobView {
             job: JOB,
             name: "planets".to_owned(),
+            retry_of: None,
             submitter: Some("ada".to_owned()),
             state: JobState::Running,
             priority: 0,
@@ -100,6 +101,10 @@ impl Control for Scripted {
 
     async fn resume(&self, job: JobId) -> Result<JobView, ControlError> {
         self.known(job)
+    }
+
+    async fn retry(&self, job: JobId) -> Result<JobView, ControlError> {
+        Ok(JobView { job: JobId(8), retry_of: Some(job), ..self.known(job)? })
     }
 
     async fn remove(&self, job: JobId) -> Result<(), ControlError> {

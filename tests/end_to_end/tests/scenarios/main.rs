@@ -25,6 +25,7 @@ mod orders;
 mod proxy;
 mod removal;
 mod results;
+mod retry;
 mod shapes;
 mod splits;
 mod submission;

@@ -116,7 +116,7 @@ fn every_operation_answers_as_the_document_says() -> Result<()> {
     call_blobs(&mut api)?;
     call_jobs(&mut api, &folder, &job)?;
     call_invitations(&mut api)?;
-    call_removal(&mut api, &folder)?;
+    call_removal(&mut api, &folder, &job)?;
     call_submitters(&mut api)?;
     let promised: Seen = operations(&api.document)
         .flat_map(|(_, _, operation)| {
@@ -204,15 +204,31 @@ fn call_jobs(api: &mut Api<'_>, folder: &JobFolder, done: &str) -> Result<()> {
     Ok(())
 }
 
-fn call_removal(api: &mut Api<'_>, folder: &JobFolder) -> Result<()> {
+fn call_retry(api: &mut Api<'_>, done: &str, cancelled: &str) -> Result<()> {
+    let retry = |job: &str| format!("/v1/jobs/{job}/retry");
+    let made = api.json("retry", &retry(cancelled), &Value::Null)?;
+    ensure!(made["retry_of"] == cancelled, "{made}");
+    let made = made["job"].as_str().context("a job has an id")?;
+    api.json("cancel", &format!("/v1/jobs/{made}/cancel"), &Value::Null)?;
+    api.json("provenance", &format!("/v1/jobs/{made}/provenance.json"), &Value::Null)?;
+    api.call("retry", &retry(done), b"", 400)?;
+    api.call("retry", &retry("job-99"), b"", 404)?;
+    api.call("remove", &format!("/v1/jobs/{made}"), b"", 204)?;
+    api.call("retry", &retry(cancelled), b"", 410)?;
+    Ok(())
+}
+
+fn call_removal(api: &mut Api<'_>, folder: &JobFolder, done: &str) -> Result<()> {
     let spec = JobFile::read(&folder.manifest())?.prepare()?.spec;
     let mut request = json!({"submission": new_submission_id(), "job": spec});
     // One worker never settles it.
     request["job"]["quorum"] = json!(2);
     let job = api.json("submit", "/v1/jobs", &request)?["job"].clone();
-    let path = format!("/v1/jobs/{}", job.as_str().context("a job has an id")?);
+    let job = job.as_str().context("a job has an id")?;
+    let path = format!("/v1/jobs/{job}");
     api.call("remove", &path, b"", 400)?;
     api.json("cancel", &format!("{path}/cancel"), &Value::Null)?;
+    call_retry(api, done, job)?;
     api.call("remove", &path, b"", 204)?;
     api.call("remove", &path, b"", 410)?;
     api.call("remove", "/v1/jobs/job-99", b"", 404)?;

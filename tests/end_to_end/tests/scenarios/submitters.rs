@@ -171,6 +171,11 @@ fn anothers_job_looks_like_none_and_the_operator_sees_all() -> Result<()> {
     ensure!(jobs[0] != jobs[1] && jobs[1] == jobs[2], "{jobs:?}");
     swarm.tell(&["cancel", &adas])?;
     ensure!(ada.tell_json(&["status", &adas])?["state"] == "cancelled", "the operator may cancel");
+    check_refused(&bob.ask(&["retry", &adas])?, &[&format!("there is no {adas}")]);
+    let hers = ada.tell_json(&["retry", &adas])?;
+    ensure!(hers["submitter"] == "ada" && hers["retry_of"] == *adas, "it is hers, too: {hers}");
+    let same = serde_json::from_str::<Value>(&swarm.tell(&["retry", &adas, "--json"])?)?;
+    ensure!(same["job"] == hers["job"], "the operator's retry is the same job: {same}");
     swarm.stop()
 }
 
@@ -181,10 +186,11 @@ fn quotas_are_told_with_what_is_used_and_what_to_do() -> Result<()> {
     let manifest = folder.manifest();
     let ada = Submitter::added(&swarm, "ada", &["--jobs", "1"])?;
     let first = ada.submit(&manifest)?;
-    let refused = ada.ask(&["submit", text(&manifest)?])?;
-    check_refused(&refused, &["ada has used up its quota of running jobs: 1 of 1", "cancel one"]);
+    let over = ["ada has used up its quota of running jobs: 1 of 1", "cancel one"];
+    check_refused(&ada.ask(&["submit", text(&manifest)?])?, &over);
     ada.tell(&["cancel", &first])?;
     ada.submit(&manifest)?;
+    check_refused(&ada.ask(&["retry", &first])?, &over);
 
     ada.be_added(&swarm, "ada", &["--storage", "10kB"])?;
     let large = squares()?;

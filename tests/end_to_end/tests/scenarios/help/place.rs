@@ -20,18 +20,25 @@ const ITEMS_OF_LONG: u64 = 2_000;
 /// What all places share: a job that is done, and one that lasts.
 pub struct Jobs {
     done: String,
+    short: JobFolder,
     long: JobFolder,
 }
 
 impl Jobs {
     /// Has the project of `swarm` do a job.
     pub fn new(swarm: &Swarm) -> Result<Self> {
-        let (done, _) = swarm.see_through(&JobFolder::planets(ITEMS - 1, "1")?.manifest())?;
-        Ok(Self { done, long: JobFolder::planets(ITEMS_OF_LONG - 1, "1")? })
+        let short = JobFolder::planets(ITEMS - 1, "1")?;
+        let (done, _) = swarm.see_through(&short.manifest())?;
+        Ok(Self { done, short, long: JobFolder::planets(ITEMS_OF_LONG - 1, "1")? })
     }
 
     /// A job that fits what `command` does with one.
     fn job_for(&self, swarm: &Swarm, command: &str) -> Result<String> {
+        if command == "retry" {
+            let job = swarm.submit(&self.short.manifest())?;
+            swarm.tell(&["cancel", &job])?;
+            return Ok(job);
+        }
         if !["pause", "resume", "priority", "cancel", "rm"].contains(&command) {
             return Ok(self.done.clone());
         }

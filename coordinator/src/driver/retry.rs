@@ -1,0 +1,82 @@
+//! A job that has ended, taken up again by a new one of the same specification.
+//!
+//! Nothing is sent, checked or cut anew: blobs, and the items that a split function made, are the old
+//! job's, which keeps them for as long as it is there. The new submission has its name from the old
+//! one, so that a repeat gives the same job.
+
+use gleaner_coordinator_core::{JobSnapshot, Question, Reply};
+use gleaner_protocol::api::{ApiError, JobView};
+use gleaner_protocol::{JobId, JobSpec, SubmissionId};
+
+use super::answers;
+use super::control::DriverControl;
+use super::engine::Ask;
+use super::refusals::{WhileFull, check_retry, disk_full, not_there, over_quota, store_failed};
+use super::reports::JobParts;
+use crate::http::ControlError;
+
+impl DriverControl {
+    /// The job that retries `job`: a new one, or the one that was made before.
+    pub(super) async fn take_up(&self, job: JobId) -> Result<JobView, ControlError> {
+        let old = self.snapshot(Ask::Question(Question::Job(job))).await?;
+        check_retry(&old)?;
+        if let Some(full) = self.store.full() {
+            return Err(disk_full(&full, WhileFull::NotTaken));
+        }
+        let (submission, JobParts { spec, .. }) = self.parts(&old).await?;
+        // If the old job is removed before they are pinned, the core takes no retry of it.
+        let _inputs = self.blobs.uses().pin(spec.blobs().map(|blob| blob.hash));
+        let items = items_known(&spec, &old);
+        let kept = answers::known_at_submission(&self.store, &spec, &items, Some(job)).await;
+        let kept = kept.map_err(store_failed)?;
+        let ask = Ask::Submit {
+            submission: retry_of(submission),
+            owner: old.owner,
+            spec: Box::new(spec),
+            retry_of: Some(job),
+            items,
+            kept,
+        };
+        let retry = match self.ask(ask).await? {
+            Reply::Submitted(retry) => retry,
+            reply => return Err(self.not_taken_up(&old, reply)),
+        };
+        let retry = self.snapshot(Ask::Question(Question::Job(retry))).await?;
+        Ok(self.view(retry))
+    }
+
+    fn not_taken_up(&self, old: &JobSnapshot, reply: Reply) -> ControlError {
+        let job = old.job;
+        let hint = Some("submit the job itself again".to_owned());
+        match reply {
+            Reply::OverQuota(over) => over_quota(&self.submitter_name(old.owner), over),
+            Reply::WasRemoved { job: retry, .. } if retry != job => {
+                let error = format!("{job} was retried before as {retry}, which was removed");
+                ControlError::Removed(ApiError { error, hint })
+            }
+            Reply::SubmittedOther(other) => {
+                let error = format!("the submission that would retry {job} is that of {other}");
+                ControlError::Refused(ApiError { error, hint })
+            }
+            other => not_there(other),
+        }
+    }
+}
+
+/// How many items each stage has that waits for no other: as many as in the old job.
+fn items_known(spec: &JobSpec, old: &JobSnapshot) -> Vec<Option<u64>> {
+    let stages = spec.stages.iter().zip(&old.stages);
+    let known = stages.map(|(spec, stage)| match spec.splitter.earlier_stage() {
+        Some(_) => None,
+        None => stage.items,
+    });
+    known.collect()
+}
+
+/// The submission that retries another.
+fn retry_of(submission: SubmissionId) -> SubmissionId {
+    let mut hasher = blake3::Hasher::new_derive_key("gleaner 2026 retry of a submission v1");
+    hasher.update(&submission.0.to_be_bytes());
+    let hash = hasher.finalize();
+    SubmissionId(u128::from_be_bytes(hash.as_bytes()[..16].try_into().expect("it has 32 bytes")))
+}
