@@ -64,7 +64,10 @@ impl Core {
         });
         self.end_lease(opinion.worker, opinion.attempt, stage);
         let UnitResult { outcome, log, .. } = result;
-        let words = outcome.to_string();
+        let words = match opinion.class {
+            OutcomeClass::Failure => outcome.to_string(),
+            _ => String::new(),
+        };
         let failed = failed_items(&outcome, items);
         self.gate.record(Record::ResultAccepted { opinion, outcome, log });
         let id = opinion.unit();

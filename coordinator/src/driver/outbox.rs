@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use gleaner_coordinator_core::{Event, Grant};
 use gleaner_network::{SendError, WorkSender};
-use gleaner_protocol::limits::LEASES_PER_MESSAGE_MAX;
+use gleaner_protocol::limits::{LEASES_HELD_MAX, LEASES_PER_MESSAGE_MAX};
 use gleaner_protocol::{
     JobId, Lease, LeaseClaims, Payload, ReleaseReason, StageIndex, StageTask, ToWorker, WorkerId,
 };
@@ -68,13 +68,22 @@ impl Outbox {
         queue: &mut mpsc::Receiver<Outgoing>,
     ) -> Result<(), SendError> {
         let mut next = Some(first);
-        while let Some(outgoing) = next {
+        while let Some(mut outgoing) = next {
+            next = queue.try_recv().ok();
+            while let Some(behind) = next {
+                match outgoing.join(behind) {
+                    Ok(()) => next = queue.try_recv().ok(),
+                    Err(other) => {
+                        next = Some(other);
+                        break;
+                    }
+                }
+            }
             match outgoing {
                 Outgoing::Message(message) => self.sender.feed(&message).await?,
                 Outgoing::Grants(grants) => self.feed_grants(grants).await?,
                 Outgoing::RepeatTasks => self.tasks_sent.clear(),
             }
-            next = queue.try_recv().ok();
         }
         self.sender.flush().await
     }
@@ -106,6 +115,22 @@ impl Outbox {
             return Ok(());
         }
         self.sender.feed(&ToWorker::Task { job, stage, task: task.clone() }).await
+    }
+}
+
+impl Outgoing {
+    /// Takes in what waits behind it, where one message can say both; else gives it back.
+    fn join(&mut self, behind: Self) -> Result<(), Self> {
+        match (self, behind) {
+            (
+                Self::Message(ToWorker::Acknowledge { attempts }),
+                Self::Message(ToWorker::Acknowledge { attempts: more }),
+            ) if attempts.len() < LEASES_HELD_MAX => {
+                attempts.extend(more);
+                Ok(())
+            }
+            (_, behind) => Err(behind),
+        }
     }
 }
 
@@ -152,5 +177,38 @@ impl Supply {
                 None
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gleaner_protocol::{AttemptId, UnitId};
+
+    use super::*;
+
+    fn acknowledge(units: std::ops::Range<u64>) -> Outgoing {
+        let attempt = |number| {
+            let unit = UnitId { job: JobId(1), number };
+            AttemptId { unit, number: 1 }
+        };
+        Outgoing::Message(ToWorker::Acknowledge { attempts: units.map(attempt).collect() })
+    }
+
+    fn units(outgoing: &Outgoing) -> usize {
+        match outgoing {
+            Outgoing::Message(ToWorker::Acknowledge { attempts }) => attempts.len(),
+            other => panic!("no acknowledgement: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn acknowledgements_in_a_row_are_one_message_of_a_bounded_length() {
+        let mut first = acknowledge(0..1);
+        assert!(first.join(acknowledge(1..3)).is_ok());
+        assert_eq!(units(&first), 3);
+        assert!(first.join(Outgoing::RepeatTasks).is_err(), "what is between them stays there");
+        let mut full = acknowledge(0..LEASES_HELD_MAX as u64);
+        let behind = full.join(acknowledge(0..1)).expect_err("it is full");
+        assert_eq!(units(&behind), 1);
     }
 }

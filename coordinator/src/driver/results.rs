@@ -10,8 +10,8 @@ use gleaner_protocol::limits::{
     UNIT_LOG_BYTES_MAX,
 };
 use gleaner_protocol::{
-    AttemptId, ItemFailure, ItemRange, Limits, OnFailure, Outcome, Payload, ToWorker, UnitResult,
-    WithdrawReason, WorkerId,
+    AttemptId, BlobRef, ItemFailure, ItemRange, Limits, OnFailure, Outcome, Payload, ToWorker,
+    UnitResult, WithdrawReason, WorkerId,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -58,19 +58,30 @@ impl Results {
     }
 
     /// Passes results on to the engine; those whose outputs are a blob once it is here and durable.
+    /// Of a message that breaks the protocol, none is taken.
     pub(crate) async fn take(&mut self, results: Vec<UnitResult>) -> Result<(), ResultViolation> {
         if results.len() > RESULTS_PER_MESSAGE_MAX {
             return Err(ResultViolation("it sent too many results in one message"));
         }
-        for result in results {
-            check(&result)?;
-            self.check_tolerance(&result)?;
-            self.take_one(result).await;
+        for result in &results {
+            check(result)?;
+            self.check_tolerance(result)?;
+        }
+        let worker = self.worker;
+        let (elsewhere, here): (Vec<_>, Vec<_>) =
+            results.into_iter().partition(|result| blob_of(result).is_some());
+        // The core verifies their tokens.
+        let event = |result| Input::Event(Event::ResultReturned { worker, result });
+        self.reception.engine.send_all(here.into_iter().map(event).collect()).await;
+        for result in elsewhere {
+            self.fetch(result).await;
         }
         Ok(())
     }
 
-    async fn take_one(&mut self, result: UnitResult) {
+    /// Fetches the outputs of a result, if it is of a lease of ours.
+    async fn fetch(&mut self, result: UnitResult) {
+        let Some(blob) = blob_of(&result) else { return };
         let worker = self.worker;
         let attempt = result.claims.attempt;
         let key = &self.reception.lease_key;
@@ -81,22 +92,13 @@ impl Results {
             let _ = self.outbox.try_send(Outgoing::Message(message));
             return;
         }
-        match &result.outcome {
-            Outcome::Completed { outputs: Payload::Blob(blob), .. } => {
-                let blob = *blob;
-                self.make_room().await;
-                if self.fetching.insert(attempt) {
-                    let reception = Arc::clone(&self.reception);
-                    self.fetches.spawn(async move {
-                        reception.fetch_outputs(worker, result, blob).await;
-                        attempt
-                    });
-                }
-            }
-            _ => {
-                let event = Event::ResultReturned { worker, result };
-                self.reception.engine.send(Input::Event(event)).await;
-            }
+        self.make_room().await;
+        if self.fetching.insert(attempt) {
+            let reception = Arc::clone(&self.reception);
+            self.fetches.spawn(async move {
+                reception.fetch_outputs(worker, result, blob).await;
+                attempt
+            });
         }
     }
 
@@ -134,6 +136,14 @@ impl Results {
             // A fetch that panicked left its attempt behind; the worker sends the result again.
             Err(_) => self.fetching.clear(),
         }
+    }
+}
+
+/// The blob of a result's outputs, if they are in one.
+fn blob_of(result: &UnitResult) -> Option<BlobRef> {
+    match &result.outcome {
+        Outcome::Completed { outputs: Payload::Blob(blob), .. } => Some(*blob),
+        _ => None,
     }
 }
 
