@@ -19,6 +19,7 @@ use command_fds::{CommandFdExt, FdMapping};
 use gleaner_protocol::limits::STAGE_FILES_MAX;
 use rustix::pipe::PipeFlags;
 use rustix::process::{Pid, PidfdFlags, Signal};
+use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::net::unix::pipe;
 use tokio::sync::oneshot;
@@ -183,9 +184,16 @@ pub(crate) struct Process {
     pid: u32,
     pidfd: AsyncFd<Arc<OwnedFd>>,
     input: Option<pipe::Sender>,
-    output: pipe::Receiver,
+    output: Output,
     words: pipe::Receiver,
     spawner: Spawner,
+}
+
+/// The worker's end of a child's output. While it is not watched, what is written to it wakes
+/// nobody.
+struct Output {
+    pipe: Arc<OwnedFd>,
+    watched: Option<AsyncFd<Arc<OwnedFd>>>,
 }
 
 impl Process {
@@ -194,7 +202,7 @@ impl Process {
         let pid = started.child.id();
         let mut orphan = Orphan { child: Some(started.child), signals, spawner };
         let input = started.input.map(pipe::Sender::from_owned_fd).transpose()?;
-        let output = pipe::Receiver::from_owned_fd(started.output)?;
+        let output = Output::new(started.output)?;
         let words = pipe::Receiver::from_owned_fd(started.words)?;
         let pidfd = sys::watch(orphan.signals.pidfd.clone())?;
         let (child, spawner) = (orphan.child.take(), orphan.spawner.clone());
@@ -216,14 +224,36 @@ impl Process {
         sys::process_cpu(self.pid).unwrap_or_default()
     }
 
-    /// Waits until it has written something, or closed its output.
+    /// Waits until it has written something, or closed its output; for ever after
+    /// [`Process::unwatch`].
     pub(crate) async fn readable(&self) -> io::Result<()> {
-        self.output.readable().await
+        match &self.output.watched {
+            Some(watched) => watched.readable().await.map(|mut ready| ready.retain_ready()),
+            None => std::future::pending().await,
+        }
     }
 
-    /// Reads what it has written; 0 at the end of its output.
+    /// Reads what it has written; 0 at the end of its output. What is not there is an error of the
+    /// kind `WouldBlock`.
     pub(crate) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.output.try_read(buffer)
+        let read = |pipe: &Arc<OwnedFd>| rustix::io::read(pipe, buffer).map_err(io::Error::from);
+        match &self.output.watched {
+            Some(watched) => watched.try_io(Interest::READABLE, read),
+            None => read(&self.output.pipe),
+        }
+    }
+
+    /// From here on, what it writes wakes nobody: its output is to be looked at now and then.
+    pub(crate) fn unwatch(&mut self) {
+        self.output.watched = None;
+    }
+
+    /// Takes [`Process::unwatch`] back.
+    pub(crate) fn watch(&mut self) -> io::Result<()> {
+        if self.output.watched.is_none() {
+            self.output.watched = Some(sys::watch(self.output.pipe.clone())?);
+        }
+        Ok(())
     }
 
     /// Waits until it takes input.
@@ -262,6 +292,15 @@ impl Process {
             "" => status,
             words => format!("{status}: {words}"),
         }
+    }
+}
+
+impl Output {
+    fn new(pipe: OwnedFd) -> io::Result<Self> {
+        rustix::io::ioctl_fionbio(&pipe, true)?;
+        let pipe = Arc::new(pipe);
+        let watched = Some(sys::watch(pipe.clone())?);
+        Ok(Self { pipe, watched })
     }
 }
 

@@ -72,7 +72,7 @@ pub(super) fn take_files(count: u32) -> io::Result<Vec<File>> {
         .collect()
 }
 
-/// Lets the runtime watch `descriptor`, which becomes readable once.
+/// Lets the runtime watch whether `descriptor` can be read.
 pub(super) fn watch(descriptor: Arc<OwnedFd>) -> io::Result<AsyncFd<Arc<OwnedFd>>> {
     // SAFETY: the descriptor is owned by an `Arc` that the result keeps, so it stays open and the
     // same for as long as it is watched.

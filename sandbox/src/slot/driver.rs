@@ -9,6 +9,9 @@
 //! A process is started when there is a unit for it. Whatever ends one answers the unit at the
 //! front, so that every failure consumes a unit and no unit can make the slot start for ever.
 //!
+//! A process is watched for its next answer; while it answers one unit after another, it is looked at
+//! now and then instead, and what it writes meanwhile wakes nobody.
+//!
 //! CPU time is read from outside, from the kernel's clock of the process. A slot says how much each
 //! unit used, since it alone knows where one ends and the next begins; it is believed up to what
 //! the clock says.
@@ -32,6 +35,13 @@ use crate::platform::{Input, Launch, Process, Spawner};
 
 /// How much is read from a process at once.
 const READ_BYTES: usize = 64 * 1024;
+
+/// A slot that answers one unit after another is looked at this often: to be woken for each answer
+/// costs more than a short unit. As long as the worker lets results gather.
+const LOOK_INTERVAL: Duration = Duration::from_millis(2);
+
+/// Where so much was there to be read, the pipe may be full before the next look.
+const READ_BYTES_FEW: usize = READ_BYTES / 4;
 
 /// How many commands are taken at once.
 const COMMANDS_TAKEN_MAX: usize = 256;
@@ -88,6 +98,8 @@ struct Serving {
     wall_at_start: Duration,
     /// When to look at the limits; none while there is nothing to limit.
     check_at: Option<Instant>,
+    /// When to look at its output, while it is not watched.
+    look_at: Option<Instant>,
 }
 
 /// What made the driver wake up.
@@ -266,16 +278,20 @@ impl Driver {
     /// Reads all that is there, and answers the units that have ended.
     fn read(&mut self) -> Result<(), End> {
         let Some(serving) = &mut self.serving else { return Ok(()) };
-        match serving.process.try_read(&mut self.buffer) {
-            Ok(length) if length > 0 => serving.decoder.push(&self.buffer[..length]),
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Ok(()),
+        let length = match serving.process.try_read(&mut self.buffer) {
+            Ok(length) if length > 0 => length,
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                serving.watch();
+                return Ok(());
+            }
             // The end of its output comes just before its own; how it ended is known only then.
             Ok(_) | Err(_) => {
                 serving.output_ended = true;
                 serving.process.signals().kill();
                 return Ok(());
             }
-        }
+        };
+        serving.decoder.push(&self.buffer[..length]);
         let mut answered = false;
         let now = serving.process.cpu();
         let used = now.saturating_sub(serving.cpu_at_start);
@@ -285,6 +301,13 @@ impl Driver {
         }
         if answered {
             self.begin_unit(now);
+        }
+        let more_to_come = !self.units.is_empty() && length < READ_BYTES_FEW;
+        if let Some(serving) = &mut self.serving {
+            match answered && more_to_come {
+                true => serving.look_later(),
+                false => serving.watch(),
+            }
         }
         Ok(())
     }
@@ -480,7 +503,23 @@ impl Serving {
             cpu_at_start: Duration::ZERO,
             wall_at_start: Duration::ZERO,
             check_at: None,
+            look_at: None,
         }
+    }
+
+    /// Wakes the driver when there is something to be read.
+    fn watch(&mut self) {
+        self.look_at = None;
+        if self.process.watch().is_err() {
+            // No room to watch it: it is looked at again and again instead.
+            self.look_later();
+        }
+    }
+
+    /// Leaves what comes where it is until a later look.
+    fn look_later(&mut self) {
+        self.process.unwatch();
+        self.look_at = Some(Instant::now() + LOOK_INTERVAL);
     }
 
     fn is_check_due(&self) -> bool {
@@ -495,8 +534,11 @@ impl Serving {
 
 async fn readable(serving: Option<&Serving>) {
     match serving {
-        // An error is seen again by the read that follows.
-        Some(serving) if !serving.output_ended => drop(serving.process.readable().await),
+        Some(serving) if !serving.output_ended => match serving.look_at {
+            Some(at) => tokio::time::sleep_until(at.into()).await,
+            // An error is seen again by the read that follows.
+            None => drop(serving.process.readable().await),
+        },
         _ => std::future::pending().await,
     }
 }

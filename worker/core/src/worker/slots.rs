@@ -215,7 +215,10 @@ impl Worker {
     pub(super) fn take_from_pipe(&mut self, slot: SlotIndex, key: AttemptKey) {
         let now = self.now;
         if let Some(process) = self.slot_mut(slot).and_then(|slot| slot.process.as_mut()) {
-            process.pipe.retain(|other| *other != key);
+            // Answers come in order.
+            if process.pipe.pop_front_if(|first| *first == key).is_none() {
+                process.pipe.retain(|other| *other != key);
+            }
             process.idle_since = now;
         }
     }
