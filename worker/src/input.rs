@@ -31,8 +31,8 @@ pub(crate) enum Input {
     SlotFailed { slot: SlotIndex, life: RunId },
     /// A slot could not be started, nor could it be on any other machine.
     SlotRefused { stage: StageKey, reason: String },
-    /// A result is kept.
-    Kept { key: AttemptKey, place: Place },
+    /// Results are kept.
+    Kept { keys: Vec<AttemptKey>, place: Place },
     /// The worker is to stop.
     Stop,
 }

@@ -8,20 +8,20 @@
 //! machine until it is forgotten; what the disk would not take is reported as [`Place::Memory`],
 //! stays here and is tried again until it is written or forgotten.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use gleaner_protocol::{AttemptId, ProjectId, UnitResult, wire};
+use gleaner_protocol::{ProjectId, UnitResult, wire};
 use gleaner_worker_core::AttemptKey;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use tracing::{debug, info, warn};
 
 /// The version of the tables.
-const SCHEMA: u32 = 1;
+const SCHEMA: u32 = 2;
 
 /// The most changes in one commit: bounds how long a reader waits behind it.
 const CHANGES_PER_COMMIT_MAX: usize = 1024;
@@ -93,10 +93,10 @@ pub(crate) struct Journal {
 
 impl Journal {
     /// Opens the database at `path`, gives what an earlier run left in it, and starts the thread.
-    /// `on_kept` hears of every result once.
+    /// `on_kept` hears of every result once, of those of one commit together.
     pub(crate) fn open(
         path: &Path,
-        on_kept: impl Fn(AttemptKey, Place) + Send + 'static,
+        on_kept: impl Fn(Vec<AttemptKey>, Place) + Send + 'static,
     ) -> Result<(Self, Vec<(ProjectId, UnitResult)>), JournalError> {
         let failed = |source| JournalError::Database { path: path.to_owned(), source };
         let database = Connection::open(path).map_err(failed)?;
@@ -105,9 +105,11 @@ impl Journal {
             return Err(JournalError::Later { path: path.to_owned(), found, known: SCHEMA });
         }
         let left = read_all(&database).map_err(failed)?;
-        let (commands, inbox) = mpsc::channel();
+        let rows = left.iter().map(|(row, project, result)| (key_of(*project, result), *row));
         let mut writer =
-            Writer { database, unwritten: BTreeMap::new(), on_kept: Box::new(on_kept) };
+            Writer::new(database, rows.collect(), Box::new(on_kept)).map_err(failed)?;
+        let left = left.into_iter().map(|(_, project, result)| (project, result)).collect();
+        let (commands, inbox) = mpsc::channel();
         let thread = std::thread::Builder::new().name("results".into());
         let thread = thread.spawn(move || writer.run(&inbox));
         let thread = thread.map_err(JournalError::Thread)?;
@@ -149,13 +151,28 @@ type Change = Option<Arc<UnitResult>>;
 
 struct Writer {
     database: Connection,
+    /// Where each result on disk is.
+    rows: HashMap<AttemptKey, i64>,
+    /// Beyond every row there is.
+    next_row: i64,
     /// Changes the disk would not take, the last one for each attempt. The results among them were
     /// reported as [`Place::Memory`] when they came, and are not reported again.
     unwritten: BTreeMap<AttemptKey, Change>,
-    on_kept: Box<dyn Fn(AttemptKey, Place) + Send>,
+    on_kept: Box<dyn Fn(Vec<AttemptKey>, Place) + Send>,
 }
 
 impl Writer {
+    fn new(
+        database: Connection,
+        rows: HashMap<AttemptKey, i64>,
+        on_kept: Box<dyn Fn(Vec<AttemptKey>, Place) + Send>,
+    ) -> rusqlite::Result<Self> {
+        // A damaged result has a row, too.
+        let last = "SELECT ifnull(max(row), 0) FROM result";
+        let next_row = 1 + database.query_row(last, [], |row| row.get::<_, i64>(0))?;
+        Ok(Self { database, rows, next_row, unwritten: BTreeMap::new(), on_kept })
+    }
+
     fn run(&mut self, inbox: &mpsc::Receiver<Command>) {
         let mut failed_at = None;
         loop {
@@ -192,7 +209,7 @@ impl Writer {
             changes.iter().filter(|(_, change)| change.is_some()).map(|(key, _)| *key).collect();
         let mended = !self.unwritten.is_empty();
         self.unwritten.extend(changes);
-        let written = write(&mut self.database, &self.unwritten);
+        let written = self.write();
         let place = match &written {
             Ok(()) => Place::Disk,
             // Said once: it is tried again and again.
@@ -212,17 +229,44 @@ impl Writer {
             }
             self.unwritten.clear();
         }
-        for key in kept {
-            (self.on_kept)(key, place);
+        if !kept.is_empty() {
+            (self.on_kept)(kept, place);
         }
         place
+    }
+
+    /// Writes all of `unwritten`, or nothing.
+    fn write(&mut self) -> rusqlite::Result<()> {
+        let mut next_row = self.next_row;
+        let mut rows = Vec::with_capacity(self.unwritten.len());
+        let transaction = self.database.transaction()?;
+        for (key, change) in &self.unwritten {
+            if let Some(row) = self.rows.get(key) {
+                delete(&transaction, *row)?;
+            }
+            if let Some(result) = change {
+                insert(&transaction, next_row, key.project, result)?;
+            }
+            rows.push((*key, change.as_ref().map(|_| next_row)));
+            next_row += i64::from(change.is_some());
+        }
+        transaction.commit()?;
+        self.next_row = next_row;
+        for (key, row) in rows {
+            match row {
+                Some(row) => self.rows.insert(key, row),
+                None => self.rows.remove(&key),
+            };
+        }
+        Ok(())
     }
 
     fn read(&self, key: AttemptKey) -> Option<UnitResult> {
         if let Some(change) = self.unwritten.get(&key) {
             return change.as_deref().cloned();
         }
-        read_one(&self.database, key).unwrap_or_else(|error| {
+        let row = *self.rows.get(&key)?;
+        read_one(&self.database, row).unwrap_or_else(|error| {
             warn!(attempt = %key.attempt, %error, "result not read from disk");
             None
         })
@@ -246,82 +290,79 @@ fn receive(inbox: &mpsc::Receiver<Command>, failed_at: Option<Instant>) -> (Vec<
     }
 }
 
-/// Makes the tables where there are none; gives the version found.
+/// Makes the table where there is none, and brings an older one up to date; gives the version found.
+///
+/// Rows are numbered as they come, so that keeping and forgetting results touches the two ends of
+/// one tree.
 fn prepare(database: &Connection) -> rusqlite::Result<u32> {
     database.pragma_update(None, "journal_mode", "WAL")?;
     database.pragma_update(None, "synchronous", "FULL")?;
     let found = database.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    if found == 0 {
-        database.execute_batch(&format!(
-            "BEGIN;
-             CREATE TABLE results (
-                 project BLOB NOT NULL,
-                 attempt BLOB NOT NULL,
-                 result BLOB NOT NULL,
-                 PRIMARY KEY (project, attempt)
-             );
-             PRAGMA user_version = {SCHEMA};
-             COMMIT;"
-        ))?;
-    }
+    let older = match found {
+        0 => "",
+        1 => {
+            "INSERT INTO result (project, result) SELECT project, result FROM results;
+             DROP TABLE results;"
+        }
+        _ => return Ok(found),
+    };
+    database.execute_batch(&format!(
+        "BEGIN;
+         CREATE TABLE result (
+             row INTEGER PRIMARY KEY,
+             project BLOB NOT NULL,
+             result BLOB NOT NULL
+         );
+         {older}
+         PRAGMA user_version = {SCHEMA};
+         COMMIT;"
+    ))?;
     Ok(found)
 }
 
-fn write(
-    database: &mut Connection,
-    changes: &BTreeMap<AttemptKey, Change>,
-) -> rusqlite::Result<()> {
-    let transaction = database.transaction()?;
-    for (key, change) in changes {
-        write_one(&transaction, *key, change.as_deref())?;
-    }
-    transaction.commit()
-}
-
-fn write_one(
+fn insert(
     transaction: &Transaction<'_>,
-    key: AttemptKey,
-    change: Option<&UnitResult>,
+    row: i64,
+    project: ProjectId,
+    result: &UnitResult,
 ) -> rusqlite::Result<()> {
-    let (project, attempt) = (key.project.0, wire::encode(&key.attempt));
-    match change {
-        Some(result) => transaction
-            .prepare_cached("INSERT OR REPLACE INTO results VALUES (?1, ?2, ?3)")?
-            .execute(params![project, attempt, wire::encode(result)]),
-        None => transaction
-            .prepare_cached("DELETE FROM results WHERE project = ?1 AND attempt = ?2")?
-            .execute(params![project, attempt]),
-    }?;
-    Ok(())
+    let statement = "INSERT INTO result (row, project, result) VALUES (?1, ?2, ?3)";
+    let values = params![row, project.0, wire::encode(result)];
+    transaction.prepare_cached(statement)?.execute(values).map(drop)
 }
 
-fn read_one(database: &Connection, key: AttemptKey) -> rusqlite::Result<Option<UnitResult>> {
-    let mut statement = database
-        .prepare_cached("SELECT result FROM results WHERE project = ?1 AND attempt = ?2")?;
-    let attempt = wire::encode(&key.attempt);
-    let row = statement.query_row(params![key.project.0, attempt], |row| row.get::<_, Vec<u8>>(0));
-    Ok(row.optional()?.and_then(|bytes| decode(&key.attempt.to_string(), &bytes)))
+fn delete(transaction: &Transaction<'_>, row: i64) -> rusqlite::Result<()> {
+    transaction.prepare_cached("DELETE FROM result WHERE row = ?1")?.execute([row]).map(drop)
 }
 
-fn read_all(database: &Connection) -> rusqlite::Result<Vec<(ProjectId, UnitResult)>> {
-    let mut statement = database.prepare("SELECT project, attempt, result FROM results")?;
-    let rows = statement.query_map([], |row| {
-        Ok((row.get::<_, [u8; 32]>(0)?, row.get::<_, Vec<u8>>(1)?, row.get::<_, Vec<u8>>(2)?))
+fn read_one(database: &Connection, row: i64) -> rusqlite::Result<Option<UnitResult>> {
+    let mut statement = database.prepare_cached("SELECT result FROM result WHERE row = ?1")?;
+    let bytes = statement.query_row([row], |columns| columns.get::<_, Vec<u8>>(0));
+    Ok(bytes.optional()?.and_then(|bytes| decode(row, &bytes)))
+}
+
+fn read_all(database: &Connection) -> rusqlite::Result<Vec<(i64, ProjectId, UnitResult)>> {
+    let mut statement = database.prepare("SELECT row, project, result FROM result")?;
+    let rows = statement.query_map([], |columns| {
+        let project = ProjectId(columns.get::<_, [u8; 32]>(1)?);
+        Ok((columns.get::<_, i64>(0)?, project, columns.get::<_, Vec<u8>>(2)?))
     })?;
     let mut results = Vec::new();
-    for row in rows {
-        let (project, attempt, result) = row?;
-        let name =
-            wire::decode::<AttemptId>(&attempt).map_or_else(|_| "?".into(), |a| a.to_string());
-        results.extend(decode(&name, &result).map(|result| (ProjectId(project), result)));
+    for found in rows {
+        let (row, project, bytes) = found?;
+        results.extend(decode(row, &bytes).map(|result| (row, project, result)));
     }
     Ok(results)
 }
 
 /// A result that cannot be read is given up: its unit will be computed again.
-fn decode(name: &str, bytes: &[u8]) -> Option<UnitResult> {
+fn decode(row: i64, bytes: &[u8]) -> Option<UnitResult> {
     let result = wire::decode(bytes);
-    result.inspect_err(|error| warn!(attempt = name, %error, "result on disk is damaged")).ok()
+    result.inspect_err(|error| warn!(row, %error, "result on disk is damaged")).ok()
+}
+
+fn key_of(project: ProjectId, result: &UnitResult) -> AttemptKey {
+    AttemptKey { project, attempt: result.claims.attempt }
 }
 
 #[cfg(test)]

@@ -119,9 +119,9 @@ pub async fn start(config: Config) -> Result<Worker, StartError> {
     walls::try_out(&sandbox, &folder.compiled()).await?;
     let (inputs, inbox) = mpsc::channel(INPUTS_WAITING_MAX);
     let kept = inputs.clone();
-    let (journal, left) = Journal::open(&folder.results(), move |key, place| {
+    let (journal, left) = Journal::open(&folder.results(), move |keys, place| {
         // Nobody listens only when the worker stops.
-        let _ = kept.blocking_send(Input::Kept { key, place });
+        let _ = kept.blocking_send(Input::Kept { keys, place });
     })?;
     let port = config.port;
     let (loopback_only, mdns) = (config.loopback_only, config.mdns);

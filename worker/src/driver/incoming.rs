@@ -59,7 +59,9 @@ impl Driver {
             Input::InputsLost { key } => self.tell(Event::InputsUnavailable { key }),
             Input::SlotFailed { slot, life } => self.tell(Event::SlotFailed { slot, life }),
             Input::SlotRefused { stage, reason } => self.on_refused_stage(stage, reason),
-            Input::Kept { key, place } => self.on_kept(key, place),
+            Input::Kept { keys, place } => {
+                keys.into_iter().for_each(|key| self.on_kept(key, place))
+            }
             Input::Stop => self.tell(Event::Stop),
         }
     }

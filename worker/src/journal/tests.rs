@@ -1,7 +1,8 @@
 use std::sync::Mutex;
 
 use gleaner_protocol::{
-    BlobHash, Epoch, ItemRange, JobId, LeaseClaims, LeaseKey, Outcome, StageIndex, UnitId, WorkerId,
+    AttemptId, BlobHash, Epoch, ItemRange, JobId, LeaseClaims, LeaseKey, Outcome, StageIndex,
+    UnitId, WorkerId,
 };
 
 use super::*;
@@ -30,8 +31,10 @@ fn result(unit: u64) -> UnitResult {
 /// A journal, what was left in it, and where its reports go.
 fn open(path: &Path) -> (Journal, Vec<u64>, mpsc::Receiver<(AttemptKey, Place)>) {
     let (reports, reported) = mpsc::channel();
-    let (journal, left) =
-        Journal::open(path, move |key, place| reports.send((key, place)).unwrap_or(())).unwrap();
+    let (journal, left) = Journal::open(path, move |keys, place| {
+        keys.into_iter().for_each(|key| reports.send((key, place)).unwrap_or(()));
+    })
+    .unwrap();
     for (project, found) in &left {
         assert_eq!((project, found), (&PROJECT, &result(found.claims.attempt.unit.number)));
     }
@@ -66,8 +69,10 @@ fn a_result_that_the_disk_does_not_take_stays_in_memory_and_is_tried_again() {
     database.pragma_update(None, "max_page_count", used).unwrap();
     let reports = Arc::new(Mutex::new(Vec::new()));
     let told = Arc::clone(&reports);
-    let on_kept = Box::new(move |key, place| told.lock().unwrap().push((key, place)));
-    let mut writer = Writer { database, unwritten: BTreeMap::new(), on_kept };
+    let on_kept = Box::new(move |keys: Vec<_>, place| {
+        told.lock().unwrap().extend(keys.into_iter().map(|key| (key, place)));
+    });
+    let mut writer = Writer::new(database, HashMap::new(), on_kept).unwrap();
     let keep = |unit| BTreeMap::from([(key(unit), Some(Arc::new(result(unit))))]);
     // The last page takes no more than two of these.
     assert_eq!((0..4).map(|unit| writer.commit(keep(unit))).last(), Some(Place::Memory));
@@ -78,6 +83,29 @@ fn a_result_that_the_disk_does_not_take_stays_in_memory_and_is_tried_again() {
     assert!(writer.unwritten.is_empty());
     assert_eq!(writer.read(key(3)), Some(result(3)));
     assert_eq!(reports.lock().unwrap().len(), 4, "each result is reported once");
+}
+
+#[test]
+fn results_that_an_earlier_version_left_are_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("results.db");
+    let tables = "CREATE TABLE results (project BLOB NOT NULL, attempt BLOB NOT NULL, \
+                  result BLOB NOT NULL, PRIMARY KEY (project, attempt)); PRAGMA user_version = 1;";
+    let database = Connection::open(&path).unwrap();
+    database.execute_batch(tables).unwrap();
+    for unit in 0..2 {
+        let values =
+            params![PROJECT.0, wire::encode(&key(unit).attempt), wire::encode(&result(unit))];
+        database.execute("INSERT INTO results VALUES (?1, ?2, ?3)", values).unwrap();
+    }
+    drop(database);
+    let (journal, left, reported) = open(&path);
+    assert_eq!(left, [0, 1]);
+    journal.forget(key(0));
+    journal.keep(key(2), Arc::new(result(2)));
+    assert_eq!(reported.recv().unwrap(), (key(2), Place::Disk));
+    drop(journal);
+    assert_eq!(open(&path).1, [1, 2]);
 }
 
 #[test]
