@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use gleaner_protocol::{
-    BlobRef, ItemRange, JobSpec, OnFailure, Outcome, Payload, StageIndex, StageSpec, item_seed,
-    wire,
+    BlobRef, FileRef, ItemRange, JobSpec, OnFailure, Outcome, Payload, StageIndex, StageSpec,
+    item_seed, wire,
 };
 use gleaner_sandbox::{
     CompileError, Entry, Priority, Sandbox, SandboxConfig, SandboxError, Slot, SlotAnswer,
@@ -26,7 +26,7 @@ use tempfile::TempDir;
 use self::trial::Trials;
 use crate::blobs::{BlobError, Blobs};
 use crate::driver::{SubmissionError, check_submission};
-use crate::split::{SlotSplitter, SplitError, StageInput, slot};
+use crate::split::{SlotSplitError, SlotSplitter, SplitError, StageInput, slot};
 
 /// The most items of a stage that are run: spread over the whole stage, they show what differs.
 const ITEMS_MAX: u64 = 16;
@@ -86,6 +86,15 @@ pub enum RehearsalError {
     /// Items could not be read.
     #[error(transparent)]
     Split(#[from] SplitError),
+    /// A split function made no items of an earlier stage's output.
+    #[error("stage `{stage}`: its split function gave no items")]
+    Made {
+        /// The stage.
+        stage: String,
+        /// Why.
+        #[source]
+        source: SlotSplitError,
+    },
     /// Slots cannot be had on this machine.
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
@@ -175,7 +184,7 @@ impl Rehearsal {
 
     async fn sample(&self, index: StageIndex, stage: &StageSpec) -> Result<Sample, RehearsalError> {
         let input = StageInput::open(stage, None, &self.blobs).await?;
-        let slot = self.slot(stage, Entry::Task(stage.task.function.clone())).await?;
+        let slot = self.slot(stage, Entry::Task(stage.task.function.clone()), None).await?;
         let begun = Instant::now();
         let mut sample = Sample::default();
         for item in sampled_items(input.items()) {
@@ -196,12 +205,19 @@ impl Rehearsal {
         Ok(sample)
     }
 
-    async fn slot(&self, stage: &StageSpec, entry: Entry) -> Result<Slot, RehearsalError> {
+    /// A slot for a function of a stage, with `output` among its files if there is one.
+    async fn slot(
+        &self,
+        stage: &StageSpec,
+        entry: Entry,
+        output: Option<&FileRef>,
+    ) -> Result<Slot, RehearsalError> {
         let task = &stage.task;
         let path = |blob: BlobRef| {
             self.blobs.path(blob.hash).ok_or(BlobError::Missing { hash: blob.hash })
         };
-        let files = task.files.iter().map(|file| Ok((file.name.clone(), path(file.blob)?)));
+        let files = task.files.iter().chain(output);
+        let files = files.map(|file| Ok((file.name.clone(), path(file.blob)?)));
         let files = files.collect::<Result<_, BlobError>>()?;
         let compiled = self.sandbox.compile(task.module, task.floats, &path(task.module)?).await;
         let module = compiled

@@ -19,7 +19,7 @@ use crate::{
 
 pub use self::sequence::{Number, Sequence, SequenceError};
 pub use self::splitter::{
-    Axis, AxisValues, Pairing, PieceEnd, RecordFormat, RecordSource, Splitter,
+    Axis, AxisValues, EarlierOutput, Pairing, PieceEnd, RecordFormat, RecordSource, Splitter,
 };
 
 /// The version of the interface between task and host.
@@ -434,8 +434,8 @@ impl StageSpec {
     }
 
     /// Names the question that the stage asks of each item: stages of one name have the same
-    /// answers, as far as both have items. `earlier` is the output that it takes, when it comes
-    /// after another stage.
+    /// answers, as far as both have items. `earlier` is what its items are read from when it comes
+    /// after another stage: that one's output, or what the split function made of it.
     pub fn answers_key(&self, earlier: Option<BlobHash>) -> BlobHash {
         // What becomes of a job when an item fails changes no answer.
         let task = StageTask { on_failure: OnFailure::Stop, ..self.task.clone() };
@@ -448,7 +448,11 @@ impl StageSpec {
         check_name("the function", &self.task.function)?;
         let files = &self.task.files;
         check_bounds("the number of files", files.len() as u64, 0, STAGE_FILES_MAX as u64)?;
-        check_unique("file", files.iter().map(|file| file.name.as_str()))?;
+        let output = match &self.splitter {
+            Splitter::Split { after: Some(output), .. } => Some(output.name.as_str()),
+            _ => None,
+        };
+        check_unique("file", files.iter().map(|file| file.name.as_str()).chain(output))?;
         let fields = self.splitter.fields();
         for field in fields.iter().copied().chain(self.task.parameters.keys().map(String::as_str)) {
             check_name("the field", field)?;

@@ -34,9 +34,9 @@ pub use id::{
     UnitId,
 };
 pub use job::{
-    Answers, Axis, AxisValues, FileRef, Floats, JobSpec, JobSpecError, Limits, Number, Pairing,
-    PieceEnd, RecordFormat, RecordSource, Sequence, SequenceError, Splitter, StageSpec, StageTask,
-    TASK_INTERFACE_VERSION, UnitSize,
+    Answers, Axis, AxisValues, EarlierOutput, FileRef, Floats, JobSpec, JobSpecError, Limits,
+    Number, Pairing, PieceEnd, RecordFormat, RecordSource, Sequence, SequenceError, Splitter,
+    StageSpec, StageTask, TASK_INTERFACE_VERSION, UnitSize,
 };
 pub use lease::{Lease, LeaseClaims, LeaseKey, LeaseToken};
 pub use message::{

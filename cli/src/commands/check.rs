@@ -65,7 +65,12 @@ pub fn manifest_at(path: &Path) -> Result<PathBuf> {
 fn stages(job: &JobSpec) -> Vec<Vec<String>> {
     let head = ["stage", "function", "items"].map(String::from).to_vec();
     let rows = job.stages.iter().map(|stage| {
-        let items = stage.item_count().map_or("?".to_owned(), |items| items.to_string());
+        let earlier = stage.splitter.earlier_stage();
+        let items = match (stage.item_count(), earlier) {
+            (Some(items), _) => items.to_string(),
+            (None, Some(earlier)) => words::items_after(&job.stages[earlier.0 as usize].name),
+            (None, None) => "?".to_owned(),
+        };
         vec![stage.name.clone(), stage.task.function.clone(), items]
     });
     [head].into_iter().chain(rows).collect()

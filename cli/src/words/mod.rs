@@ -257,6 +257,11 @@ fn elapsed(start: &str, end: &str) -> Option<Duration> {
     Duration::try_from_secs_f64(seconds).ok()
 }
 
+/// How many items a stage has that cuts what the stage `earlier` gives.
+pub fn items_after(earlier: &str) -> String {
+    format!("known when {earlier} is done")
+}
+
 /// How much of a job is settled, from 0 to 1, which it is when it is done: an output that is still
 /// to be put together is not. A stage whose items are not known yet counts as one
 /// item: most take the whole output of an earlier one.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{bytes, span, table};
+use super::{bytes, items_after, span, table};
 use crate::commands::dry_run::{Estimate, Plan, Present, SampleView, Sending, StagePlan};
 
 /// The plan of a job that could be submitted.
@@ -30,7 +30,7 @@ pub fn lines(plan: &Plan) -> Vec<String> {
 fn row(stage: &StagePlan) -> Vec<String> {
     let items = match (&stage.items, &stage.after) {
         (Some(items), _) => items.to_string(),
-        (None, Some(earlier)) => format!("known when {earlier} is done"),
+        (None, Some(earlier)) => items_after(earlier),
         (None, None) => "unknown".into(),
     };
     let units = match (stage.unit_items, stage.units) {

@@ -225,7 +225,7 @@ impl Core {
         self.submissions.insert(submission, id);
         for (stage, items) in (0..).map(StageIndex).zip(items) {
             if let Some(items) = items {
-                let opening = Opening { stage, items, unit_items_max: None };
+                let opening = Opening { stage, items, unit_items_max: None, made: None };
                 self.open_stage(id, opening, &kept);
             }
         }

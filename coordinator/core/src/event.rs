@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use gleaner_protocol::{
-    AttemptId, Capacity, JobId, JobSpec, LeaseClaims, LeaseToken, ReleaseReason, StageIndex,
-    SubmissionId, SubmitterId, SubmitterTerms, Timestamp, UnitResult, WithdrawReason, WorkerId,
+    AttemptId, BlobRef, Capacity, JobId, JobSpec, LeaseClaims, LeaseToken, ReleaseReason,
+    StageIndex, SubmissionId, SubmitterId, SubmitterTerms, Timestamp, UnitResult, WithdrawReason,
+    WorkerId,
 };
 
 use crate::{JobEnd, KeptRun, Opening, OverQuota, Owner, Record, StageOutput, Subject, Usage};
@@ -366,6 +367,8 @@ pub struct StageSnapshot {
     pub attempts_inconclusive: u64,
     /// CPU time of the attempts that settled units.
     pub cpu: Duration,
+    /// What its split function made of an earlier stage's output.
+    pub made: Option<BlobRef>,
     /// The files of its output, once done.
     pub outputs: Vec<StageOutput>,
 }

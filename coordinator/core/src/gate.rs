@@ -109,6 +109,7 @@ mod tests {
                 stage: gleaner_protocol::StageIndex(0),
                 items: 1,
                 unit_items_max: None,
+                made: None,
             },
             answers: gleaner_protocol::BlobHash([0; 32]),
             quorum: 1,

@@ -126,11 +126,12 @@ impl Job {
         self.spec.stages_after(earlier).collect()
     }
 
-    /// The name of the question that a stage asks; the stage it comes after is done.
+    /// The name of the question that an open stage asks.
     pub(crate) fn answers_key(&self, stage: StageIndex) -> BlobHash {
         let spec = &self.spec.stages[stage.0 as usize];
-        let earlier = spec.splitter.earlier_stage();
-        spec.answers_key(earlier.and_then(|stage| self.stage(stage)?.output()))
+        let made = self.stage(stage).and_then(Stage::made).map(|blob| blob.hash);
+        let output = || self.stage(spec.splitter.earlier_stage()?)?.output();
+        spec.answers_key(made.or_else(output))
     }
 
     /// The stage that a stage takes its input from.
@@ -172,8 +173,9 @@ impl Job {
 
     /// The blobs it refers to: what it was given and what has come out of it.
     pub(crate) fn blobs(&self) -> impl Iterator<Item = BlobRef> {
-        let outputs = self.stages.iter().flat_map(Stage::outputs);
-        self.spec.blobs().chain(outputs.map(|output| output.blob))
+        let outputs = self.stages.iter().flat_map(Stage::outputs).map(|output| output.blob);
+        let made = self.stages.iter().filter_map(Stage::made);
+        self.spec.blobs().chain(outputs).chain(made)
     }
 
     /// The leases of units numbered `from` or higher, in their order, and the unit to go on from

@@ -182,6 +182,8 @@ pub struct Opening {
     pub items: u64,
     /// The most items a unit may have, where the specification could not say it yet.
     pub unit_items_max: Option<NonZeroU32>,
+    /// What its split function made of an earlier stage's output.
+    pub made: Option<BlobRef>,
 }
 
 /// Consecutive units of equal size, cut at one time: `units` of `unit_items` items each from
@@ -348,6 +350,8 @@ pub struct RecoveredStage {
     pub items: Option<u64>,
     /// From [`Record::StageOpened`].
     pub unit_items_max: Option<NonZeroU32>,
+    /// From [`Record::StageOpened`].
+    pub made: Option<BlobRef>,
     /// From [`Record::AnswersKept`], in the order of their items.
     pub kept: Vec<KeptRun>,
     /// From [`Record::BlockCut`], in the order of their units.

@@ -277,13 +277,14 @@ impl Core {
     /// Opens a stage with the answers of `kept` that are its own; one that has all goes to its
     /// reducer at once.
     pub(crate) fn open_stage(&mut self, id: JobId, opening: Opening, kept: &[KeptRun]) {
-        let Opening { stage, items, .. } = opening;
+        let Opening { stage, items, made, .. } = opening;
         let kept = self.usable(id, stage, items, kept);
         let job = self.jobs.get_mut(&id).expect("a stage is opened of a known job");
-        let (answers, quorum) = (job.answers_key(stage), job.quorum);
+        self.holdings.add(job.owner, made.into_iter());
         let books = job.stage_mut(stage).expect("a known stage is opened");
         books.open(opening, kept.clone());
         let state = books.state();
+        let (answers, quorum) = (job.answers_key(stage), job.quorum);
         self.gate.record(Record::StageOpened { job: id, opening, answers, quorum });
         for run in kept {
             self.gate.record(Record::AnswersKept { job: id, run });

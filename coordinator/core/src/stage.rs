@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use gleaner_protocol::limits::ITEMS_PER_UNIT_MAX;
 use gleaner_protocol::{
-    BlobHash, ItemRange, OnFailure, StageIndex, StageSpec, Timestamp, UnitSize, WorkerId,
+    BlobHash, BlobRef, ItemRange, OnFailure, StageIndex, StageSpec, Timestamp, UnitSize, WorkerId,
 };
 
 use crate::cut::{CutBlock, CutKind};
@@ -35,6 +35,7 @@ pub(crate) struct Stage {
     on_failure: OnFailure,
     state: StageState,
     items: Option<u64>,
+    made: Option<BlobRef>,
     next_item: u64,
     /// Answers taken over, in the order of their items; they lie between blocks.
     kept: Vec<KeptRun>,
@@ -113,6 +114,7 @@ impl Stage {
             on_failure: spec.task.on_failure,
             state: StageState::Blocked,
             items: None,
+            made: None,
             next_item: 0,
             kept: Vec::new(),
             blocks: Vec::new(),
@@ -135,6 +137,7 @@ impl Stage {
     /// until [`Stage::end_grace`].
     pub(crate) fn recover(&mut self, recovered: RecoveredStage, quorum: u32) {
         self.items = recovered.items;
+        self.made = recovered.made;
         self.limit_units(recovered.unit_items_max);
         self.items_settled = recovered.items_settled;
         self.items_failed = recovered.items_failed;
@@ -203,6 +206,7 @@ impl Stage {
     pub(crate) fn open(&mut self, opening: Opening, kept: Vec<KeptRun>) {
         let items = opening.items;
         self.items = Some(items);
+        self.made = opening.made;
         self.limit_units(opening.unit_items_max);
         self.kept = kept;
         self.items_settled = self.items_kept();
@@ -507,6 +511,11 @@ impl Stage {
         self.outputs.first().map(|output| output.blob.hash)
     }
 
+    /// What its split function made of an earlier stage's output.
+    pub(crate) fn made(&self) -> Option<BlobRef> {
+        self.made
+    }
+
     pub(crate) fn input(&self) -> BlobHash {
         self.input
     }
@@ -536,6 +545,7 @@ impl Stage {
             attempts_leased: self.attempts_leased,
             attempts_inconclusive: self.attempts_inconclusive,
             cpu: self.cpu,
+            made: self.made,
             outputs: self.outputs.clone(),
         }
     }

@@ -1,7 +1,7 @@
 //! Which answers of earlier jobs a job can take over.
 
 use gleaner_coordinator_core::{KeptRun, Opening};
-use gleaner_protocol::{Answers, BlobHash, JobId, JobSpec, StageIndex};
+use gleaner_protocol::{Answers, BlobHash, BlobRef, JobId, JobSpec, StageIndex};
 
 use crate::store::{Question, Store, StoreError};
 
@@ -17,8 +17,8 @@ pub(crate) async fn known_at_submission(
     retry_of: Option<JobId>,
 ) -> Result<Vec<KeptRun>, StoreError> {
     let open = (0..).map(StageIndex).zip(items);
-    let open = open.filter_map(|(stage, items)| Some((stage, (*items)?)));
-    look_up(store, spec, open, None, retry_of).await
+    let open = open.filter_map(|(stage, items)| Some((stage, (*items)?, None)));
+    look_up(store, spec, open, retry_of).await
 }
 
 /// The answers to stages of `job` that come after one whose output is `output`.
@@ -32,16 +32,20 @@ pub(crate) async fn known_after(
     openings: &[Opening],
     output: Option<BlobHash>,
 ) -> Result<Vec<KeptRun>, StoreError> {
-    let stages = openings.iter().map(|opening| (opening.stage, opening.items));
+    let earlier = |made: Option<BlobRef>| made.map(|made| made.hash).or(output);
+    let stages = openings.iter().map(|opening| {
+        let Opening { stage, items, made, .. } = *opening;
+        (stage, items, earlier(made))
+    });
     let retry_of = store.retry_of(job).await?;
-    look_up(store, spec, stages, output, retry_of).await
+    look_up(store, spec, stages, retry_of).await
 }
 
+/// The answers to stages, each with its items and what they are read from, if it comes after another.
 async fn look_up(
     store: &Store,
     spec: &JobSpec,
-    stages: impl Iterator<Item = (StageIndex, u64)>,
-    earlier: Option<BlobHash>,
+    stages: impl Iterator<Item = (StageIndex, u64, Option<BlobHash>)>,
     retry_of: Option<JobId>,
 ) -> Result<Vec<KeptRun>, StoreError> {
     let mut kept = Vec::new();
@@ -50,7 +54,7 @@ async fn look_up(
     }
     // A stage may have a million units: nobody waits behind such a look.
     let store = store.read_apart()?;
-    for (stage, items) in stages {
+    for (stage, items, earlier) in stages {
         let key = spec.stages[stage.0 as usize].answers_key(earlier);
         let (quorum, answers) = (spec.quorum.get(), spec.answers);
         let question = Question { stage, key, items, quorum, first: retry_of, answers };

@@ -488,7 +488,8 @@ impl DriverControl {
         let StoredJob { submission, spec } = stored.ok_or(ControlError::NoSuchJob(job.job))?;
         let first = |stage: &StageSnapshot| stage.outputs.first().map(|output| output.blob);
         let outputs = job.stages.iter().map(first).collect();
-        Ok((submission, JobParts { spec, outputs }))
+        let made = job.stages.iter().map(|stage| stage.made).collect();
+        Ok((submission, JobParts { spec, outputs, made }))
     }
 
     async fn usage(&self, owner: Owner) -> Result<Usage, ControlError> {

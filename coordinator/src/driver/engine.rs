@@ -333,6 +333,9 @@ impl Running {
                 self.parts.uses.refer(*job, spec.blobs().map(|blob| blob.hash));
                 self.parts.inputs.add_job(*job, Arc::new(spec.clone()));
             }
+            Record::StageOpened { job, opening, .. } => {
+                self.parts.uses.refer(*job, opening.made.map(|made| made.hash));
+            }
             Record::StageDone { job, stage, outputs } => {
                 info!(%job, %stage, files = outputs.len(), "stage done");
                 self.parts.uses.refer(*job, outputs.iter().map(|output| output.blob.hash));

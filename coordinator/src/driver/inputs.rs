@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use gleaner_protocol::{BlobHash, BlobRef, JobId, JobSpec, StageIndex, StageSpec};
+use gleaner_protocol::{BlobHash, BlobRef, JobId, JobSpec, Splitter, StageIndex};
 use tokio::sync::OnceCell;
 
 use crate::blobs::Blobs;
@@ -25,6 +25,8 @@ struct JobInputs {
     stages: Vec<OnceCell<StageInput>>,
     /// The one file of each stage that is done, for the stages after it.
     outputs: Vec<OnceCell<BlobRef>>,
+    /// What each stage's split function made of an earlier stage's output.
+    made: Vec<OnceCell<BlobRef>>,
 }
 
 impl Inputs {
@@ -34,8 +36,8 @@ impl Inputs {
 
     pub(crate) fn add_job(&self, job: JobId, spec: Arc<JobSpec>) {
         let stages = spec.stages.iter().map(|_| OnceCell::new()).collect();
-        let outputs = spec.stages.iter().map(|_| OnceCell::new()).collect();
-        let inputs = Arc::new(JobInputs { spec, stages, outputs });
+        let [outputs, made] = [(); 2].map(|()| vec![OnceCell::new(); spec.stages.len()]);
+        let inputs = Arc::new(JobInputs { spec, stages, outputs, made });
         self.jobs().insert(job, inputs);
     }
 
@@ -64,6 +66,21 @@ impl Inputs {
         }
     }
 
+    /// Notes what a stage's split function made of an earlier stage's output, which is durable.
+    pub(crate) fn add_made(&self, job: JobId, stage: StageIndex, made: BlobRef) {
+        if let Some(inputs) = self.job(job)
+            && let Some(cell) = inputs.made.get(stage.0 as usize)
+        {
+            // Of a function that was run again, the first items count.
+            let _ = cell.set(made);
+        }
+    }
+
+    /// What [`Inputs::add_made`] has noted.
+    pub(crate) fn made(&self, job: JobId, stage: StageIndex) -> Option<BlobRef> {
+        self.job(job)?.made.get(stage.0 as usize)?.get().copied()
+    }
+
     /// A running job's specification.
     pub(crate) fn spec(&self, job: JobId) -> Option<Arc<JobSpec>> {
         self.job(job).map(|inputs| Arc::clone(&inputs.spec))
@@ -78,7 +95,7 @@ impl Inputs {
         let inputs = self.job(job)?;
         let index = stage.0 as usize;
         let (spec, cell) = (inputs.spec.stages.get(index)?, inputs.stages.get(index)?);
-        let earlier = inputs.earlier(spec);
+        let earlier = inputs.earlier(index);
         let opened = cell.get_or_try_init(|| StageInput::open(spec, earlier, &self.blobs)).await;
         Some(opened.cloned())
     }
@@ -118,15 +135,19 @@ fn sources(spec: &JobSpec) -> impl Iterator<Item = BlobHash> {
 }
 
 impl JobInputs {
-    /// The output that a stage takes.
-    fn earlier(&self, spec: &StageSpec) -> Option<BlobRef> {
-        let stage = spec.splitter.earlier_stage()?;
-        self.outputs.get(stage.0 as usize)?.get().copied()
+    /// The output that a stage takes, or what was made of it.
+    fn earlier(&self, stage: usize) -> Option<BlobRef> {
+        let splitter = &self.spec.stages[stage].splitter;
+        let cell = match splitter {
+            Splitter::Split { .. } => &self.made[stage],
+            _ => self.outputs.get(splitter.earlier_stage()?.0 as usize)?,
+        };
+        cell.get().copied()
     }
 
     /// The files and outputs that its stages are cut from.
     fn cut(&self) -> impl Iterator<Item = BlobHash> {
-        let outputs = self.spec.stages.iter().filter_map(|stage| self.earlier(stage));
+        let outputs = (0..self.spec.stages.len()).filter_map(|stage| self.earlier(stage));
         sources(&self.spec).chain(outputs.map(|output| output.hash))
     }
 }
@@ -136,7 +157,7 @@ mod tests {
     use std::num::NonZeroU32;
 
     use gleaner_protocol::{
-        Answers, Floats, Limits, Notify, OnFailure, RecordSource, Reducer, Splitter, StageTask,
+        Answers, Floats, Limits, Notify, OnFailure, RecordSource, Reducer, StageSpec, StageTask,
         UnitSize, ValueMap,
     };
 

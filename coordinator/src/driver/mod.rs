@@ -14,6 +14,7 @@ mod answers;
 mod control;
 mod engine;
 mod inputs;
+mod openings;
 mod outbox;
 mod reception;
 mod reduction;
@@ -56,6 +57,7 @@ use crate::store::{Commits, Store, StoreError};
 use control::DriverControl;
 use engine::{Changes, Engine, EngineParts, Input};
 use inputs::Inputs;
+use openings::Openings;
 use reception::{Reception, fetch_permits};
 use reduction::Reductions;
 use remote::RemoteApi;
@@ -222,7 +224,8 @@ pub async fn start(config: Config) -> Result<Coordinator, StartError> {
     };
     shared.node.serve_blobs(shared.served.clone());
     let stop = CancellationToken::new();
-    let parts = shared.engine_parts(config.core.clone(), commits, recovered, sandbox, &stop);
+    let reducing = (sandbox, shared.openings(splitter.clone()));
+    let parts = shared.engine_parts(config.core.clone(), commits, recovered, reducing, &stop);
     let engine = tokio::spawn(run_engine(parts, inbox, stop.clone()));
     tokio::spawn(shared.notifier().run(stop.child_token()));
     tokio::spawn(accept(Arc::new(shared.reception()), streams, stop.clone()));
@@ -282,12 +285,16 @@ impl Coordinator {
 }
 
 impl Shared {
+    fn openings(&self, splitter: SlotSplitter) -> Openings {
+        Openings { inputs: self.inputs.clone(), blobs: self.blobs.clone(), splitter }
+    }
+
     fn engine_parts(
         &self,
         config: gleaner_coordinator_core::Config,
         commits: Commits,
         recovered: Recovered,
-        sandbox: Sandbox,
+        (sandbox, openings): (Sandbox, Openings),
         stop: &CancellationToken,
     ) -> EngineParts {
         let (key, epoch) = (self.store.lease_key(), self.store.epoch());
@@ -296,6 +303,7 @@ impl Shared {
             store: self.store.clone(),
             blobs: self.blobs.clone(),
             sandbox,
+            openings,
             inputs: self.inputs.clone(),
             stop: stop.child_token(),
             jobs: Arc::default(),
@@ -391,7 +399,9 @@ fn note_uses(recovered: &Recovered, blobs: &Blobs) {
     for job in &recovered.jobs {
         let outputs = job.stages.iter().flat_map(|stage| stage.outputs.iter().flatten());
         let outputs = outputs.map(|output| output.blob);
-        blobs.uses().refer(job.job, job.spec.blobs().chain(outputs).map(|blob| blob.hash));
+        let made = job.stages.iter().filter_map(|stage| stage.made);
+        let blobs_used = job.spec.blobs().chain(outputs).chain(made);
+        blobs.uses().refer(job.job, blobs_used.map(|blob| blob.hash));
     }
 }
 
@@ -403,6 +413,9 @@ fn inputs_of(recovered: &Recovered, blobs: &Blobs) -> Inputs {
         for (index, stage) in (0..).map(gleaner_protocol::StageIndex).zip(&job.stages) {
             if let Some(output) = stage.outputs.as_ref().and_then(|outputs| outputs.first()) {
                 inputs.add_output(job.job, index, output.blob);
+            }
+            if let Some(made) = stage.made {
+                inputs.add_made(job.job, index, made);
             }
         }
     }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use gleaner_coordinator_core::{Event, KeptRun, Opening, StageOutput, UnfitInput};
-use gleaner_protocol::{JobId, JobSpec, StageIndex, StageSpec};
+use gleaner_protocol::{BlobRef, JobId, JobSpec, StageIndex, StageSpec};
 use gleaner_sandbox::Sandbox;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -13,15 +13,24 @@ use tracing::warn;
 use super::answers;
 use super::engine::{Engine, Input};
 use super::inputs::Inputs;
+use super::openings::{OpeningError, Openings};
 use crate::blobs::Blobs;
 use crate::reduce::{ReduceError, SlotMerger, reduce, wants_input};
-use crate::split::SplitError;
 use crate::store::Store;
 
 /// The first and the longest pause before a reduction that met a full disk or the like is tried
 /// again.
 const RETRY_PAUSE_FIRST: Duration = Duration::from_secs(1);
 const RETRY_PAUSE_MAX: Duration = Duration::from_secs(60);
+
+/// Why a stage's output is not there yet, or the stages behind it are not open.
+#[derive(Debug, thiserror::Error)]
+enum ConclusionError {
+    #[error(transparent)]
+    Reduce(#[from] ReduceError),
+    #[error(transparent)]
+    Opening(#[from] OpeningError),
+}
 
 /// Starts reductions, each a task of its own that ends with the engine.
 #[derive(Clone)]
@@ -31,6 +40,7 @@ pub(crate) struct Reductions {
     pub(crate) blobs: Blobs,
     pub(crate) sandbox: Sandbox,
     pub(crate) inputs: Arc<Inputs>,
+    pub(crate) openings: Openings,
     pub(crate) stop: CancellationToken,
     pub(crate) jobs: Arc<Mutex<HashMap<JobId, CancellationToken>>>,
 }
@@ -68,7 +78,7 @@ impl Reductions {
         loop {
             match self.conclude(job, stage, items, spec, &mut reduced).await {
                 Ok(event) => return event,
-                Err(error) if error.is_of_job() => {
+                Err(ConclusionError::Reduce(error)) if error.is_of_job() => {
                     return Event::StageFailed { job, stage, reason: error.to_string() };
                 }
                 Err(error) => warn!(%job, %stage, %error, ?pause, "an output waits for this host"),
@@ -86,7 +96,7 @@ impl Reductions {
         items: u64,
         spec: &JobSpec,
         reduced: &mut Option<Vec<StageOutput>>,
-    ) -> Result<Event, ReduceError> {
+    ) -> Result<Event, ConclusionError> {
         let outputs = match reduced {
             Some(outputs) => outputs.clone(),
             None => {
@@ -95,38 +105,15 @@ impl Reductions {
                 reduced.insert(outputs).clone()
             }
         };
-        if let Some(output) = outputs.first() {
-            self.inputs.add_output(job, stage, output.blob);
-        }
-        let next = self.openings_after(job, stage, spec).await?;
-        let kept = match &next {
-            Ok(openings) => self.answers_after(job, spec, openings, &outputs).await,
-            Err(_) => Vec::new(),
+        let output = outputs.first().map(|output| output.blob);
+        let next = match self.openings.after(job, stage, output, spec).await {
+            Ok(openings) => Ok(openings),
+            Err(error) if error.is_of_job() => Err(UnfitInput { reason: error.to_string() }),
+            Err(error) => return Err(error.into()),
         };
+        let openings = next.as_deref().unwrap_or_default();
+        let kept = self.answers_after(job, spec, openings, output).await;
         Ok(Event::StageReduced { job, stage, outputs, next, kept })
-    }
-
-    /// Opens the inputs of the stages behind this one; the inner error is the job's.
-    async fn openings_after(
-        &self,
-        job: JobId,
-        stage: StageIndex,
-        spec: &JobSpec,
-    ) -> Result<Result<Vec<Opening>, UnfitInput>, SplitError> {
-        let mut openings = Vec::new();
-        for stage in spec.stages_after(stage) {
-            let input = match self.inputs.stage(job, stage).await {
-                // It has ended meanwhile, and opens nothing.
-                None => continue,
-                Some(Err(error)) if error.is_of_job() => {
-                    return Ok(Err(UnfitInput { reason: error.to_string() }));
-                }
-                Some(input) => input?,
-            };
-            let (items, unit_items_max) = (input.items(), input.unit_items_max());
-            openings.push(Opening { stage, items, unit_items_max });
-        }
-        Ok(Ok(openings))
     }
 
     async fn reduce(
@@ -153,9 +140,9 @@ impl Reductions {
         job: JobId,
         spec: &JobSpec,
         openings: &[Opening],
-        outputs: &[StageOutput],
+        output: Option<BlobRef>,
     ) -> Vec<KeptRun> {
-        let output = outputs.first().map(|output| output.blob.hash);
+        let output = output.map(|output| output.hash);
         let known = answers::known_after(&self.store, job, spec, openings, output).await;
         known.unwrap_or_else(|error| {
             warn!(%error, "answers of earlier jobs cannot be looked up");

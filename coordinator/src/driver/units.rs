@@ -247,6 +247,7 @@ mod tests {
             attempts_leased: 0,
             attempts_inconclusive: 0,
             cpu: Duration::ZERO,
+            made: None,
             outputs: Vec::new(),
         };
         let lease = |(unit, number): &(u64, u32)| LeaseSnapshot {

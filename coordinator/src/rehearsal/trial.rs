@@ -5,15 +5,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use gleaner_protocol::{
-    BlobRef, ItemFailure, ItemRange, Outcome, Payload, Reducer, Splitter, StageIndex, StageSpec,
-    item_seed,
+    BlobRef, FileRef, ItemFailure, ItemRange, Outcome, Payload, Reducer, Splitter, StageIndex,
+    StageSpec, item_seed,
 };
 use gleaner_sandbox::{Entry, Slot, SlotUnit};
 use serde_bytes::ByteBuf;
 
 use super::{Rehearsal, RehearsalError};
-use crate::split::StageInput;
 use crate::split::slot::{NO_FIELDS, SEED_ITEM};
+use crate::split::{SlotSplitter, StageInput};
 
 /// How many calls go into a unit in each round; the last takes all that lie side by side. Each
 /// round has a process of its own, and the first is made twice.
@@ -113,7 +113,8 @@ impl Trials<'_> {
         sampling: Sampling,
     ) -> Result<(u64, Trial), RehearsalError> {
         let stage = self.stage(index);
-        let input = StageInput::open(stage, sampling.earlier, &self.rehearsal.blobs).await?;
+        let earlier = self.read_from(index, sampling.earlier).await?;
+        let input = StageInput::open(stage, earlier, &self.rehearsal.blobs).await?;
         let seed = stage.task.seed;
         let mut runs = Vec::new();
         // A draw of the job's own, so that a repeat tries the same items.
@@ -128,20 +129,27 @@ impl Trials<'_> {
             runs.push(calls.collect());
         }
         let entry = Entry::Task(stage.task.function.clone());
-        Ok((input.items(), self.rounds(stage, entry, runs).await?))
+        Ok((input.items(), self.rounds(stage, entry, None, runs).await?))
     }
 
-    /// What calling a stage's split function gives; none where it has none.
+    /// What calling a stage's split function gives, which may read the output `earlier`; none where
+    /// it has none.
     ///
     /// # Errors
     /// As [`Trials::tasks`].
-    pub async fn split(&self, index: StageIndex) -> Result<Option<Trial>, RehearsalError> {
+    pub async fn split(
+        &self,
+        index: StageIndex,
+        earlier: Option<BlobRef>,
+    ) -> Result<Option<Trial>, RehearsalError> {
         let stage = self.stage(index);
-        let Splitter::Split { function, .. } = &stage.splitter else { return Ok(None) };
+        let Splitter::Split { function, after, .. } = &stage.splitter else { return Ok(None) };
+        let output = after.as_ref().zip(earlier);
+        let output = output.map(|(after, blob)| FileRef { name: after.name.clone(), blob });
         let seed = item_seed(stage.task.seed, index, SEED_ITEM);
         let call = Call { item: 0, seed, values: vec![ByteBuf::from(NO_FIELDS)] };
         let entry = Entry::Split(function.clone());
-        Ok(Some(self.rounds(stage, entry, vec![vec![call]]).await?))
+        Ok(Some(self.rounds(stage, entry, output.as_ref(), vec![vec![call]]).await?))
     }
 
     /// What merging neighbours of `outputs` gives; none where the stage does not merge, or there
@@ -165,7 +173,23 @@ impl Trials<'_> {
             Call { item, seed: 0, values }
         });
         let runs = vec![calls.collect()];
-        Ok(Some(self.rounds(stage, Entry::Merge(function.clone()), runs).await?))
+        Ok(Some(self.rounds(stage, Entry::Merge(function.clone()), None, runs).await?))
+    }
+
+    /// What a stage's items are read from: the output before it, or what its split function makes of
+    /// that.
+    async fn read_from(
+        &self,
+        index: StageIndex,
+        earlier: Option<BlobRef>,
+    ) -> Result<Option<BlobRef>, RehearsalError> {
+        let Some(output) = earlier else { return Ok(None) };
+        let (stage, blobs) = (self.stage(index), &self.rehearsal.blobs);
+        let splitter = SlotSplitter::new(&self.rehearsal.sandbox);
+        let made = splitter.split_after(index, stage, output, blobs).await;
+        let made =
+            made.map_err(|source| RehearsalError::Made { stage: stage.name.clone(), source })?;
+        Ok(made.or(earlier))
     }
 
     fn stage(&self, index: StageIndex) -> &StageSpec {
@@ -177,6 +201,7 @@ impl Trials<'_> {
         &self,
         stage: &StageSpec,
         entry: Entry,
+        output: Option<&FileRef>,
         runs: Vec<Vec<Call>>,
     ) -> Result<Trial, RehearsalError> {
         let mut trial = Trial {
@@ -187,7 +212,7 @@ impl Trials<'_> {
             verdict: Verdict::Alike,
         };
         for (round, unit_items) in CUTS.into_iter().enumerate() {
-            let slot = self.rehearsal.slot(stage, trial.entry.clone()).await?;
+            let slot = self.rehearsal.slot(stage, trial.entry.clone(), output).await?;
             let units = runs.iter().flat_map(|run| run.chunks(unit_items.min(run.len().max(1))));
             let mut seen = 0;
             for unit in units {

@@ -101,8 +101,8 @@ pub fn check_stages(spec: &JobSpec) -> Result<(), SplitError> {
 }
 
 impl StageInput {
-    /// Opens a stage's input. `earlier` is the output of the stage that it comes after, and is
-    /// only looked at when it comes after one. A file of records is read once, in one pass, to
+    /// Opens a stage's input. `earlier` is the output of the stage that it comes after, or what its
+    /// split function made of that, and is only looked at when it comes after one. A file of records is read once, in one pass, to
     /// find and check them, and decompressed before if it must be; so it is after a restart.
     ///
     /// # Errors
@@ -136,7 +136,7 @@ impl StageInput {
                 Opened { source: Source::Whole { output }, items: 1, longest_bytes }
             }
             Splitter::Split { items, .. } => {
-                let made = items.expect("the function ran before the stage opens");
+                let made = items.or(earlier).expect("the function ran before the stage opens");
                 let head = made::head(made, blobs).await;
                 let (items, longest_bytes) =
                     head.map_err(|source| SplitError::Blob { stage: stage.name.clone(), source })?;

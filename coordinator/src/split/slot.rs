@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use gleaner_protocol::limits::{SPLIT_BYTES_MAX, SPLIT_TIME_MAX};
-use gleaner_protocol::{BlobRef, Limits, Splitter, StageIndex, StageSpec, item_seed};
+use gleaner_protocol::{BlobRef, FileRef, Limits, Splitter, StageIndex, StageSpec, item_seed};
 use gleaner_sandbox::{Entry, Sandbox, SlotUnit};
 use serde_bytes::ByteBuf;
 use tokio::sync::Semaphore;
@@ -60,7 +60,8 @@ impl SlotSplitter {
         Self { sandbox: sandbox.clone(), turn: Arc::new(Semaphore::new(1)) }
     }
 
-    /// Runs the split function of a stage, where it has one, and notes its items in the stage.
+    /// Runs the split function of a stage, where it has one that needs no earlier stage, and notes
+    /// its items in the stage.
     ///
     /// # Errors
     /// [`SlotSplitError`]; see [`SlotSplitError::is_of_job`] for whose fault it is.
@@ -70,23 +71,57 @@ impl SlotSplitter {
         stage: &mut StageSpec,
         blobs: &Blobs,
     ) -> Result<(), SlotSplitError> {
-        let Splitter::Split { function, .. } = &stage.splitter else { return Ok(()) };
-        let function = function.clone();
+        let Splitter::Split { function, after, .. } = &stage.splitter else { return Ok(()) };
+        let (function, after) = (function.clone(), after.clone());
+        let items = match after {
+            Some(_) => None,
+            None => Some(self.make(&function, None, index, stage, blobs).await?),
+        };
+        stage.splitter = Splitter::Split { function, items, after };
+        Ok(())
+    }
+
+    /// Runs the split function of a stage that reads an earlier one's output, which is `output`, and
+    /// gives the blob of its items; none where the stage has no such function.
+    ///
+    /// # Errors
+    /// As [`SlotSplitter::split`].
+    pub async fn split_after(
+        &self,
+        index: StageIndex,
+        stage: &StageSpec,
+        output: BlobRef,
+        blobs: &Blobs,
+    ) -> Result<Option<BlobRef>, SlotSplitError> {
+        let Splitter::Split { function, after: Some(after), .. } = &stage.splitter else {
+            return Ok(None);
+        };
+        let output = FileRef { name: after.name.clone(), blob: output };
+        self.make(function, Some(output), index, stage, blobs).await.map(Some)
+    }
+
+    async fn make(
+        &self,
+        function: &str,
+        output: Option<FileRef>,
+        index: StageIndex,
+        stage: &StageSpec,
+        blobs: &Blobs,
+    ) -> Result<BlobRef, SlotSplitError> {
         let _turn = self.turn.acquire().await.expect("it is never closed");
-        let output = self.run(&function, index, stage, blobs).await?;
+        let given = self.run(function, output, index, stage, blobs).await?;
         let names = field_names(stage);
-        let checking = tokio::task::spawn_blocking(move || Checked::new(output, &names));
+        let checking = tokio::task::spawn_blocking(move || Checked::new(given, &names));
         let checked = checking.await.expect("checking does not panic")?;
         let mut scratch = blobs.scratch().await?;
         checked.write(&mut scratch).await?;
-        let items: BlobRef = scratch.keep().await?;
-        stage.splitter = Splitter::Split { function, items: Some(items) };
-        Ok(())
+        Ok(scratch.keep().await?)
     }
 
     async fn run(
         &self,
         function: &str,
+        output: Option<FileRef>,
         index: StageIndex,
         stage: &StageSpec,
         blobs: &Blobs,
@@ -94,7 +129,8 @@ impl SlotSplitter {
         let task = &stage.task;
         let path =
             |blob: BlobRef| blobs.path(blob.hash).ok_or(BlobError::Missing { hash: blob.hash });
-        let files = task.files.iter().map(|file| Ok((file.name.clone(), path(file.blob)?)));
+        let files = task.files.iter().chain(&output);
+        let files = files.map(|file| Ok((file.name.clone(), path(file.blob)?)));
         let files = files.collect::<Result<_, BlobError>>()?;
         let (entry, limits) = (Entry::Split(function.to_owned()), limits(task.limits));
         let slot = Function::start(&self.sandbox, blobs, task, entry, files, limits).await?;

@@ -90,9 +90,15 @@ fn failure_cause(row: &Row<'_>) -> rusqlite::Result<FailureCause> {
 
 fn stages(connection: &Connection, job: &RecoveredJob) -> rusqlite::Result<Vec<RecoveredStage>> {
     let query = "SELECT stage.items, items_settled, units_settled, attempts_inconclusive, cpu_us, \
-                 done, coalesce(failed_sum.items, 0), unit_items_max \
-                 FROM stage LEFT JOIN failed_sum USING (job, stage) WHERE job = ?1 ORDER BY stage";
+                 done, coalesce(failed_sum.items, 0), unit_items_max, \
+                 made_items.hash, made_items.bytes \
+                 FROM stage LEFT JOIN failed_sum USING (job, stage) \
+                 LEFT JOIN made_items USING (job, stage) WHERE job = ?1 ORDER BY stage";
     let mut stages = all(connection, query, params![job.job.0], |row| {
+        let made = match row.get(8)? {
+            None => None,
+            Some(hash) => Some(BlobRef { hash: BlobHash(hash), bytes: row.get(9)? }),
+        };
         let stage = RecoveredStage {
             items: row.get(0)?,
             items_settled: row.get(1)?,
@@ -101,6 +107,7 @@ fn stages(connection: &Connection, job: &RecoveredJob) -> rusqlite::Result<Vec<R
             cpu: Duration::from_micros(row.get(4)?),
             items_failed: row.get(6)?,
             unit_items_max: row.get::<_, Option<u32>>(7)?.and_then(NonZeroU32::new),
+            made,
             ..RecoveredStage::default()
         };
         Ok((stage, row.get::<_, bool>(5)?))

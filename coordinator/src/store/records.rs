@@ -8,8 +8,8 @@ use gleaner_coordinator_core::{
     Block, CutKind, FailureCause, JobEnd, KeptRun, Opening, Opinion, Owner, Record, StageOutput,
 };
 use gleaner_protocol::{
-    AttemptId, BlobHash, FailedItems, ItemRange, JobId, JobSpec, Outcome, OutcomeClass, StageIndex,
-    SubmissionId, Timestamp, UnitId, WorkerId, wire,
+    AttemptId, BlobHash, BlobRef, FailedItems, ItemRange, JobId, JobSpec, Outcome, OutcomeClass,
+    StageIndex, SubmissionId, Timestamp, UnitId, WorkerId, wire,
 };
 use rusqlite::{Connection, ToSql, params};
 
@@ -131,11 +131,14 @@ impl<'c> Batch<'c> {
     }
 
     fn stage_opened(&self, job: JobId, opening: Opening) -> rusqlite::Result<()> {
-        let Opening { stage, items, unit_items_max } = opening;
+        let Opening { stage, items, unit_items_max, made } = opening;
         let statement = "UPDATE stage SET items = ?3, unit_items_max = ?4 \
                          WHERE job = ?1 AND stage = ?2";
         let unit_items_max = unit_items_max.map(NonZeroU32::get);
-        self.change_one(statement, params![job.0, stage.0, items, unit_items_max])
+        self.change_one(statement, params![job.0, stage.0, items, unit_items_max])?;
+        let Some(BlobRef { hash, bytes }) = made else { return Ok(()) };
+        let statement = "INSERT INTO made_items (job, stage, hash, bytes) VALUES (?, ?, ?, ?)";
+        self.change_one(statement, params![job.0, stage.0, hash.0, bytes])
     }
 
     fn answers_named(

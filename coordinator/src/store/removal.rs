@@ -21,9 +21,10 @@ const BLOBS_TOLD: u32 = 256;
 
 /// Tables that only the job itself needs, with what orders their rows within a job, in an order in
 /// which nothing that is referred to goes first.
-const OWN_TABLES: [(&str, &str); 11] = [
+const OWN_TABLES: [(&str, &str); 12] = [
     ("kept", "stage, items_start"),
     ("output", "stage, position"),
+    ("made_items", "stage"),
     ("attempt_log", "unit, attempt"),
     ("attempt", "unit, attempt"),
     ("inconclusive", "unit, attempt"),
@@ -185,7 +186,7 @@ fn sweep_rows(
          (SELECT {order} FROM {table} WHERE job = ?1 ORDER BY {order} LIMIT {STEP_ROWS}) \
          ORDER BY {backwards} LIMIT 1)"
     );
-    if ["output", "outcome_blob"].contains(&table) {
+    if ["output", "made_items", "outcome_blob"].contains(&table) {
         let note = format!(
             "INSERT OR IGNORE INTO unused_blob (hash) SELECT hash FROM {table} WHERE {first}"
         );

@@ -105,7 +105,7 @@ fn accepted() -> Record {
 }
 
 fn opening(items: u64) -> Opening {
-    Opening { stage: SEARCH, items, unit_items_max: None }
+    Opening { stage: SEARCH, items, unit_items_max: None, made: None }
 }
 
 fn opened(job: JobId, items: u64) -> Record {
@@ -165,6 +165,7 @@ fn half_done_recovered() -> RecoveredJob {
     let search = RecoveredStage {
         items: Some(100),
         unit_items_max: None,
+        made: None,
         kept: Vec::new(),
         blocks: vec![block(0, 3), block(3, 3)],
         settled: vec![0, 1, 4],

@@ -79,10 +79,13 @@ pub enum Splitter {
     Split {
         /// The split function, by its name in the source.
         function: String,
-        /// What it gave. The coordinator runs it when it takes the job, and takes nobody else's
-        /// word for it.
+        /// What it gave, where it needs no earlier stage. The coordinator runs it when it takes the
+        /// job, and takes nobody else's word for it.
         #[serde(default)]
         items: Option<BlobRef>,
+        /// The output that the function reads, where it has one; it runs when that is there.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<EarlierOutput>,
     },
     /// One item: the whole output of an earlier stage.
     After {
@@ -91,6 +94,15 @@ pub enum Splitter {
         /// The field that holds its output's bytes.
         field: String,
     },
+}
+
+/// The output of an earlier stage, as a split function reads it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EarlierOutput {
+    /// The stage.
+    pub stage: StageIndex,
+    /// The name by which the function opens it, beside the stage's files.
+    pub name: String,
 }
 
 /// A format of records.
@@ -203,7 +215,10 @@ impl Splitter {
                 }
             }
             // The items count, whatever made them.
-            Self::Split { function, .. } => function.clear(),
+            Self::Split { function, after, .. } => {
+                function.clear();
+                *after = None;
+            }
             Self::EachFile { .. } | Self::Grid { .. } => {}
         }
         other
@@ -245,12 +260,13 @@ impl Splitter {
         }
     }
 
-    /// The earlier stage whose output it cuts.
+    /// The earlier stage whose output it takes.
     pub fn earlier_stage(&self) -> Option<StageIndex> {
         match self {
             Self::After { stage, .. }
             | Self::Lines { source: RecordSource::Stage(stage), .. }
-            | Self::Records { source: RecordSource::Stage(stage), .. } => Some(*stage),
+            | Self::Records { source: RecordSource::Stage(stage), .. }
+            | Self::Split { after: Some(EarlierOutput { stage, .. }), .. } => Some(*stage),
             _ => None,
         }
     }

@@ -259,6 +259,14 @@ pub enum ManifestProblem {
         /// The stage named.
         stage: String,
     },
+    /// A file of the name by which a split function opens an earlier stage's output.
+    #[error("`{key}`: the split function opens the output of `{stage}` by that name")]
+    FileIsOutput {
+        /// The file's key.
+        key: String,
+        /// The stage.
+        stage: String,
+    },
     /// A splitter that is told to read a file and an output.
     #[error("`{key}` has both `file` and `after`; it cuts one of them")]
     TwoSources {

@@ -78,6 +78,7 @@ impl ManifestProblem {
             Self::AfterFiles { .. } => {
                 "give the earlier stage another reducer, such as \"concat\"".into()
             }
+            Self::FileIsOutput { .. } => "give the file another name".into(),
             Self::TwoSources { .. } => {
                 "remove `file` to cut the earlier stage's output, or `after` to cut the file".into()
             }

@@ -34,6 +34,7 @@
 //! # or: each_file = { field = "image", glob = "data/*.png" }
 //! # or: grid = { a = [1, 2], b = { linspace = [0, 1, 11] } }, also zip; with `replicates = 3`
 //! # or: split = "tiles"          # a function of the module that gives the items
+//! # or: split = { function = "tiles", after = "earlier-stage" }
 //! # or: after = "earlier-stage"
 //! unit_items = "auto"          # or a number
 //! floats = "plain"             # or "strict"

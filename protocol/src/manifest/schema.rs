@@ -36,6 +36,7 @@ mod tests {
             ("/$defs/records", splitter("json_lines = { unknown = 1 }")),
             ("/$defs/records", splitter("fasta = { unknown = 1 }")),
             ("/$defs/records", splitter("fastq = { unknown = 1 }")),
+            ("/$defs/stage/properties/split/anyOf/1", splitter("split = { unknown = 1 }")),
             ("/$defs/stage/properties/each_file", splitter("each_file = { unknown = 1 }")),
             (
                 "/$defs/file/anyOf/1",
@@ -130,6 +131,7 @@ mod tests {
             after("csv = { after = \"a\", delimiter = \";\" }"),
             after("fastq = { after = \"a\", field = \"r\" }"),
             after("after = \"a\""),
+            after("split = { function = \"tiles\", after = \"a\" }"),
             lines("fasta = { file = \"w\", field = \"r\" }\nreduce = \"max\""),
             lines("each_file = { field = \"i\", glob = [\"*.png\"] }\nreduce = \"concat\""),
             lines(
@@ -154,6 +156,7 @@ mod tests {
             after("csv = { after = \"a\", file = \"w\" }"),
             after("lines = { field = \"l\" }"),
             after("bytes = { after = \"a\" }"),
+            after("split = { function = \"tiles\" }"),
             after("json_lines = { after = 1 }"),
             job("seed = -1"),
             job("priority = 1001"),

@@ -13,8 +13,8 @@ use crate::limits::{
     PIECE_BYTES_MIN,
 };
 use crate::{
-    Axis, FileRef, Pairing, PieceEnd, RecordFormat, RecordSource, RelativeName, Splitter,
-    StageIndex,
+    Axis, EarlierOutput, FileRef, Pairing, PieceEnd, RecordFormat, RecordSource, RelativeName,
+    Splitter, StageIndex,
 };
 
 /// The keys of which a stage has one.
@@ -104,10 +104,7 @@ impl SplitterPlan {
             "each_file" => each_file(&entry),
             "grid" => grid(&entry, Pairing::Product, replicates).map(Self::Whole),
             "zip" => grid(&entry, Pairing::Zip, replicates).map(Self::Whole),
-            "split" => {
-                let function = entry.identifier()?;
-                Ok(Self::Whole(Splitter::Split { function, items: None }))
-            }
+            "split" => split(&entry, earlier).map(Self::Whole),
             _ => {
                 let Output { stage, name, .. } = output(&entry, earlier)?;
                 Ok(Self::Whole(Splitter::After { stage, field: name }))
@@ -119,6 +116,14 @@ impl SplitterPlan {
     pub(super) fn function(&self) -> Option<&str> {
         match self {
             Self::Whole(Splitter::Split { function, .. }) => Some(function),
+            _ => None,
+        }
+    }
+
+    /// The name by which its split function opens an earlier stage's output.
+    pub(super) fn output_name(&self) -> Option<&str> {
+        match self {
+            Self::Whole(Splitter::Split { after: Some(output), .. }) => Some(&output.name),
             _ => None,
         }
     }
@@ -415,6 +420,17 @@ fn zipped(entry: &Entry<'_>, axes: &[Axis]) -> Result<u128, ManifestError> {
             first_length: length,
         })),
     }
+}
+
+fn split(entry: &Entry<'_>, earlier: &[StagePlan]) -> Result<Splitter, ManifestError> {
+    if entry.value().as_str().is_some() {
+        return Ok(Splitter::Split { function: entry.identifier()?, items: None, after: None });
+    }
+    let section = Section::open(entry, &["function", "after"])?;
+    let function = section.require("function", "function = \"tiles\"")?.identifier()?;
+    let Output { stage, name, .. } =
+        output(&section.require("after", "after = \"search\"")?, earlier)?;
+    Ok(Splitter::Split { function, items: None, after: Some(EarlierOutput { stage, name }) })
 }
 
 /// The stage that `entry` names, and its one file.

@@ -94,6 +94,7 @@ impl StagePlan {
         };
         stage.refuse_repeated_fields(&section)?;
         stage.refuse_unknown_columns(&section)?;
+        stage.refuse_repeated_file(&section)?;
         Ok(stage)
     }
 
@@ -179,6 +180,16 @@ impl StagePlan {
             }
         }
         Ok(())
+    }
+
+    fn refuse_repeated_file(&self, section: &Section<'_>) -> Result<(), ManifestError> {
+        let (Some(name), Some(entry)) = (self.splitter.output_name(), section.find("files")) else {
+            return Ok(());
+        };
+        let files = Section::open_free(&entry)?.entries();
+        let Some(twice) = files.iter().find(|file| file.name == name) else { return Ok(()) };
+        let (key, stage) = (twice.path.clone(), name.to_owned());
+        Err(twice.key_error(ManifestProblem::FileIsOutput { key, stage }))
     }
 
     fn refuse_repeated_fields(&self, section: &Section<'_>) -> Result<(), ManifestError> {

@@ -97,6 +97,7 @@ impl Store {
                 let sums = &mut self.stage_mut(*job, opening.stage).sums;
                 sums.items = Some(opening.items);
                 sums.unit_items_max = opening.unit_items_max;
+                sums.made = opening.made;
             }
             Record::StageDone { job, stage, outputs } => {
                 self.stage_mut(*job, *stage).sums.outputs = Some(outputs.clone());

@@ -167,7 +167,7 @@ pub(crate) fn openings_after(spec: &JobSpec, stage: StageIndex) -> Vec<Opening> 
         let next = &spec.stages[stage.0 as usize];
         let records = 1 + mixed(next.task.seed) % 60;
         let items = next.item_count().unwrap_or(records);
-        Opening { stage, items, unit_items_max: NonZeroU32::new(16) }
+        Opening { stage, items, unit_items_max: NonZeroU32::new(16), made: None }
     };
     spec.stages_after(stage).map(opening).collect()
 }

@@ -6,6 +6,7 @@
 mod compare;
 mod native;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, anyhow};
@@ -15,7 +16,7 @@ use gleaner_coordinator::rehearsal::Rehearsal;
 use gleaner_coordinator::rehearsal::trial::{
     Answer, Sampling, Trial, Trials, Verdict, failed_words,
 };
-use gleaner_protocol::{FailureKind, OnFailure, StageIndex, StageSpec};
+use gleaner_protocol::{FailureKind, FileRef, OnFailure, Splitter, StageIndex, StageSpec};
 use gleaner_sandbox::Entry;
 use serde::Serialize;
 
@@ -191,7 +192,7 @@ impl Subject<'_> {
         };
         let sampling = Sampling { items: self.arguments.items, earlier };
         let mut tried = Vec::new();
-        if let Some(split) = self.trials.split(index).await.map_err(dry_run::refusal)? {
+        if let Some(split) = self.trials.split(index, earlier).await.map_err(dry_run::refusal)? {
             tried.push(self.judge(None, index, &split)?);
         }
         let (items, trial) = self.trials.tasks(index, sampling).await.map_err(dry_run::refusal)?;
@@ -209,6 +210,23 @@ impl Subject<'_> {
     fn output_of(&self, stage: &str) -> Option<&PathBuf> {
         let given = self.arguments.outputs.iter().find(|(name, _)| name == stage);
         given.map(|(_, path)| path)
+    }
+
+    /// The files that a stage's functions may open, by name; the output before it is the split
+    /// function's.
+    fn files(&self, spec: &StageSpec) -> BTreeMap<String, PathBuf> {
+        let file = |file: &FileRef| {
+            let local = self.job.files.iter().find(|local| local.blob == file.blob);
+            let local = local.expect("the job's files were hashed");
+            (file.name.clone(), local.path.clone())
+        };
+        let output = match &spec.splitter {
+            Splitter::Split { after: Some(after), .. } => {
+                self.output_of(&after.name).map(|path| (after.name.clone(), path.clone()))
+            }
+            _ => None,
+        };
+        spec.task.files.iter().map(file).chain(output).collect()
     }
 
     fn left_out(&self, index: StageIndex, earlier: StageIndex) -> Tried {
@@ -233,7 +251,7 @@ impl Subject<'_> {
         let (slots, mut fault) = in_slots(spec, trial);
         let mut native = "not run".to_owned();
         if let Some(run) = self.native.filter(|_| fault.is_none()) {
-            let answers = run.answers(spec, self.job, trial)?;
+            let answers = run.answers(spec, &self.files(spec), trial)?;
             (native, fault) = self.natively(&spec.name, trial, &answers)?;
         }
         let function = match &trial.entry {

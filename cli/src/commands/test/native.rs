@@ -6,7 +6,6 @@ use std::process::{Command, Stdio};
 use std::{env, fs};
 
 use anyhow::{Context as _, Result};
-use gleaner_client::PreparedJob;
 use gleaner_coordinator::rehearsal::trial::Trial;
 use gleaner_protocol::{StageSpec, wire};
 use gleaner_sandbox::Entry;
@@ -73,12 +72,12 @@ impl Native {
     pub(super) fn answers(
         &self,
         stage: &StageSpec,
-        job: &PreparedJob,
+        files: &BTreeMap<String, PathBuf>,
         trial: &Trial,
     ) -> Result<Vec<Answer>> {
         let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
         let (calls, answers) = (folder.path().join("calls"), folder.path().join("answers"));
-        fs::write(&calls, wire::encode(&self.calls(stage, job, trial)?))
+        fs::write(&calls, wire::encode(&self.calls(stage, files, trial)?))
             .with_context(|| format!("cannot write {calls:?}"))?;
         let test = self.test_of(&trial.entry)?;
         let output = Command::new(&self.program)
@@ -98,13 +97,14 @@ impl Native {
         wire::decode(&bytes).context("the SDK in the crate answers in another way than this one")
     }
 
-    fn calls(&self, stage: &StageSpec, job: &PreparedJob, trial: &Trial) -> Result<Calls> {
+    fn calls(
+        &self,
+        stage: &StageSpec,
+        files: &BTreeMap<String, PathBuf>,
+        trial: &Trial,
+    ) -> Result<Calls> {
         let here = env::current_dir().context("cannot tell where this is")?;
-        let path = |file: &gleaner_protocol::FileRef| {
-            let local = job.files.iter().find(|local| local.blob == file.blob);
-            let local = local.expect("the job's files were hashed");
-            (file.name.clone(), here.join(&local.path))
-        };
+        let path = |(name, path): (&String, &PathBuf)| (name.clone(), here.join(path));
         let call = |call: &gleaner_coordinator::rehearsal::trial::Call| Call {
             item: call.item,
             seed: call.seed,
@@ -112,7 +112,7 @@ impl Native {
         };
         Ok(Calls {
             parameters: ByteBuf::from(wire::encode(&stage.task.parameters)),
-            files: stage.task.files.iter().map(path).collect(),
+            files: files.iter().map(path).collect(),
             calls: trial.calls.iter().map(call).collect(),
         })
     }

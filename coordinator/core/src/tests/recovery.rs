@@ -34,6 +34,7 @@ pub(crate) fn recover(records: &[Record]) -> Recovered {
                 let stage = stage_of(&mut jobs, job, opening.stage);
                 stage.items = Some(opening.items);
                 stage.unit_items_max = opening.unit_items_max;
+                stage.made = opening.made;
             }
             Record::AnswersKept { job, run } => {
                 let stage = stage_of(&mut jobs, job, run.stage);

@@ -28,7 +28,7 @@ fn two_stages_of_lines(items: i64) -> JobSpec {
 }
 
 fn opening(items: u64) -> Opening {
-    Opening { stage: StageIndex(1), items, unit_items_max: None }
+    Opening { stage: StageIndex(1), items, unit_items_max: None, made: None }
 }
 
 fn output() -> Vec<StageOutput> {

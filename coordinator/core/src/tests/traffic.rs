@@ -206,7 +206,8 @@ impl Lab {
     fn next_after(&self, job: JobId, stage: StageIndex) -> Result<Vec<Opening>, UnfitInput> {
         let Some(job) = self.core.jobs.get(&job) else { return Ok(Vec::new()) };
         let items = job.stages[0].items_settled();
-        let opening = |stage| Opening { stage, items, unit_items_max: NonZeroU32::new(3) };
+        let made = (items % 2 == 0).then(|| blob(1));
+        let opening = |stage| Opening { stage, items, unit_items_max: NonZeroU32::new(3), made };
         match job.stages_after(stage).into_iter().map(opening).collect() {
             openings if items != 25 => Ok(openings),
             _ => Err(UnfitInput { reason: "no lines".into() }),

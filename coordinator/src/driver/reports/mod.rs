@@ -13,7 +13,7 @@ mod work;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gleaner_protocol::{BlobHash, BlobRef, JobSpec, StageIndex, StageSpec};
+use gleaner_protocol::{BlobHash, BlobRef, JobSpec, Splitter, StageIndex, StageSpec};
 use tokio::sync::Semaphore;
 use tracing::error;
 
@@ -128,6 +128,8 @@ impl Reports {
 pub(crate) struct JobParts {
     pub(crate) spec: JobSpec,
     pub(crate) outputs: Vec<Option<BlobRef>>,
+    /// What each stage's split function made of an earlier stage's output.
+    pub(crate) made: Vec<Option<BlobRef>>,
 }
 
 impl JobParts {
@@ -143,7 +145,7 @@ impl JobParts {
         blobs: &Blobs,
     ) -> Result<Option<StageInput>, SplitError> {
         let spec = self.stage(stage);
-        let earlier = self.earlier(spec);
+        let earlier = self.earlier(stage);
         if spec.splitter.earlier_stage().is_some() && earlier.is_none() {
             return Ok(None);
         }
@@ -152,14 +154,17 @@ impl JobParts {
 
     /// The files and outputs that its stages are cut from.
     pub(crate) fn cut(&self) -> impl Iterator<Item = BlobHash> {
-        let file = |stage: &StageSpec| stage.splitter.file().map(|(file, _)| file);
-        let stages = self.spec.stages.iter();
+        let file = |stage| self.stage(stage).splitter.file().map(|(file, _)| file);
+        let stages = (0..).map(StageIndex).take(self.spec.stages.len());
         let cut = stages.filter_map(move |stage| file(stage).or_else(|| self.earlier(stage)));
         cut.map(|blob| blob.hash)
     }
 
-    /// The output that a stage takes, once it is there.
-    fn earlier(&self, spec: &StageSpec) -> Option<BlobRef> {
-        self.outputs[spec.splitter.earlier_stage()?.0 as usize]
+    /// The output that a stage takes, or what was made of it, once that is there.
+    fn earlier(&self, stage: StageIndex) -> Option<BlobRef> {
+        match &self.stage(stage).splitter {
+            Splitter::Split { .. } => self.made[stage.0 as usize],
+            splitter => self.outputs[splitter.earlier_stage()?.0 as usize],
+        }
     }
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use gleaner_coordinator_core::{CutKind, JobEnd, JobSnapshot, KeptRun, StageSnapshot, StageState};
 use gleaner_protocol::{
-    JobId, JobSpec, OnFailure, ProjectRecord, StageIndex, StageSpec, SubmissionId,
+    JobId, JobSpec, OnFailure, ProjectRecord, Splitter, StageIndex, StageSpec, SubmissionId,
     TASK_INTERFACE_VERSION, UnitId,
 };
 use serde::Serialize;
@@ -241,6 +241,10 @@ fn stage_told(spec: &StageSpec, stage: &StageSnapshot, seed: u64) -> String {
             json!({"name": output.name, "hash": blob.hash, "bytes": blob.bytes})
         })
         .collect();
+    let mut splitter = spec.splitter.clone();
+    if let (Splitter::Split { items, .. }, Some(made)) = (&mut splitter, stage.made) {
+        *items = Some(made);
+    }
     let told = json!({
         "name": stage.name,
         "state": match stage.state {
@@ -264,7 +268,7 @@ fn stage_told(spec: &StageSpec, stage: &StageSnapshot, seed: u64) -> String {
             "cpu_seconds": limits.cpu.as_secs_f64(),
             "wall_seconds": limits.wall.as_secs_f64(),
         },
-        "splitter": spec.splitter,
+        "splitter": splitter,
         "unit_size": spec.unit_size,
         "reducer": spec.reducer,
         "items": stage.items,

@@ -184,7 +184,7 @@ async fn quorums_of_answers_are_known_after_a_migration() {
     commit_all(&store, &mut commits, records).await;
     drop((store, commits));
     let connection = Connection::open(folder.path().join(FILE)).expect("opens");
-    let back = "DROP TABLE retry; ALTER TABLE stage_answers DROP COLUMN quorum; \
+    let back = "DROP TABLE made_items; DROP TABLE retry; ALTER TABLE stage_answers DROP COLUMN quorum; \
                 ALTER TABLE kept DROP COLUMN alone; PRAGMA user_version = 4;";
     connection.execute_batch(back).expect("goes back to the fourth version");
     drop(connection);

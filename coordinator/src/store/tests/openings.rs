@@ -6,7 +6,8 @@ use super::*;
 async fn what_was_found_when_a_stage_opened_is_there_after_a_restart() {
     let folder = tempfile::tempdir().expect("a folder");
     let (store, mut commits) = Store::open(folder.path()).expect("opens");
-    let opening = Opening { stage: REPORT, items: 7, unit_items_max: NonZeroU32::new(3) };
+    let made = Some(BlobRef::of(b"made"));
+    let opening = Opening { stage: REPORT, items: 7, unit_items_max: NonZeroU32::new(3), made };
     let answers = BlobHash([3; 32]);
     let records = vec![
         accepted(),
@@ -17,8 +18,9 @@ async fn what_was_found_when_a_stage_opened_is_there_after_a_restart() {
     drop((store, commits));
     let (store, _commits) = Store::open(folder.path()).expect("opens again");
     let stages = &store.load().await.expect("loads").jobs[0].stages;
-    let found: Vec<_> = stages.iter().map(|stage| (stage.items, stage.unit_items_max)).collect();
-    assert_eq!(found, [(Some(100), None), (Some(7), NonZeroU32::new(3))]);
+    let found = |stage: &RecoveredStage| (stage.items, stage.unit_items_max, stage.made);
+    let found: Vec<_> = stages.iter().map(found).collect();
+    assert_eq!(found, [(Some(100), None, None), (Some(7), NonZeroU32::new(3), made)]);
 }
 
 #[tokio::test]
@@ -28,7 +30,8 @@ async fn stages_of_an_older_store_have_the_units_that_their_specification_says()
     commit_all(&store, &mut commits, half_done()).await;
     drop((store, commits));
     let connection = Connection::open(folder.path().join(FILE)).expect("opens");
-    let back = "ALTER TABLE stage DROP COLUMN unit_items_max; DROP TABLE retry; \
+    let back = "DROP TABLE made_items; DROP TABLE retry; \
+                ALTER TABLE stage DROP COLUMN unit_items_max; \
                 ALTER TABLE stage_answers DROP COLUMN quorum; \
                 ALTER TABLE kept DROP COLUMN alone; PRAGMA user_version = 3;";
     connection.execute_batch(back).expect("goes back to the third version");

@@ -1,7 +1,7 @@
 //! How a stage's items are told.
 
 use super::*;
-use crate::RecordSource;
+use crate::{EarlierOutput, RecordSource};
 
 #[test]
 fn a_grid_keeps_the_order_of_the_text() {
@@ -129,6 +129,34 @@ fn the_output_of_an_earlier_stage_is_cut_like_a_file() {
         expect![[r#"
             line 12, column 32: `stage.next.lines.after` is "s", whose output is any number of files
             give the earlier stage another reducer, such as "concat""#]],
+    );
+}
+
+#[test]
+fn a_split_function_may_read_the_output_of_an_earlier_stage() {
+    let first = stage("range = { field = \"i\", end = 3 }");
+    let two = |lines: &str| {
+        format!(
+            "{first}\n[[stage]]\nname = \"next\"\nmodule = \"m.wasm\"\nreduce = \"lines\"\n{lines}"
+        )
+    };
+    let splitter = "split = { function = \"tiles\", after = \"s\" }";
+    let job = job(&two(splitter));
+    let after = Some(EarlierOutput { stage: StageIndex(0), name: "s".into() });
+    let expected = Splitter::Split { function: "tiles".into(), items: None, after };
+    assert_eq!(job.stages[1].splitter, expected);
+    assert_eq!(job.stages[1].splitter.earlier_stage(), Some(StageIndex(0)));
+    check(
+        &two(&format!("{splitter}\nfiles = {{ s = \"a\" }}")),
+        expect![[r#"
+            line 13, column 11: `stage.next.files.s`: the split function opens the output of `s` by that name
+            give the file another name"#]],
+    );
+    check(
+        &two("split = { function = \"tiles\" }"),
+        expect![[r#"
+            line 12, column 9: `stage.next.split.after` is missing
+            add `after = "search"`"#]],
     );
 }
 

@@ -83,6 +83,90 @@ fn a_coordinator_killed_while_it_splits_takes_the_job_after_its_restart() -> Res
     swarm.stop()
 }
 
+/// The words of a text that a stage before has made louder, which goes by the name that the split
+/// function reads.
+fn louder_words(split: &str, parameters: &str) -> Result<JobFolder> {
+    let stages = format!(
+        r#"
+        [[stage]]
+        name = "text"
+        module = "tasks.wasm"
+        function = "shout"
+        lines = {{ field = "line", file = "words" }}
+        reduce = "lines"
+        [[stage]]
+        name = "spelling"
+        module = "tasks.wasm"
+        function = "spell"
+        split = {{ function = "{split}", after = "text" }}
+        reduce = "csv"
+        parameters = {{ {parameters} }}"#
+    );
+    let folder = JobFolder::of_test_tasks("", &stages)?;
+    folder.add("words", b"once upon a time there was\na time of ever more time\n")?;
+    Ok(folder)
+}
+
+const SPELT_LOUD: &str = "backwards,letters\r\nREVE,4\r\nEROM,4\r\nECNO,4\r\nEREHT,5\r\n\
+                          EMIT,12\r\nNOPU,4\r\n";
+
+#[test]
+fn a_split_reads_an_earlier_output_and_is_run_again_after_a_crash() -> Result<()> {
+    let folder = louder_words("words", "letters = 4, steps = 2_000_000_000")?;
+    let mut swarm = Swarm::with_workers(&[1])?;
+    let job = swarm.submit(&folder.manifest())?;
+    // Nothing is merged: the slot is the split's.
+    wait_until("the slot of a split", SPLIT_LIMIT, || {
+        Ok((!swarm.coordinator().children().is_empty()).then_some(()))
+    })?;
+    swarm.kill_coordinator()?;
+    swarm.start_coordinator()?;
+    let end = swarm.wait_for_end(&job)?;
+    ensure!(end["stages"][1]["items"] == 6, "{end}");
+    let output = swarm.output(&job)?;
+    let table = output.get("spelling/spelling.csv").context("there is a table")?;
+    ensure!(table == SPELT_LOUD.as_bytes(), "{}", table.escape_ascii());
+
+    swarm.kill_coordinator()?;
+    swarm.start_coordinator()?;
+    let again = swarm.submit_with(&folder.manifest(), &[])?;
+    let end = swarm.wait_for_end(&again)?;
+    ensure!(end["stages"][1]["items_kept"] == 6, "it was computed again: {end}");
+    ensure!(swarm.output(&again)? == output, "what was taken over gives other bytes");
+    swarm.stop()
+}
+
+#[test]
+fn a_split_of_an_earlier_output_is_the_same_without_a_server_and_can_be_tested() -> Result<()> {
+    let folder = louder_words("words", "letters = 4")?;
+    let gleaner = Gleaner::find()?;
+    let alone = gleaner.run(&folder.manifest())?;
+    let table = alone.get("spelling/spelling.csv").context("there is a table")?;
+    ensure!(table == SPELT_LOUD.as_bytes(), "{}", table.escape_ascii());
+
+    let (data, manifest) = (tempfile::tempdir()?, manifest(&folder)?);
+    let plan = gleaner.tell(data.path(), &["run", "--dry-run", &manifest])?;
+    ensure!(plan.contains("known when text is done"), "{plan}");
+    folder.add("loud", b"ONCE UPON A TIME\n")?;
+    let given = format!("text={}", folder.path().join("loud").display());
+    let tried = gleaner.tell(data.path(), &["test", &manifest, "--after", &given])?;
+    ensure!(tried.contains("words (split)") && tried.contains("3 of 3"), "{tried}");
+    Ok(())
+}
+
+#[test]
+fn a_split_that_fails_on_an_earlier_output_fails_its_job_with_the_reason() -> Result<()> {
+    let swarm = Swarm::with_workers(&[1])?;
+    let folder = louder_words("odd", "how = \"fail\"")?;
+    let job = swarm.submit(&folder.manifest())?;
+    let end = swarm.wait_for_end(&job)?;
+    let told = end["failure"].as_str().unwrap_or_default();
+    ensure!(told.starts_with("stage `spelling`, split `odd`: "), "{end}");
+    ensure!(told.contains("there is nothing to split"), "{end}");
+    ensure!(end["stages"][0]["state"] == "done", "the first stage is lost: {end}");
+    swarm.stop()
+}
+
 #[test]
 fn a_dry_run_counts_the_items_of_a_split_and_tries_some() -> Result<()> {
     let folder = words(0)?;
