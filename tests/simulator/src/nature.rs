@@ -258,7 +258,7 @@ impl Nature {
     ) {
         let delay_us = self.delay_us();
         let Some(ends) = self.streams.get_mut(&stream) else { return };
-        self.traffic.to_coordinator(&said);
+        self.traffic.note_to_coordinator(&said);
         ends.to_coordinator_us = ends.to_coordinator_us.max(self.now_us + delay_us);
         let in_order_us = ends.to_coordinator_us - self.now_us;
         self.at_coordinator(in_order_us, AtCoordinator::Receives(host, stream, said));
@@ -267,7 +267,7 @@ impl Nature {
     pub(crate) fn tell_worker(&mut self, host: HostIndex, stream: Stream, said: ToWorker) {
         let delay_us = self.delay_us();
         let Some(ends) = self.streams.get_mut(&stream) else { return };
-        self.traffic.to_worker(&said);
+        self.traffic.note_to_worker(&said);
         ends.to_worker_us = ends.to_worker_us.max(self.now_us + delay_us);
         let in_order_us = ends.to_worker_us - self.now_us;
         self.at_host(in_order_us, host, AtHost::Receives(stream, said));

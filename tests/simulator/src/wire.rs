@@ -25,7 +25,7 @@ pub(crate) struct Traffic {
 }
 
 impl Traffic {
-    pub(crate) fn to_coordinator(&mut self, said: &ToCoordinator) {
+    pub(crate) fn note_to_coordinator(&mut self, said: &ToCoordinator) {
         if self.is_sampled() {
             let message = match said {
                 ToCoordinator::Hello(_) => return,
@@ -47,7 +47,7 @@ impl Traffic {
         }
     }
 
-    pub(crate) fn to_worker(&mut self, said: &ToWorker) {
+    pub(crate) fn note_to_worker(&mut self, said: &ToWorker) {
         if self.is_sampled() {
             let message = match said {
                 ToWorker::Welcome | ToWorker::Task(..) => return,
