@@ -70,7 +70,9 @@ impl Alarm {
         Some(delay_us)
     }
 
-    pub(crate) fn rang(&mut self) {
-        self.set_us = None;
+    /// Whether it rings now. A ring that was planned before an earlier one does not count, and
+    /// plans no other: such rings would never end.
+    pub(crate) fn rings(&mut self, now_us: u64) -> bool {
+        self.set_us.take_if(|set_us| *set_us == now_us).is_some()
     }
 }

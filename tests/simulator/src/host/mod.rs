@@ -247,7 +247,9 @@ impl Host {
 
     fn on_timer(&mut self, nature: &mut Nature) {
         let Some(process) = self.process.get_mut() else { return };
-        process.alarm.rang();
+        if !process.alarm.rings(nature.now_us) {
+            return;
+        }
         let now = process.clock.now(nature);
         if process.core.poll_timeout().is_some_and(|due| due <= now) {
             process.core.handle_timeout(now);
