@@ -270,7 +270,7 @@ impl Core {
             units: capacity.units.min(LEASES_HELD_MAX as u32),
             ..capacity
         };
-        self.roster.update(worker, |session| session.capacity = capacity);
+        self.roster.offer(worker, capacity);
     }
 
     /// Whether a result under these claims could still matter: its unit is open, its worker has

@@ -25,6 +25,8 @@ pub(crate) struct Gate {
     gone: u64,
     /// The grants to these workers before such a number are dropped when they come up.
     forgotten: BTreeMap<WorkerId, u64>,
+    /// These numbers in their order, and those that a later one has replaced.
+    forgotten_in_order: VecDeque<(u64, WorkerId)>,
 }
 
 impl Gate {
@@ -53,7 +55,9 @@ impl Gate {
     /// they would be strangers: its hello could not name them, so they have ended.
     pub(crate) fn forget_grants(&mut self, worker: WorkerId) {
         if !self.held.is_empty() {
-            self.forgotten.insert(worker, self.gone + self.held.len() as u64);
+            let before = self.gone + self.held.len() as u64;
+            self.forgotten.insert(worker, before);
+            self.forgotten_in_order.push_back((before, worker));
         }
     }
 
@@ -69,9 +73,7 @@ impl Gate {
         while let Some((_, action)) = self.held.pop_front_if(|(stamp, _)| *stamp <= self.durable) {
             let wanted = !self.is_forgotten(&action);
             self.gone += 1;
-            if self.held.is_empty() {
-                self.forgotten.clear();
-            }
+            self.let_pass();
             if wanted {
                 return Some(action);
             }
@@ -85,10 +87,26 @@ impl Gate {
         self.forgotten.get(worker).is_some_and(|before| self.gone < *before)
     }
 
+    /// Drops what concerns only actions that are gone.
+    fn let_pass(&mut self) {
+        while let Some((before, worker)) =
+            self.forgotten_in_order.pop_front_if(|(before, _)| *before <= self.gone)
+        {
+            if self.forgotten.get(&worker) == Some(&before) {
+                self.forgotten.remove(&worker);
+            }
+        }
+    }
+
     pub(crate) fn check_invariants(&self) {
         assert!(self.batch.is_empty() && self.spoken.is_empty(), "an event was left open");
         assert!(self.durable <= self.issued, "more is durable than was ever issued");
         assert!(self.held.iter().is_sorted_by_key(|(stamp, _)| *stamp), "speech is out of order");
+        assert!(
+            self.forgotten.values().all(|before| *before > self.gone),
+            "a number outlived its use"
+        );
+        assert!(self.forgotten.len() <= self.forgotten_in_order.len(), "a number would stay");
     }
 }
 

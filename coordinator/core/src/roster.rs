@@ -56,6 +56,15 @@ impl Roster {
         });
     }
 
+    /// Takes what a worker offers; of one that is away that is stale.
+    pub(crate) fn offer(&mut self, worker: WorkerId, capacity: Capacity) {
+        self.update(worker, |session| {
+            if session.presence != Presence::Away {
+                session.capacity = capacity;
+            }
+        });
+    }
+
     /// Changes a session, if there is one. One that is away and holds nothing is forgotten.
     pub(crate) fn update<T>(
         &mut self,
@@ -157,9 +166,7 @@ impl Roster {
 
     fn forget(&mut self, worker: WorkerId) {
         let session = self.sessions.remove(&worker).expect("the session was just looked at");
-        let filing = Filing::of(&session);
-        let nowhere = Filing { paused_until: Timestamp::ZERO, expires_at: None, ..filing };
-        self.refile(worker, filing, nowhere);
+        self.refile(worker, Filing::of(&session), Filing::of(&Session::default()));
     }
 
     pub(crate) fn check_invariants(&self) {
@@ -180,6 +187,7 @@ impl Roster {
         for (worker, session) in &self.sessions {
             let connected = matches!(session.presence, Presence::Connected { .. });
             assert_eq!(connected, self.connected.contains(worker), "{worker} misfiled");
+            assert!(connected || session.capacity == Capacity::default(), "{worker} offers, away");
             let watched = session.leases.is_empty() || session.expires_at.is_some();
             assert!(watched, "no lease of {worker} would ever expire");
         }

@@ -29,6 +29,9 @@ enum Step {
     Disconnect {
         worker: u8,
     },
+    OfferLate {
+        worker: u8,
+    },
     Forget {
         worker: u8,
     },
@@ -97,6 +100,7 @@ fn step() -> impl Strategy<Value = Step> {
             }),
         4 => (worker.clone(), 1_u32..6).prop_map(|(worker, units)| Step::Connect { worker, units }),
         1 => worker.clone().prop_map(|worker| Step::Disconnect { worker }),
+        1 => worker.clone().prop_map(|worker| Step::OfferLate { worker }),
         1 => worker.clone().prop_map(|worker| Step::Forget { worker }),
         12 => (worker.clone(), 0_usize..4, prop::bool::weighted(0.9), any::<bool>())
             .prop_map(|(worker, nth, honest, repeat)| Step::Answer { worker, nth, honest, repeat }),
@@ -139,6 +143,12 @@ impl Lab {
             }
             Step::Disconnect { worker } => {
                 self.feed(Event::WorkerDisconnected { worker: super::worker(worker) });
+            }
+            // On a stream that may have ended.
+            Step::OfferLate { worker } => {
+                let worker = super::worker(worker);
+                let capacity = Capacity { slots: 1, units: 1, slot_memory_bytes: u64::MAX };
+                self.feed(Event::CapacityOffered { worker, capacity });
             }
             Step::Forget { worker } => {
                 self.held.remove(&super::worker(worker));
