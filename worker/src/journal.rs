@@ -104,7 +104,8 @@ impl Journal {
         if found > SCHEMA {
             return Err(JournalError::Later { path: path.to_owned(), found, known: SCHEMA });
         }
-        let left = read_all(&database).map_err(failed)?;
+        let (left, damaged) = read_all(&database).map_err(failed)?;
+        delete_all(&database, &damaged).map_err(failed)?;
         let rows = left.iter().map(|(row, project, result)| (key_of(*project, result), *row));
         let mut writer =
             Writer::new(database, rows.collect(), Box::new(on_kept)).map_err(failed)?;
@@ -167,7 +168,6 @@ impl Writer {
         rows: HashMap<AttemptKey, i64>,
         on_kept: Box<dyn Fn(Vec<AttemptKey>, Place) + Send>,
     ) -> rusqlite::Result<Self> {
-        // A damaged result has a row, too.
         let last = "SELECT ifnull(max(row), 0) FROM result";
         let next_row = 1 + database.query_row(last, [], |row| row.get::<_, i64>(0))?;
         Ok(Self { database, rows, next_row, unwritten: BTreeMap::new(), on_kept })
@@ -341,18 +341,30 @@ fn read_one(database: &Connection, row: i64) -> rusqlite::Result<Option<UnitResu
     Ok(bytes.optional()?.and_then(|bytes| decode(row, &bytes)))
 }
 
-fn read_all(database: &Connection) -> rusqlite::Result<Vec<(i64, ProjectId, UnitResult)>> {
+/// The results there are with their rows, and the rows of those that cannot be read.
+fn read_all(
+    database: &Connection,
+) -> rusqlite::Result<(Vec<(i64, ProjectId, UnitResult)>, Vec<i64>)> {
     let mut statement = database.prepare("SELECT row, project, result FROM result")?;
     let rows = statement.query_map([], |columns| {
         let project = ProjectId(columns.get::<_, [u8; 32]>(1)?);
         Ok((columns.get::<_, i64>(0)?, project, columns.get::<_, Vec<u8>>(2)?))
     })?;
-    let mut results = Vec::new();
+    let (mut results, mut damaged) = (Vec::new(), Vec::new());
     for found in rows {
         let (row, project, bytes) = found?;
-        results.extend(decode(row, &bytes).map(|result| (row, project, result)));
+        match decode(row, &bytes) {
+            Some(result) => results.push((row, project, result)),
+            None => damaged.push(row),
+        }
     }
-    Ok(results)
+    Ok((results, damaged))
+}
+
+fn delete_all(database: &Connection, rows: &[i64]) -> rusqlite::Result<()> {
+    let transaction = database.unchecked_transaction()?;
+    rows.iter().try_for_each(|row| delete(&transaction, *row))?;
+    transaction.commit()
 }
 
 /// A result that cannot be read is given up: its unit will be computed again.

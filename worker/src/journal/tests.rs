@@ -109,6 +109,23 @@ fn results_that_an_earlier_version_left_are_found() {
 }
 
 #[test]
+fn a_damaged_result_is_given_up_for_good() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("results.db");
+    let (journal, _, reported) = open(&path);
+    for unit in 0..2 {
+        journal.keep(key(unit), Arc::new(result(unit)));
+        reported.recv().unwrap();
+    }
+    drop(journal);
+    let database = Connection::open(&path).unwrap();
+    assert_eq!(database.execute("UPDATE result SET result = x'c1' WHERE row = 1", []), Ok(1));
+    assert_eq!(open(&path).1, [1]);
+    let rows = database.query_row("SELECT count(*) FROM result", [], |row| row.get::<_, u32>(0));
+    assert_eq!(rows, Ok(1));
+}
+
+#[test]
 fn a_database_of_a_later_version_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("results.db");
