@@ -4,9 +4,12 @@
 //! Deliberately absent: any trust in what it gives.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use gleaner_protocol::{BlobHash, Limits, OnFailure, Outcome, Payload, StageTask, wire};
-use gleaner_sandbox::{CompileError, Entry, Sandbox, Slot, SlotSpec, SlotUnit, SpawnError};
+use gleaner_sandbox::{
+    CompileError, Entry, Sandbox, Slot, SlotAnswer, SlotSpec, SlotUnit, SpawnError,
+};
 use serde_bytes::ByteBuf;
 
 use crate::blobs::Blobs;
@@ -17,6 +20,14 @@ pub enum CallError {
     /// The function ended otherwise.
     #[error("{0}")]
     NoValue(Outcome),
+    /// Time ran out while this machine gave the function little of it. A repeat may help.
+    #[error("it had the processor for {cpu:?} of the {wall:?} that it may take")]
+    Starved {
+        /// The CPU time that it was given.
+        cpu: Duration,
+        /// The limit.
+        wall: Duration,
+    },
     /// The module could not be compiled here.
     #[error(transparent)]
     Compile(#[from] CompileError),
@@ -41,7 +52,7 @@ impl CallError {
             }
             Self::Compile(error) => matches!(error, CompileError::Refused(_)),
             Self::Spawn(error) => matches!(error, SpawnError::NoEntry(_)),
-            Self::ModuleMissing { .. } => false,
+            Self::Starved { .. } | Self::ModuleMissing { .. } => false,
         }
     }
 }
@@ -76,13 +87,36 @@ impl Function {
 
     /// The one value that the function makes of `unit`.
     pub(crate) async fn call(&self, unit: SlotUnit) -> Result<ByteBuf, CallError> {
-        match self.0.run(unit).await.outcome {
+        let SlotAnswer { outcome, cpu, .. } = self.0.run(unit).await;
+        match outcome {
             Outcome::Completed { outputs: Payload::Inline(mut outputs), .. }
                 if outputs.len() == 1 =>
             {
                 Ok(outputs.remove(0))
             }
+            Outcome::WallExceeded { limit_ms } if is_starved(cpu, limit_ms) => {
+                Err(CallError::Starved { cpu, wall: Duration::from_millis(limit_ms) })
+            }
             outcome => Err(CallError::NoValue(outcome)),
         }
+    }
+}
+
+/// Whether others had the processor for most of the time.
+fn is_starved(cpu: Duration, wall_limit_ms: u64) -> bool {
+    cpu < Duration::from_millis(wall_limit_ms) / 2
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_that_others_took_is_no_fault_of_the_function() {
+        assert!(is_starved(Duration::from_millis(400), 1000));
+        assert!(!is_starved(Duration::from_millis(600), 1000), "it runs for ever");
+        let (cpu, wall) = (Duration::from_secs(1), Duration::from_secs(9));
+        assert!(!CallError::Starved { cpu, wall }.is_of_job());
+        assert!(CallError::NoValue(Outcome::WallExceeded { limit_ms: 9000 }).is_of_job());
     }
 }

@@ -447,11 +447,15 @@ impl StageSpec {
         check_name("the stage", &self.name)?;
         check_name("the function", &self.task.function)?;
         let files = &self.task.files;
-        check_bounds("the number of files", files.len() as u64, 0, STAGE_FILES_MAX as u64)?;
         let output = match &self.splitter {
             Splitter::Split { after: Some(output), .. } => Some(output.name.as_str()),
             _ => None,
         };
+        let count = (files.len() + usize::from(output.is_some())) as u64;
+        check_bounds("the number of files", count, 0, STAGE_FILES_MAX as u64)?;
+        if let Some(name) = output {
+            check_name("the file", name)?;
+        }
         check_unique("file", files.iter().map(|file| file.name.as_str()).chain(output))?;
         let fields = self.splitter.fields();
         for field in fields.iter().copied().chain(self.task.parameters.keys().map(String::as_str)) {

@@ -224,8 +224,8 @@ pub async fn start(config: Config) -> Result<Coordinator, StartError> {
     };
     shared.node.serve_blobs(shared.served.clone());
     let stop = CancellationToken::new();
-    let reducing = (sandbox, shared.openings(splitter.clone()));
-    let parts = shared.engine_parts(config.core.clone(), commits, recovered, reducing, &stop);
+    let reductions = shared.reductions(sandbox, splitter.clone(), &stop);
+    let parts = shared.engine_parts(config.core.clone(), commits, recovered, reductions);
     let engine = tokio::spawn(run_engine(parts, inbox, stop.clone()));
     tokio::spawn(shared.notifier().run(stop.child_token()));
     tokio::spawn(accept(Arc::new(shared.reception()), streams, stop.clone()));
@@ -289,25 +289,32 @@ impl Shared {
         Openings { inputs: self.inputs.clone(), blobs: self.blobs.clone(), splitter }
     }
 
+    fn reductions(
+        &self,
+        sandbox: Sandbox,
+        splitter: SlotSplitter,
+        stop: &CancellationToken,
+    ) -> Reductions {
+        Reductions {
+            engine: self.engine.clone(),
+            store: self.store.clone(),
+            blobs: self.blobs.clone(),
+            sandbox,
+            openings: self.openings(splitter),
+            inputs: self.inputs.clone(),
+            stop: stop.child_token(),
+            jobs: Arc::default(),
+        }
+    }
+
     fn engine_parts(
         &self,
         config: gleaner_coordinator_core::Config,
         commits: Commits,
         recovered: Recovered,
-        (sandbox, openings): (Sandbox, Openings),
-        stop: &CancellationToken,
+        reductions: Reductions,
     ) -> EngineParts {
         let (key, epoch) = (self.store.lease_key(), self.store.epoch());
-        let reductions = Reductions {
-            engine: self.engine.clone(),
-            store: self.store.clone(),
-            blobs: self.blobs.clone(),
-            sandbox,
-            openings,
-            inputs: self.inputs.clone(),
-            stop: stop.child_token(),
-            jobs: Arc::default(),
-        };
         EngineParts {
             core: Core::recover(config, key, epoch, recovered, self.clock.now()),
             clock: self.clock,

@@ -98,7 +98,10 @@ impl Reductions {
         reduced: &mut Option<Vec<StageOutput>>,
     ) -> Result<Event, ConclusionError> {
         let outputs = match reduced {
-            Some(outputs) => outputs.clone(),
+            Some(outputs) => {
+                self.claim(outputs, spec, job);
+                outputs.clone()
+            }
             None => {
                 let outputs =
                     self.reduce(job, stage, items, &spec.stages[stage.0 as usize]).await?;
@@ -114,6 +117,14 @@ impl Reductions {
         let openings = next.as_deref().unwrap_or_default();
         let kept = self.answers_after(job, spec, openings, output).await;
         Ok(Event::StageReduced { job, stage, outputs, next, kept })
+    }
+
+    /// Keeps what an earlier try made: no job refers to it yet, and the pauses may be many.
+    fn claim(&self, outputs: &[StageOutput], spec: &JobSpec, job: JobId) {
+        let stages = (0..).map(StageIndex).take(spec.stages.len());
+        let made = stages.filter_map(|stage| self.inputs.made(job, stage));
+        let blobs = outputs.iter().map(|output| output.blob).chain(made);
+        blobs.for_each(|blob| self.blobs.uses().claim(blob.hash));
     }
 
     async fn reduce(

@@ -165,6 +165,7 @@ fn enlarge(pipe: &OwnedFd) {
 }
 
 fn mappings(files: &[Arc<File>]) -> io::Result<Vec<FdMapping>> {
+    assert!(files.len() <= 1 + STAGE_FILES_MAX, "the program's descriptor lies behind these");
     (FIRST_FILE..)
         .zip(files)
         .map(|(child_fd, file)| Ok(FdMapping { parent_fd: file.try_clone()?.into(), child_fd }))
