@@ -10,7 +10,7 @@ const SUBMISSION: SubmissionId = SubmissionId(u128::MAX);
 const REMOVED: RemovedJob = RemovedJob { job: JOB, submission: SUBMISSION, owner: Owner::Operator };
 
 /// Every table that has rows of jobs.
-const TABLES: [&str; 21] = [
+const TABLES: [&str; 22] = [
     "job",
     "stage",
     "block",
@@ -19,6 +19,7 @@ const TABLES: [&str; 21] = [
     "inconclusive",
     "settled",
     "output",
+    "made_items",
     "job_owner",
     "attempt_log",
     "job_failure",
@@ -37,6 +38,11 @@ const TABLES: [&str; 21] = [
 /// What the outputs of a large unit are a blob of.
 fn large_output() -> BlobRef {
     BlobRef::of(b"large")
+}
+
+/// What the items are that a split function made.
+fn made_items() -> BlobRef {
+    BlobRef::of(b"made")
 }
 
 /// A job that has left something in every table and ended.
@@ -70,6 +76,10 @@ fn ended() -> Vec<Record> {
         },
     ]);
     records.extend((10..606).flat_map(settle));
+    let opening =
+        Opening { stage: REPORT, items: 1, unit_items_max: None, made: Some(made_items()) };
+    let answers = spec().stages[1].answers_key(Some(made_items().hash));
+    records.push(Record::StageOpened { job: JOB, opening, answers, quorum: 1 });
     let cause = FailureCause::Stage;
     let end = JobEnd::Failed { reason: "no input".to_owned(), cause };
     records.push(Record::JobEnded { job: JOB, end, at: at(2000) });
@@ -143,8 +153,8 @@ async fn a_removed_job_is_gone_at_once_and_swept_in_steps() {
     let steps = sweep(&store).await;
     assert!(steps > 4, "six hundred units are more than a step may take: {steps}");
     assert_eq!(rows(folder.path(), JOB), []);
-    let mut named: Vec<_> =
-        [BlobRef::of(b"module"), BlobRef::of(b"output"), large_output()].map(|b| b.hash).into();
+    let blobs = [BlobRef::of(b"module"), BlobRef::of(b"output"), made_items(), large_output()];
+    let mut named: Vec<_> = blobs.map(|blob| blob.hash).into();
     named.sort_unstable();
     assert_eq!(store.unused_blobs(None).await.expect("reads"), named);
     assert_eq!(store.unused_blobs(Some(named[1])).await.expect("reads"), named[2..]);
@@ -216,7 +226,7 @@ async fn a_sweep_that_is_interrupted_goes_on() {
         assert_eq!(store.load().await.expect("loads").removed, [REMOVED]);
     }
     assert_eq!(rows(folder.path(), JOB), []);
-    assert_eq!(store.unused_blobs(None).await.expect("reads").len(), 3);
+    assert_eq!(store.unused_blobs(None).await.expect("reads").len(), 4);
 }
 
 #[tokio::test]
