@@ -161,7 +161,7 @@ pub enum Command {
     /// Take a job that failed, was cancelled or lacks items up again, by a new job
     #[command(
         after_help = "The new job is the old one's again: the same inputs, the same work. It takes \
-                      over every answer that the old one has and computes what is missing; a unit \
+                      over the answers that the old one has and computes what is missing; a unit \
                       of which an item failed is computed again, whole. The old job stays as it \
                       is. A repeat gives the same new job; once that one has ended, it can be \
                       retried itself.\n\n\

@@ -35,7 +35,7 @@ pub async fn run(
         return conclude(&context.printer, &view);
     }
     context.printer.result(&retry, || {
-        vec![words::retry(&retry, job), format!("follow it with `gleaner watch {}`", retry.job)]
+        [vec![words::retry(&retry, job)], words::after_retry(&retry)].concat()
     })?;
     Ok(Exit::Done)
 }

@@ -69,7 +69,7 @@ pub fn job(job: &JobView, now: Timestamp) -> Vec<String> {
         lines.push(format!("it failed: {failure}"));
     }
     if job.lacks_answers() {
-        lines.push(format!("`gleaner retry {}` computes what is missing", job.job));
+        lines.push(how_to_retry(job.job));
     }
     if let Some(until) = &job.kept_until {
         lines.push(format!("kept until {}", local_time(until)));
@@ -122,8 +122,16 @@ pub fn ending(job: &JobView) -> String {
     }
 }
 
-/// What a job that retries `retried` has from the beginning.
+/// How to go on with a job that lacks answers, true also of one that was retried before.
+pub fn how_to_retry(job: JobId) -> String {
+    format!("`gleaner retry {job}` computes what is missing, or names the job that retries it")
+}
+
+/// What a job that retries `retried` has from the beginning, or that it has ended.
 pub fn retry(job: &JobView, retried: JobId) -> String {
+    if job.state.is_final() {
+        return format!("{}, which retries {retried}, has ended", job.job);
+    }
     let kept = total(job.stages.iter().map(|stage| stage.items_kept));
     let items = total(job.stages.iter().filter_map(|stage| stage.items));
     format!(
@@ -131,6 +139,18 @@ pub fn retry(job: &JobView, retried: JobId) -> String {
          others are computed",
         job.job
     )
+}
+
+/// How to go on with a job that retries another: it runs, or a repeat found that it has ended.
+pub fn after_retry(job: &JobView) -> Vec<String> {
+    if !job.state.is_final() {
+        return vec![format!("follow it with `gleaner watch {}`", job.job)];
+    }
+    let mut lines = vec![ending(job)];
+    if job.lacks_answers() {
+        lines.push(format!("`gleaner retry {}` goes on from there", job.job));
+    }
+    lines
 }
 
 /// How much there is of a stage that is not done.
@@ -470,19 +490,35 @@ mod tests {
 
     #[test]
     fn a_retry_says_of_what() {
-        let mut job = JobView { retry_of: Some(JobId(3)), ..view(JobState::Cancelled) };
+        let mut job = JobView { retry_of: Some(JobId(3)), ..view(JobState::Running) };
         job.stages[0].items_kept = 1200;
+        let told = |job: &JobView| [vec![retry(job, JobId(3))], after_retry(job)].concat();
         check(
-            &[retry(&job, JobId(3))],
-            expect![
-                "job-7 retries job-3, which stays as it was: 1200 of 2001 items are known, the others are computed"
-            ],
+            &told(&job),
+            expect![[r#"
+                job-7 retries job-3, which stays as it was: 1200 of 2001 items are known, the others are computed
+                follow it with `gleaner watch job-7`"#]],
+        );
+        job.state = JobState::Cancelled;
+        check(
+            &told(&job),
+            expect![[r#"
+                job-7, which retries job-3, has ended
+                job-7 was cancelled
+                `gleaner retry job-7` goes on from there"#]],
+        );
+        let done = JobView { stages: Vec::new(), ..view(JobState::Done) };
+        check(
+            &told(&done),
+            expect![[r#"
+                job-7, which retries job-3, has ended
+                job-7 is done: 0 items in 1 min 5 s, 0.0 s of CPU"#]],
         );
         check(
             &super::job(&job, now())[2..5],
             expect![[r#"
                 retries job-3
-                `gleaner retry job-7` computes what is missing
+                `gleaner retry job-7` computes what is missing, or names the job that retries it
                 1200 items of search were answered by an earlier job"#]],
         );
         assert!(jobs(&[job], now())[1].contains("planets (retries job-3)"));

@@ -166,7 +166,7 @@ pub(super) enum WhileFull {
 
 pub(super) fn disk_full(full: &StoreError, asked: WhileFull) -> ControlError {
     let hint = match asked {
-        WhileFull::NotTaken => "the job was not taken; ask for it again when there is room there",
+        WhileFull::NotTaken => "nothing was begun; ask again when there is room there",
         WhileFull::MayComeYet => {
             "it may yet be done once there is room there: look with `gleaner jobs` before you ask \
              again"
@@ -210,7 +210,7 @@ mod tests {
             assert!(told.error.contains("is full"), "{told:?}");
             told.hint.expect("it says what to do")
         };
-        assert!(hint(WhileFull::NotTaken).contains("was not taken"));
+        assert!(hint(WhileFull::NotTaken).contains("nothing was begun"));
         let job = JobId(7);
         let orders = [Ask::Cancel(job), Ask::Pause(job), Ask::Resume(job), Ask::Remove(job)];
         for order in orders.into_iter().chain([Ask::Prioritise(job, 1)]) {

@@ -11,7 +11,9 @@ use gleaner_protocol::{JobId, JobSpec, SubmissionId};
 use super::answers;
 use super::control::DriverControl;
 use super::engine::Ask;
-use super::refusals::{WhileFull, check_retry, disk_full, not_there, over_quota, store_failed};
+use super::refusals::{
+    WhileFull, check_retry, disk_full, not_ended, not_there, over_quota, store_failed,
+};
 use super::reports::JobParts;
 use crate::http::ControlError;
 
@@ -58,6 +60,7 @@ impl DriverControl {
                 let error = format!("the submission that would retry {job} is that of {other}");
                 ControlError::Refused(ApiError { error, hint })
             }
+            Reply::Job(_) => not_ended(job),
             other => not_there(other),
         }
     }
