@@ -17,6 +17,11 @@ use super::{Store, StoreError};
 /// in order, so that a stage that was given up leaves about as many as it had units in flight.
 const RUNS_MAX: usize = 4096;
 
+/// The same for a retry, whose old job may lack an answer anywhere: a run ends at each unit of which
+/// an item failed. They are held in memory for as long as the job is known, and committed at once.
+const RETRY_RUNS_MAX: usize = 256 * 1024;
+const _: () = assert!(RETRY_RUNS_MAX * size_of::<KeptRun>() <= 32 * 1024 * 1024);
+
 /// The most stages of one question that are looked at, the newest first: each may cost a look at
 /// all of its units, and most took over what was known before them.
 const SOURCES_MAX: u32 = 32;
@@ -36,6 +41,15 @@ pub struct Question {
     pub first: Option<JobId>,
     /// Whether others are asked too.
     pub answers: Answers,
+}
+
+impl Question {
+    fn runs_max(&self) -> usize {
+        match self.first {
+            Some(_) => RETRY_RUNS_MAX,
+            None => RUNS_MAX,
+        }
+    }
 }
 
 impl Store {
@@ -95,7 +109,7 @@ fn kept_answers(connection: &Connection, question: &Question) -> rusqlite::Resul
         }
         kept = fill_gaps(kept, taken_over(&transaction, question, source)?);
     }
-    kept.truncate(RUNS_MAX);
+    kept.truncate(question.runs_max());
     Ok(kept)
 }
 
@@ -185,7 +199,7 @@ fn settled_runs(
         if items.end > question.items {
             break;
         }
-        let is_full = runs.len() == RUNS_MAX;
+        let is_full = runs.len() == question.runs_max();
         match runs.last_mut() {
             Some(run) if run.end_unit == unit && run.items.end == items.start => {
                 run.end_unit = unit + 1;

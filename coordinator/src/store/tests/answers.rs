@@ -35,6 +35,26 @@ async fn units_of_which_an_item_failed_are_asked_again() {
     assert_eq!(found, [run(items(0, 10), 0..1), run(items(40, 50), 4..5)]);
 }
 
+/// A job that went on without an item of every other unit leaves as many gaps.
+#[tokio::test]
+async fn a_retry_takes_over_what_lies_between_thousands_of_gaps() {
+    const RUNS: u64 = 5000;
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, mut commits) = Store::open(folder.path()).expect("opens");
+    let mut records = vec![accepted(), opened(JOB, 20 * RUNS)];
+    records.push(Record::BlockCut { job: JOB, block: block(0, 2 * RUNS as u32) });
+    records.extend((0..RUNS).flat_map(|run| settle(2 * run)));
+    commit_all(&store, &mut commits, records).await;
+    let others = question(&later(1, 20 * RUNS as i64), 20 * RUNS);
+    let retry = Question { first: Some(JOB), ..others };
+    let all: Vec<_> = (0..RUNS)
+        .map(|number| run(items(20 * number, 20 * number + 10), 2 * number..2 * number + 1))
+        .collect();
+    assert!(store.kept_answers(retry).await.expect("reads") == all, "a run is lost");
+    let found = store.kept_answers(others).await.expect("reads");
+    assert!(all.starts_with(&found) && found.len() < all.len(), "{} are found", found.len());
+}
+
 #[tokio::test]
 async fn results_taken_over_stand_between_the_stages_own() {
     let folder = tempfile::tempdir().expect("a folder");
