@@ -507,12 +507,11 @@ mod tests {
                 job-7 was cancelled
                 `gleaner retry job-7` goes on from there"#]],
         );
-        let done = JobView { stages: Vec::new(), ..view(JobState::Done) };
         check(
-            &told(&done),
+            &told(&view(JobState::Done)),
             expect![[r#"
                 job-7, which retries job-3, has ended
-                job-7 is done: 0 items in 1 min 5 s, 0.0 s of CPU"#]],
+                job-7 is done: 1200 items in 1 min 5 s, 12.3 s of CPU"#]],
         );
         check(
             &super::job(&job, now())[2..5],
