@@ -17,9 +17,9 @@ pub const UNITS_QUEUED_MAX: u32 = 2048;
 /// Long enough to bridge a busy machine's scheduling, short enough that slots end together.
 pub const WORK_IN_PIPE: Duration = Duration::from_millis(10);
 
-/// The most units in a slot's pipe at once: units that do nothing last until the slot's answers are
-/// looked at again, every few milliseconds.
-pub const UNITS_IN_PIPE_MAX: usize = 256;
+/// The most units in a slot's pipe at once: past this a prototype's rate grew by less than a tenth,
+/// and each that is withdrawn by itself costs a start of the slot.
+pub const UNITS_IN_PIPE_MAX: usize = 64;
 
 /// How long results gather before they are sent together. Short beside a commit's fsync.
 pub const RESULTS_DELAY: Duration = Duration::from_millis(2);
