@@ -7,6 +7,7 @@
 //! the job goes on when an item fails, units settle as completed but for such items, and a unit
 //! that finds no answer is cut into its items once more.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use gleaner_protocol::{
@@ -125,7 +126,7 @@ impl Core {
         cpu: Option<Duration>,
         class: OutcomeClass,
     ) {
-        self.withdraw_unit(id, stage, WithdrawReason::Settled);
+        self.withdraw_units([(id, stage)], WithdrawReason::Settled);
         let books = self.stage_of_unit(id, stage);
         let last = books.settle(id.number, cpu);
         let items = books.items_settled();
@@ -168,7 +169,7 @@ impl Core {
     }
 
     fn replace_unit(&mut self, stage: StageIndex, id: UnitId, items: ItemRange) {
-        self.withdraw_unit(id, stage, WithdrawReason::Settled);
+        self.withdraw_units([(id, stage)], WithdrawReason::Settled);
         let job = self.jobs.get_mut(&id.job).expect("a unit in flight is of a known job");
         let units = u32::try_from(items.len()).expect("a unit has at most 4,096 items");
         let block = Block { stage, first_unit: job.next_unit, units, items, unit_items: 1 };
@@ -319,14 +320,13 @@ impl Core {
         }
         self.watched.remove(&id);
         let job = self.jobs.get(&id).expect("a running job is known");
+        let unit = |stage, number| (UnitId { job: id, number }, stage);
         let open: Vec<_> = (0..)
             .map(StageIndex)
             .zip(&job.stages)
-            .flat_map(|(index, stage)| stage.units().map(move |(number, _)| (index, number)))
+            .flat_map(|(index, stage)| stage.units().map(move |(number, _)| unit(index, number)))
             .collect();
-        for (stage, number) in open {
-            self.withdraw_unit(UnitId { job: id, number }, stage, WithdrawReason::JobEnded);
-        }
+        self.withdraw_units(open, WithdrawReason::JobEnded);
         let job = self.jobs.get_mut(&id).expect("a running job is known");
         for stage in &mut job.stages {
             stage.abandon();
@@ -365,13 +365,25 @@ impl Core {
         self.file_all();
     }
 
-    fn withdraw_unit(&mut self, id: UnitId, stage: StageIndex, reason: WithdrawReason) {
-        let unit = self.jobs.get(&id.job).and_then(|job| job.stage(stage)?.unit(id.number));
-        let leases = unit.map(|unit| unit.leases().to_vec()).unwrap_or_default();
-        for lease in leases {
-            let attempt = AttemptId { unit: id, number: lease.attempt };
-            self.end_lease(lease.worker, attempt, stage);
-            self.withdraw(lease.worker, vec![attempt], reason);
+    /// Ends the leases of units. A worker is told of all that it held at once, as it ends a slot to
+    /// take anything out of it.
+    fn withdraw_units(
+        &mut self,
+        units: impl IntoIterator<Item = (UnitId, StageIndex)>,
+        reason: WithdrawReason,
+    ) {
+        let mut withdrawn = BTreeMap::<WorkerId, Vec<AttemptId>>::new();
+        for (id, stage) in units {
+            let unit = self.jobs.get(&id.job).and_then(|job| job.stage(stage)?.unit(id.number));
+            let leases = unit.map(|unit| unit.leases().to_vec()).unwrap_or_default();
+            for lease in leases {
+                let attempt = AttemptId { unit: id, number: lease.attempt };
+                self.end_lease(lease.worker, attempt, stage);
+                withdrawn.entry(lease.worker).or_default().push(attempt);
+            }
+        }
+        for (worker, attempts) in withdrawn {
+            self.withdraw(worker, attempts, reason);
         }
     }
 }

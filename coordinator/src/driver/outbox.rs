@@ -127,13 +127,6 @@ impl Outgoing {
                 attempts.extend(more);
                 None
             }
-            (
-                Self::Message(ToWorker::Withdraw { attempts, reason }),
-                Self::Message(ToWorker::Withdraw { attempts: more, reason: why }),
-            ) if *reason == why && attempts.len() < LEASES_HELD_MAX => {
-                attempts.extend(more);
-                None
-            }
             (_, behind) => Some(behind),
         }
     }

@@ -17,8 +17,7 @@ pub const UNITS_QUEUED_MAX: u32 = 2048;
 /// Long enough to bridge a busy machine's scheduling, short enough that slots end together.
 pub const WORK_IN_PIPE: Duration = Duration::from_millis(10);
 
-/// The most units in a slot's pipe at once: past this a prototype's rate grew by less than a tenth,
-/// and each that is withdrawn by itself costs a start of the slot.
+/// The most units in a slot's pipe at once: past this a prototype's rate grew by less than a tenth.
 pub const UNITS_IN_PIPE_MAX: usize = 64;
 
 /// How long results gather before they are sent together. Short beside a commit's fsync.

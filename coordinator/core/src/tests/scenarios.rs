@@ -37,6 +37,23 @@ fn output() -> Vec<StageOutput> {
 }
 
 #[test]
+fn the_end_of_a_job_is_told_to_each_worker_at_once() {
+    let mut lab = Lab::new();
+    let job = lab.submit(job_spec(5, 1, 1));
+    lab.connect(1, 2);
+    lab.connect(2, 3);
+    lab.said();
+    let request = lab.request();
+    lab.feed(Event::CancelRequested { request, job });
+    let said = lab.said();
+    let withdrawn: Vec<_> = said.lines().filter(|line| line.starts_with("withdraw")).collect();
+    expect![[r#"
+        withdraw w1: attempt-1.0.1, attempt-1.1.1 (JobEnded)
+        withdraw w2: attempt-1.2.1, attempt-1.3.1, attempt-1.4.1 (JobEnded)"#]]
+    .assert_eq(&withdrawn.join("\n"));
+}
+
+#[test]
 fn a_job_of_two_stages_runs_to_its_end() {
     let mut lab = Lab::new();
     let job = lab.submit(two_stages(3));
