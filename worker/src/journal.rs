@@ -104,7 +104,7 @@ impl Journal {
         if found > SCHEMA {
             return Err(JournalError::Later { path: path.to_owned(), found, known: SCHEMA });
         }
-        let (left, damaged) = read_all(&database).map_err(failed)?;
+        let Found { left, damaged } = read_all(&database).map_err(failed)?;
         delete_all(&database, &damaged).map_err(failed)?;
         let rows = left.iter().map(|(row, project, result)| (key_of(*project, result), *row));
         let mut writer =
@@ -341,24 +341,30 @@ fn read_one(database: &Connection, row: i64) -> rusqlite::Result<Option<UnitResu
     Ok(bytes.optional()?.and_then(|bytes| decode(row, &bytes)))
 }
 
-/// The results there are with their rows, and the rows of those that cannot be read.
-fn read_all(
-    database: &Connection,
-) -> rusqlite::Result<(Vec<(i64, ProjectId, UnitResult)>, Vec<i64>)> {
+/// What an earlier run left.
+#[derive(Default)]
+struct Found {
+    /// The results with their rows.
+    left: Vec<(i64, ProjectId, UnitResult)>,
+    /// Rows of those that cannot be read.
+    damaged: Vec<i64>,
+}
+
+fn read_all(database: &Connection) -> rusqlite::Result<Found> {
     let mut statement = database.prepare("SELECT row, project, result FROM result")?;
     let rows = statement.query_map([], |columns| {
         let project = ProjectId(columns.get::<_, [u8; 32]>(1)?);
         Ok((columns.get::<_, i64>(0)?, project, columns.get::<_, Vec<u8>>(2)?))
     })?;
-    let (mut results, mut damaged) = (Vec::new(), Vec::new());
-    for found in rows {
-        let (row, project, bytes) = found?;
+    let mut found = Found::default();
+    for stored in rows {
+        let (row, project, bytes) = stored?;
         match decode(row, &bytes) {
-            Some(result) => results.push((row, project, result)),
-            None => damaged.push(row),
+            Some(result) => found.left.push((row, project, result)),
+            None => found.damaged.push(row),
         }
     }
-    Ok((results, damaged))
+    Ok(found)
 }
 
 fn delete_all(database: &Connection, rows: &[i64]) -> rusqlite::Result<()> {

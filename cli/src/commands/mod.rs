@@ -156,6 +156,6 @@ pub async fn run(context: &Context, command: Command) -> Result<Exit> {
         Command::Build(build) => build::run(context, build),
         Command::Manual(manual) => manual::run(context, &manual),
         Command::Check(check) => check::run(context, check),
-        Command::Test(test) => test::run(context, test).await,
+        Command::Test(test) => Box::pin(test::run(context, test)).await,
     }
 }

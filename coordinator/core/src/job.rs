@@ -129,9 +129,9 @@ impl Job {
     /// The name of the question that an open stage asks.
     pub(crate) fn answers_key(&self, stage: StageIndex) -> BlobHash {
         let spec = &self.spec.stages[stage.0 as usize];
+        let earlier = spec.splitter.earlier_stage().and_then(|earlier| self.stage(earlier));
         let made = self.stage(stage).and_then(Stage::made).map(|blob| blob.hash);
-        let output = || self.stage(spec.splitter.earlier_stage()?)?.output();
-        spec.answers_key(made.or_else(output))
+        spec.answers_key(spec.splitter.read_from(earlier.and_then(Stage::output), made))
     }
 
     /// The stage that a stage takes its input from.

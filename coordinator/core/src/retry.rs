@@ -1,5 +1,5 @@
 //! How a job that has ended is taken up again: by a new one of the same specification, which has
-//! every answer of the old one from the beginning.
+//! the answers of the old one from the beginning.
 //!
 //! What has ended stays as it ended: what was told of it, fetched and noted is never taken back.
 

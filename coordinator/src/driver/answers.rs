@@ -1,7 +1,7 @@
 //! Which answers of earlier jobs a job can take over.
 
 use gleaner_coordinator_core::{KeptRun, Opening};
-use gleaner_protocol::{Answers, BlobHash, BlobRef, JobId, JobSpec, StageIndex};
+use gleaner_protocol::{Answers, BlobHash, JobId, JobSpec, StageIndex};
 
 use crate::store::{Question, Store, StoreError};
 
@@ -32,10 +32,10 @@ pub(crate) async fn known_after(
     openings: &[Opening],
     output: Option<BlobHash>,
 ) -> Result<Vec<KeptRun>, StoreError> {
-    let earlier = |made: Option<BlobRef>| made.map(|made| made.hash).or(output);
     let stages = openings.iter().map(|opening| {
         let Opening { stage, items, made, .. } = *opening;
-        (stage, items, earlier(made))
+        let splitter = &spec.stages[stage.0 as usize].splitter;
+        (stage, items, splitter.read_from(output, made.map(|made| made.hash)))
     });
     let retry_of = store.retry_of(job).await?;
     look_up(store, spec, stages, retry_of).await

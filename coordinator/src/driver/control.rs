@@ -29,6 +29,7 @@ use super::refusals::{
 };
 use super::reports::{FailedTable, JobParts, Partial, Provenance, Reports, Sight};
 use super::submission;
+use super::submission_names::of_owner;
 use super::submitter_list::SubmitterList;
 use super::submitters::Submitters;
 use super::units::{self, Running};
@@ -389,16 +390,6 @@ impl Control for DriverControl {
             None => Err(ControlError::NoSuchSubmitter(name)),
         }
     }
-}
-
-/// Submitters name their submissions without knowing of each other's: one of them must neither be
-/// given another's job nor learn of it.
-fn of_owner(submission: SubmissionId, owner: Owner) -> SubmissionId {
-    let Owner::Submitter(submitter) = owner else { return submission };
-    let mut hasher = blake3::Hasher::new_derive_key("gleaner 2026 submission of a submitter v1");
-    hasher.update(&submitter.0).update(&submission.0.to_be_bytes());
-    let hash = hasher.finalize();
-    SubmissionId(u128::from_be_bytes(hash.as_bytes()[..16].try_into().expect("it has 32 bytes")))
 }
 
 impl DriverControl {

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use gleaner_protocol::{BlobHash, BlobRef, JobId, JobSpec, Splitter, StageIndex};
+use gleaner_protocol::{BlobHash, BlobRef, JobId, JobSpec, StageIndex};
 use tokio::sync::OnceCell;
 
 use crate::blobs::Blobs;
@@ -138,11 +138,8 @@ impl JobInputs {
     /// The output that a stage takes, or what was made of it.
     fn earlier(&self, stage: usize) -> Option<BlobRef> {
         let splitter = &self.spec.stages[stage].splitter;
-        let cell = match splitter {
-            Splitter::Split { .. } => &self.made[stage],
-            _ => self.outputs.get(splitter.earlier_stage()?.0 as usize)?,
-        };
-        cell.get().copied()
+        let output = splitter.earlier_stage().map(|earlier| &self.outputs[earlier.0 as usize]);
+        splitter.read_from(output, Some(&self.made[stage]))?.get().copied()
     }
 
     /// The files and outputs that its stages are cut from.
@@ -154,47 +151,18 @@ impl JobInputs {
 
 #[cfg(test)]
 mod tests {
-    use std::num::NonZeroU32;
-
-    use gleaner_protocol::{
-        Answers, Floats, Limits, Notify, OnFailure, RecordSource, Reducer, StageSpec, StageTask,
-        UnitSize, ValueMap,
-    };
+    use gleaner_protocol::{RecordSource, Splitter};
 
     use super::*;
+    use crate::tests::job_spec;
 
     /// A job that is cut from the lines of this file.
     fn spec(source: BlobRef) -> JobSpec {
-        let task = StageTask {
-            module: BlobRef::of(b"module"),
-            function: "run".to_owned(),
-            parameters: ValueMap::new(),
-            files: Vec::new(),
-            limits: Limits::default(),
-            seed: 0,
-            floats: Floats::Plain,
-            on_failure: OnFailure::Stop,
-        };
+        let mut spec = job_spec();
         let (field, file) = ("line".to_owned(), "words.gz".to_owned());
-        let splitter = Splitter::Lines { field, source: RecordSource::File(source), file };
-        JobSpec {
-            name: "words".to_owned(),
-            seed: 0,
-            priority: 0,
-            quorum: NonZeroU32::MIN,
-            max_attempts: NonZeroU32::MIN,
-            answers: Answers::Kept,
-            keep: None,
-            notify: Notify::default(),
-            stages: vec![StageSpec {
-                name: "s".to_owned(),
-                task,
-                splitter,
-                unit_size: UnitSize::Auto,
-                unit_items_max: None,
-                reducer: Reducer::Files,
-            }],
-        }
+        let source = RecordSource::File(source);
+        spec.stages[0].splitter = Splitter::Lines { field, source, file };
+        spec
     }
 
     #[test]

@@ -26,6 +26,7 @@ mod retry;
 mod served;
 mod session;
 mod submission;
+mod submission_names;
 mod submitter_list;
 mod submitters;
 mod sweeping;

@@ -1,7 +1,7 @@
 //! What the control API refuses, and in which words.
 
-use gleaner_coordinator_core::{JobEnd, JobSnapshot, OverQuota, Owner, Reply};
-use gleaner_protocol::api::ApiError;
+use gleaner_coordinator_core::{JobSnapshot, OverQuota, Owner, Reply};
+use gleaner_protocol::api::{ApiError, JobView};
 use gleaner_protocol::limits::NAME_BYTES_MAX;
 use gleaner_protocol::{JobId, Notify, NotifyTarget, StageIndex, SubmitterTerms};
 
@@ -36,19 +36,17 @@ pub(super) fn not_ended(job: JobId) -> ControlError {
 }
 
 /// A job that lacks answers and will get no more may be taken up again.
-pub(super) fn check_retry(job: &JobSnapshot) -> Result<(), ControlError> {
-    let failed = job.stages.iter().any(|stage| stage.items_failed > 0);
-    match job.end.as_ref().map(|(end, _)| end) {
-        None => Err(not_ended(job.job)),
-        Some(JobEnd::Done) if !failed => Err(ControlError::Refused(ApiError {
-            error: format!(
-                "{} is done and no item of it failed: nothing is to be retried",
-                job.job
-            ),
-            hint: Some("to compute it anew, submit it with --fresh".into()),
-        })),
-        Some(_) => Ok(()),
+pub(super) fn check_retry(job: &JobView) -> Result<(), ControlError> {
+    if !job.state.is_final() {
+        return Err(not_ended(job.job));
     }
+    if job.lacks_answers() {
+        return Ok(());
+    }
+    Err(ControlError::Refused(ApiError {
+        error: format!("{} is done and no item of it failed: nothing is to be retried", job.job),
+        hint: Some("to compute it anew, submit it with --fresh".into()),
+    }))
 }
 
 pub(super) fn over_quota(name: &str, over: OverQuota) -> ControlError {

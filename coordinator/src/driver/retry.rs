@@ -6,7 +6,7 @@
 
 use gleaner_coordinator_core::{JobSnapshot, Question, Reply};
 use gleaner_protocol::api::{ApiError, JobView};
-use gleaner_protocol::{JobId, JobSpec, SubmissionId};
+use gleaner_protocol::{JobId, JobSpec};
 
 use super::answers;
 use super::control::DriverControl;
@@ -15,13 +15,15 @@ use super::refusals::{
     WhileFull, check_retry, disk_full, not_ended, not_there, over_quota, store_failed,
 };
 use super::reports::JobParts;
+use super::submission_names::retry_of;
+use super::views;
 use crate::http::ControlError;
 
 impl DriverControl {
     /// The job that retries `job`: a new one, or the one that was made before.
     pub(super) async fn take_up(&self, job: JobId) -> Result<JobView, ControlError> {
         let old = self.snapshot(Ask::Question(Question::Job(job))).await?;
-        check_retry(&old)?;
+        check_retry(&views::job(old.clone(), None))?;
         if let Some(full) = self.store.full() {
             return Err(disk_full(&full, WhileFull::NotTaken));
         }
@@ -74,12 +76,4 @@ fn items_known(spec: &JobSpec, old: &JobSnapshot) -> Vec<Option<u64>> {
         None => stage.items,
     });
     known.collect()
-}
-
-/// The submission that retries another.
-fn retry_of(submission: SubmissionId) -> SubmissionId {
-    let mut hasher = blake3::Hasher::new_derive_key("gleaner 2026 retry of a submission v1");
-    hasher.update(&submission.0.to_be_bytes());
-    let hash = hasher.finalize();
-    SubmissionId(u128::from_be_bytes(hash.as_bytes()[..16].try_into().expect("it has 32 bytes")))
 }

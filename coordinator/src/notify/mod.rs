@@ -8,7 +8,8 @@
 //! ```
 //! Invariants: a notice is delivered at least once, also over crashes, or is given up after
 //! [`TRIES_MAX`] tries; one try for a job at a time, few to a target or of a submitter's, and a
-//! bounded number overall; what a submitter from elsewhere names is public and no command. Deliberately absent: what is told when, which is the core's.
+//! bounded number overall; what a submitter from elsewhere names is public and no command.
+//! Deliberately absent: what is told when, which is the core's.
 
 mod addresses;
 mod command;

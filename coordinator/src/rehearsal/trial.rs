@@ -189,7 +189,7 @@ impl Trials<'_> {
         let made = splitter.split_after(index, stage, output, blobs).await;
         let made =
             made.map_err(|source| RehearsalError::Made { stage: stage.name.clone(), source })?;
-        Ok(made.or(earlier))
+        Ok(stage.splitter.read_from(earlier, made))
     }
 
     fn stage(&self, index: StageIndex) -> &StageSpec {

@@ -102,8 +102,9 @@ pub fn check_stages(spec: &JobSpec) -> Result<(), SplitError> {
 
 impl StageInput {
     /// Opens a stage's input. `earlier` is the output of the stage that it comes after, or what its
-    /// split function made of that, and is only looked at when it comes after one. A file of records is read once, in one pass, to
-    /// find and check them, and decompressed before if it must be; so it is after a restart.
+    /// split function made of that, and is only looked at when it comes after one. A file of records
+    /// is read once, in one pass, to find and check them, and decompressed before if it must be; so it
+    /// is after a restart.
     ///
     /// # Errors
     /// Any [`SplitError`]; see there which are the submitter's to mend.

@@ -193,6 +193,29 @@ fn half_done_recovered() -> RecoveredJob {
     }
 }
 
+/// Undoes what newer versions than `version` made in the store of `folder`, which nobody holds.
+fn go_back_to(folder: &Path, version: u32) {
+    let undo = [
+        (6, "DROP TABLE made_items;"),
+        (
+            5,
+            "DROP TABLE retry; ALTER TABLE stage_answers DROP COLUMN quorum; \
+             ALTER TABLE kept DROP COLUMN alone;",
+        ),
+        (4, "ALTER TABLE stage DROP COLUMN unit_items_max;"),
+        (
+            3,
+            "DROP TABLE removed_job; DROP INDEX kept_by_source; DROP TABLE outcome_blob; \
+             DROP TABLE unused_blob; DROP TABLE notice;",
+        ),
+    ];
+    let connection = Connection::open(folder.join(FILE)).expect("opens");
+    for (_, statements) in undo.iter().filter(|(made, _)| *made > version) {
+        connection.execute_batch(statements).expect("goes back");
+    }
+    connection.pragma_update(None, "user_version", version).expect("is the older version");
+}
+
 /// Commits each record by itself and waits for the last.
 async fn commit_all(store: &Store, commits: &mut Commits, records: Vec<Record>) {
     let last = Sequence(records.len() as u64);

@@ -271,6 +271,15 @@ impl Splitter {
         }
     }
 
+    /// What the items are read from when it takes an earlier stage's `output`: that, or what its split
+    /// function `made` of it.
+    pub fn read_from<T>(&self, output: Option<T>, made: Option<T>) -> Option<T> {
+        match self {
+            Self::Split { .. } => made,
+            _ => output,
+        }
+    }
+
     /// Checks every bound but the names of fields.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ mod work;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gleaner_protocol::{BlobHash, BlobRef, JobSpec, Splitter, StageIndex, StageSpec};
+use gleaner_protocol::{BlobHash, BlobRef, JobSpec, StageIndex, StageSpec};
 use tokio::sync::Semaphore;
 use tracing::error;
 
@@ -162,9 +162,8 @@ impl JobParts {
 
     /// The output that a stage takes, or what was made of it, once that is there.
     fn earlier(&self, stage: StageIndex) -> Option<BlobRef> {
-        match &self.stage(stage).splitter {
-            Splitter::Split { .. } => self.made[stage.0 as usize],
-            splitter => self.outputs[splitter.earlier_stage()?.0 as usize],
-        }
+        let splitter = &self.stage(stage).splitter;
+        let output = splitter.earlier_stage().and_then(|earlier| self.outputs[earlier.0 as usize]);
+        splitter.read_from(output, self.made[stage.0 as usize])
     }
 }

@@ -203,11 +203,7 @@ async fn quorums_of_answers_are_known_after_a_migration() {
     *spec = later(2, 100);
     commit_all(&store, &mut commits, records).await;
     drop((store, commits));
-    let connection = Connection::open(folder.path().join(FILE)).expect("opens");
-    let back = "DROP TABLE made_items; DROP TABLE retry; ALTER TABLE stage_answers DROP COLUMN quorum; \
-                ALTER TABLE kept DROP COLUMN alone; PRAGMA user_version = 4;";
-    connection.execute_batch(back).expect("goes back to the fourth version");
-    drop(connection);
+    go_back_to(folder.path(), 4);
     let (store, _commits) = Store::open(folder.path()).expect("opens");
     for (quorum, runs) in [(1, 2), (2, 2), (3, 0)] {
         let found = store.kept_answers(question(&later(quorum, 100), 100)).await.expect("reads");

@@ -29,13 +29,7 @@ async fn stages_of_an_older_store_have_the_units_that_their_specification_says()
     let (store, mut commits) = Store::open(folder.path()).expect("opens");
     commit_all(&store, &mut commits, half_done()).await;
     drop((store, commits));
-    let connection = Connection::open(folder.path().join(FILE)).expect("opens");
-    let back = "DROP TABLE made_items; DROP TABLE retry; \
-                ALTER TABLE stage DROP COLUMN unit_items_max; \
-                ALTER TABLE stage_answers DROP COLUMN quorum; \
-                ALTER TABLE kept DROP COLUMN alone; PRAGMA user_version = 3;";
-    connection.execute_batch(back).expect("goes back to the third version");
-    drop(connection);
+    go_back_to(folder.path(), 3);
     let (store, _commits) = Store::open(folder.path()).expect("opens");
     let expected = Recovered { jobs: vec![half_done_recovered()], ..Recovered::default() };
     assert_eq!(store.load().await.expect("loads"), expected);

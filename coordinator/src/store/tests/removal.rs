@@ -235,14 +235,7 @@ async fn blobs_of_results_are_known_after_a_migration() {
     let (store, mut commits) = Store::open(folder.path()).expect("opens");
     commit_all(&store, &mut commits, ended()).await;
     drop((store, commits));
-    let connection = Connection::open(folder.path().join(FILE)).expect("opens");
-    let back = "DROP TABLE removed_job; DROP INDEX kept_by_source; DROP TABLE outcome_blob; \
-                DROP TABLE unused_blob; DROP TABLE notice; DROP TABLE made_items; \
-                ALTER TABLE stage DROP COLUMN unit_items_max; DROP TABLE retry; \
-                ALTER TABLE stage_answers DROP COLUMN quorum; \
-                ALTER TABLE kept DROP COLUMN alone; PRAGMA user_version = 2;";
-    connection.execute_batch(back).expect("goes back to the second version");
-    drop(connection);
+    go_back_to(folder.path(), 2);
     let (store, _commits) = Store::open(folder.path()).expect("opens");
     let large = vec![large_output().hash];
     let asked = [large.clone(), vec![BlobHash::of(b"another")]].concat();
