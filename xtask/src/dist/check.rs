@@ -16,13 +16,12 @@ const SYSTEM: &str = "bullseye";
 /// The example job with few enough resamplings for a trial.
 const RANGE: (&str, &str) = ("end = 2001", "end = 8");
 
-/// Unpacks the archive into an old system and runs the program there: its version, and the example
-/// job. Then the lab's path with it, on four machines.
+/// Unpacks the archive into the old system at `root` and runs the program there: its version, and
+/// the example job. Then the lab's path with it, on four machines.
 ///
 /// # Errors
 /// When this is not root, or anything fails there.
-pub fn run(workspace: &Workspace, archive: &Path) -> Result<()> {
-    let root = old_system(workspace)?;
+pub fn run(workspace: &Workspace, root: &Path, archive: &Path) -> Result<()> {
     step::announce(&format!("trying the archive in Debian {SYSTEM}"));
     let home = root.join("opt");
     step::run(
@@ -41,7 +40,7 @@ pub fn run(workspace: &Workspace, archive: &Path) -> Result<()> {
     let mounted = "mount -t proc proc \"$0/proc\" && mount --rbind /dev \"$0/dev\" && \
                    exec chroot \"$0\" /bin/sh -c \"$1\"";
     let mut trial = Command::new("unshare");
-    trial.args(["--mount", "--fork", "sh", "-c", mounted]).arg(&root).arg(script);
+    trial.args(["--mount", "--fork", "sh", "-c", mounted]).arg(root).arg(script);
     // A folder of this system's is none of that one's.
     step::run(trial.env_remove("TMPDIR"))?;
     step::announce("walking the lab's path with it");
@@ -54,7 +53,10 @@ pub fn run(workspace: &Workspace, archive: &Path) -> Result<()> {
 }
 
 /// The folder of an old system, made by `debootstrap` when it is not there.
-fn old_system(workspace: &Workspace) -> Result<PathBuf> {
+///
+/// # Errors
+/// When `debootstrap` is not installed, fails, or this is not root.
+pub fn old_system(workspace: &Workspace) -> Result<PathBuf> {
     let root = dist(workspace).join(SYSTEM);
     if root.is_dir() {
         return Ok(root);
