@@ -47,9 +47,18 @@ impl Workspace {
     }
 
     /// A command of Cargo's, run in the workspace.
+    ///
+    /// It does not see what Cargo says of this program's own package: build scripts (ring's) are
+    /// run anew whenever that differs, and with them all that depends on them.
     pub fn cargo(&self) -> Command {
         let mut command = Command::new(&self.cargo);
         command.current_dir(&self.root);
+        for (name, _) in env::vars_os() {
+            let prefixes = ["CARGO_PKG_", "CARGO_MANIFEST_"];
+            if name.to_str().is_some_and(|name| prefixes.iter().any(|p| name.starts_with(p))) {
+                command.env_remove(&name);
+            }
+        }
         command
     }
 }
