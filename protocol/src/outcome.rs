@@ -1,5 +1,8 @@
 //! How an attempt ended.
 
+use std::sync::LazyLock;
+
+use blake3::hazmat::{ContextKey, HasherExt, hash_derive_key_context};
 use serde::{Deserialize, Serialize};
 
 use crate::id::serde_by_reader;
@@ -119,6 +122,10 @@ pub enum OutcomeClass {
     Inconclusive,
 }
 
+/// What answers are hashed as, so that no other hash is one; its own hash is the same for all.
+static ANSWER_CONTEXT: LazyLock<ContextKey> =
+    LazyLock::new(|| hash_derive_key_context("gleaner 2026 answer v1"));
+
 /// A hash over an outcome and its outputs: equal hashes are agreeing opinions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AnswerHash(pub [u8; 32]);
@@ -162,7 +169,7 @@ impl Outcome {
     /// The hash by which opinions are compared. Outputs count by their own hash, so that it does
     /// not matter how they travelled.
     pub fn answer(&self) -> AnswerHash {
-        let mut hasher = blake3::Hasher::new_derive_key("gleaner 2026 answer v1");
+        let mut hasher = blake3::Hasher::new_from_context_key(&ANSWER_CONTEXT);
         match self {
             Self::Completed { outputs, failures } if failures.is_empty() => {
                 hasher.update(b"completed");
