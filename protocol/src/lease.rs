@@ -88,6 +88,13 @@ impl LeaseKey {
         LeaseToken(*blake3::keyed_hash(&self.0, &claims.sealed_bytes()).as_bytes())
     }
 
+    /// A number that nobody knows without the key, and always the same: no MAC is over nothing.
+    pub fn secret_number(&self) -> u64 {
+        let hash = blake3::keyed_hash(&self.0, &[]);
+        let [a, b, c, d, e, f, g, h, ..] = *hash.as_bytes();
+        u64::from_be_bytes([a, b, c, d, e, f, g, h])
+    }
+
     /// Whether `token` is this key's MAC over `claims`; takes the same time for any token.
     pub fn verifies(&self, claims: &LeaseClaims, token: &LeaseToken) -> bool {
         let expected = blake3::keyed_hash(&self.0, &claims.sealed_bytes());

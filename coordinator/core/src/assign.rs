@@ -6,11 +6,11 @@
 
 use std::collections::BTreeMap;
 
-use gleaner_protocol::{AttemptId, JobId, StageIndex, Timestamp, UnitId, WorkerId};
+use gleaner_protocol::{JobId, StageIndex, Timestamp, UnitId, WorkerId};
 
 use crate::core::Core;
 use crate::sizing::CutAdvice;
-use crate::stage::{Offer, Stage};
+use crate::stage::Offer;
 use crate::{Action, Block, Grant, Record};
 
 impl Core {
@@ -70,22 +70,25 @@ impl Core {
                 self.cut(job, Block { stage, first_unit, units, items, unit_items })
             }
         };
-        let attempt = self.start_attempt(now, worker, UnitId { job, number }, stage);
-        self.turns.note_turn(self.jobs[&job].owner);
-        Some(self.grant(now, worker, attempt, stage))
+        Some(self.grant(now, worker, UnitId { job, number }, stage))
     }
 
-    fn find_work(&self, worker: WorkerId, memory_bytes: u64) -> Option<(JobId, StageIndex, Offer)> {
-        let unit_duration = self.config.unit_duration_target;
-        let advice = CutAdvice { slots: self.roster.slots().max(1), unit_duration };
-        self.turns.jobs().find_map(|id| {
-            let stages = (0..).map(StageIndex).zip(&self.jobs[&id].stages);
-            let fitting = stages.filter(|(_, stage)| stage.memory_bytes() <= memory_bytes);
-            let offer = |(index, stage): (StageIndex, &Stage)| {
-                let able = self.roster.able(stage.memory_bytes());
+    fn find_work(
+        &mut self,
+        worker: WorkerId,
+        memory_bytes: u64,
+    ) -> Option<(JobId, StageIndex, Offer)> {
+        let Self { config, turns, jobs, roster, .. } = self;
+        let unit_duration = config.unit_duration_target;
+        let advice = CutAdvice { slots: roster.slots().max(1), unit_duration };
+        turns.jobs().find_map(|id| {
+            let job = jobs.get_mut(&id).expect("whose turn it is is known");
+            let stages = (0..).map(StageIndex).zip(&mut job.stages);
+            let mut fitting = stages.filter(|(_, stage)| stage.memory_bytes() <= memory_bytes);
+            fitting.find_map(|(index, stage)| {
+                let able = roster.able(stage.memory_bytes());
                 Some((id, index, stage.offer(worker, able, advice)?))
-            };
-            fitting.into_iter().find_map(offer)
+            })
         })
     }
 
@@ -96,25 +99,5 @@ impl Core {
         job.stage_mut(block.stage).expect("work was found in a known stage").cut(block);
         self.gate.record(Record::BlockCut { job: id, block });
         block.first_unit
-    }
-
-    fn start_attempt(
-        &mut self,
-        now: Timestamp,
-        worker: WorkerId,
-        id: UnitId,
-        stage: StageIndex,
-    ) -> AttemptId {
-        let expires_at = now + self.config.lease_duration;
-        let job = self.jobs.get_mut(&id.job).expect("work was found in a known job");
-        let quorum = job.quorum;
-        let books = job.stage_mut(stage).expect("work was found in a known stage");
-        let number = books.take(id.number).lease(worker, now, expires_at);
-        books.refresh(id.number, quorum);
-        let attempt = AttemptId { unit: id, number };
-        if number > quorum {
-            self.gate.record(Record::AttemptOpened { attempt });
-        }
-        attempt
     }
 }

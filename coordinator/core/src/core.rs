@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use gleaner_protocol::limits::{LEASES_HELD_MAX, SLOTS_MAX};
 use gleaner_protocol::{
-    Capacity, Epoch, JobId, JobSpec, LeaseClaims, LeaseKey, StageIndex, SubmissionId, Timestamp,
-    WorkerId,
+    Capacity, Epoch, JobId, JobSpec, LeaseKey, StageIndex, SubmissionId, Timestamp, WorkerId,
 };
 
 use crate::gate::Gate;
@@ -78,6 +77,7 @@ impl Core {
         let lapse = |job: &Job| job.kept_until().map(|until| (until, job.id));
         let lapses = jobs.values().filter_map(lapse).collect();
         let holdings = Self::holdings_of(&jobs);
+        let roster = Roster::new(key.secret_number());
         let grace_until = (!running.is_empty()).then_some(now + config.restart_grace);
         let mut core = Self {
             config,
@@ -90,7 +90,7 @@ impl Core {
             removed: recovered.removed.iter().map(RemovedJob::owner).collect(),
             submissions,
             turns: Turns::recover(recovered.submitters),
-            roster: Roster::default(),
+            roster,
             holdings,
             grace_until,
             gate: Gate::default(),
@@ -120,7 +120,7 @@ impl Core {
             Event::WorkerDisconnected { worker } => self.on_disconnected(worker),
             Event::CapacityOffered { worker, capacity } => self.on_capacity(worker, capacity),
             Event::Heartbeat { worker, attempts } => self.on_heartbeat(now, worker, &attempts),
-            Event::ResultReturned { worker, result } => self.on_result(now, worker, result),
+            Event::ResultsReturned { worker, results } => self.on_results(now, worker, results),
             Event::Released { worker, attempts, reason } => {
                 self.on_released(now, worker, &attempts, reason);
             }
@@ -182,9 +182,9 @@ impl Core {
             let known = [self.jobs.contains_key(job), self.removed.contains_key(job)];
             assert!(known[0] != known[1], "{job} is there and removed, or neither");
         }
-        let held: usize = self.roster.iter().map(|(_, session)| session.leases.len()).sum();
         let leased: u64 = self.jobs.values().map(Job::attempts_leased).sum();
-        assert_eq!(held as u64, leased, "sessions and units disagree about leases");
+        let held = self.roster.leases_held() as u64;
+        assert_eq!(held, leased, "sessions and units disagree about leases");
         self.roster.check_invariants();
         self.turns.check_invariants(self.jobs.values());
     }
@@ -251,7 +251,7 @@ impl Core {
             Question::Jobs => Reply::Jobs(self.jobs.values().rev().map(Job::snapshot).collect()),
             Question::Usage(owner) => Reply::Usage(self.usage(owner)),
             Question::Workers => {
-                let sessions = self.roster.iter();
+                let sessions = self.roster.connected();
                 Reply::Workers(sessions.filter_map(|(id, session)| session.snapshot(id)).collect())
             }
         };
@@ -271,18 +271,6 @@ impl Core {
             ..capacity
         };
         self.roster.offer(worker, capacity);
-    }
-
-    /// Whether a result under these claims could still matter: its unit is open, its worker has
-    /// given no opinion on it, and its attempt has not ended already.
-    pub(crate) fn wants_result(&self, claims: &LeaseClaims) -> bool {
-        let unit = claims.attempt.unit;
-        let stage = self.jobs.get(&unit.job).and_then(|job| job.stage(claims.stage));
-        stage.is_some_and(|stage| {
-            stage.unit(unit.number).is_some_and(|unit| {
-                !unit.has_opinion_of(claims.worker) && !unit.is_inconclusive(claims.attempt.number)
-            })
-        })
     }
 
     pub(crate) fn touch(&mut self, id: JobId) {

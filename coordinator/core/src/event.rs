@@ -115,13 +115,13 @@ pub enum Event {
         /// Which.
         attempts: Vec<AttemptId>,
     },
-    /// A worker returned a result. Its outputs are one for each item, and durable when they are a
-    /// blob.
-    ResultReturned {
+    /// A worker returned results: what follows from all of them is one batch of records. The outputs
+    /// of each are one for each item, and durable when they are a blob.
+    ResultsReturned {
         /// Its key.
         worker: WorkerId,
-        /// The result.
-        result: UnitResult,
+        /// The results.
+        results: Vec<UnitResult>,
     },
     /// A worker gave leases back.
     Released {

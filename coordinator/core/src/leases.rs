@@ -15,14 +15,14 @@ use std::collections::BTreeSet;
 
 use gleaner_protocol::limits::LEASES_HELD_MAX;
 use gleaner_protocol::{
-    AttemptId, Capacity, LeaseClaims, LeaseToken, ReleaseReason, StageIndex, Timestamp,
+    AttemptId, Capacity, LeaseClaims, LeaseToken, ReleaseReason, StageIndex, Timestamp, UnitId,
     WithdrawReason, WorkerId,
 };
 
 use crate::core::Core;
 use crate::session::Presence;
 use crate::unit::HeldLease;
-use crate::{Action, Grant};
+use crate::{Action, Grant, Record};
 
 /// What becomes of a lease a worker says it holds.
 enum Held {
@@ -120,25 +120,29 @@ impl Core {
         }
     }
 
-    /// Enters a lease into the books of unit, stage and session.
+    /// Starts an attempt of an offered unit in the books of unit, stage, session and job.
     pub(crate) fn grant(
         &mut self,
         now: Timestamp,
         worker: WorkerId,
-        attempt: AttemptId,
+        unit: UnitId,
         stage: StageIndex,
     ) -> Grant {
         let expires_at = now + self.config.lease_duration;
-        let job = self.jobs.get_mut(&attempt.unit.job).expect("a unit is granted of a known job");
+        let job = self.jobs.get_mut(&unit.job).expect("a unit is granted of a known job");
+        let quorum = job.quorum;
         let books = job.stage_mut(stage).expect("a unit is granted of a known stage");
-        books.note_leased();
-        let items = books.items_of(attempt.unit.number).expect("a granted unit is of a block");
+        let (number, items) = books.lease(unit.number, worker, now, expires_at, quorum);
         let input = books.input();
+        let attempt = AttemptId { unit, number };
+        self.turns.take_turn(unit.job, job.owner, job.standing());
+        if number > quorum {
+            self.gate.record(Record::AttemptOpened { attempt });
+        }
         self.roster.update(worker, |session| {
             session.capacity.units -= 1;
             session.hold(attempt, stage, expires_at);
         });
-        self.file(attempt.unit.job);
         let claims = LeaseClaims { worker, attempt, stage, items, input, epoch: self.epoch };
         let token = self.key.seal(&claims);
         Grant { claims, token, duration: self.config.lease_duration }
@@ -150,10 +154,7 @@ impl Core {
         let Some(job) = self.jobs.get_mut(&attempt.unit.job) else { return };
         let quorum = job.quorum;
         let Some(books) = job.stage_mut(stage) else { return };
-        let number = attempt.unit.number;
-        if books.unit_mut(number).is_some_and(|unit| unit.end_lease(worker, attempt.number)) {
-            books.note_lease_ended();
-            books.refresh(number, quorum);
+        if books.end_lease(attempt.unit.number, worker, attempt.number, quorum) {
             self.file(attempt.unit.job);
         }
     }
@@ -185,20 +186,17 @@ impl Core {
         let Some(books) = job.stage_mut(claims.stage) else {
             return Held::Useless(WithdrawReason::UnknownLease);
         };
-        let Some(unit) = books.unit_mut(attempt.unit.number) else {
-            return Held::Useless(WithdrawReason::Settled);
-        };
+        let (unit, number) = (attempt.unit.number, attempt.number);
         let expires_at = now + self.config.lease_duration;
-        if let Some(lease) = unit.lease_of(worker, attempt.number) {
+        if let Some(lease) = books.lease_of(unit, worker, number) {
             lease.expires_at = expires_at;
             return Held::Stands;
         }
-        if !unit.is_new_to(worker) {
+        if !books.unit(unit).is_some_and(|unit| unit.is_new_to(worker)) {
             return Held::Useless(WithdrawReason::Settled);
         }
-        unit.adopt(HeldLease { attempt: attempt.number, worker, leased_at: now, expires_at });
-        books.note_leased();
-        books.refresh(attempt.unit.number, quorum);
+        let lease = HeldLease { attempt: number, worker, leased_at: now, expires_at };
+        books.adopt(unit, lease, quorum);
         self.roster.update(worker, |session| session.hold(attempt, claims.stage, expires_at));
         self.file(attempt.unit.job);
         Held::Stands
@@ -217,7 +215,7 @@ impl Core {
         stage: StageIndex,
     ) -> Option<&mut HeldLease> {
         let books = self.jobs.get_mut(&attempt.unit.job)?.stage_mut(stage)?;
-        books.unit_mut(attempt.unit.number)?.lease_of(worker, attempt.number)
+        books.lease_of(attempt.unit.number, worker, attempt.number)
     }
 
     fn standing_lease(

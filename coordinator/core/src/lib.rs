@@ -12,6 +12,7 @@ mod cut;
 mod event;
 mod filing;
 mod gate;
+mod hashing;
 mod holdings;
 mod job;
 mod leases;
@@ -28,6 +29,7 @@ mod sizing;
 mod stage;
 mod turns;
 mod unit;
+mod wanting;
 mod why;
 
 #[cfg(test)]

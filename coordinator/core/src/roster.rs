@@ -3,18 +3,19 @@
 //! A worker is filed anew with every change of its session, so that no event looks at all of them.
 //! Invariant: each file says what the sessions say.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Bound;
 
 use gleaner_protocol::limits::LEASES_HELD_MAX;
 use gleaner_protocol::{Capacity, Timestamp, WorkerId};
 
 use crate::filing::refile;
+use crate::hashing::Seeded;
 use crate::session::{Presence, Session};
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Roster {
-    sessions: BTreeMap<WorkerId, Session>,
+    sessions: HashMap<WorkerId, Session, Seeded>,
     connected: BTreeSet<WorkerId>,
     /// Those connected that offer slots, by the memory of each slot.
     able: BTreeSet<(u64, WorkerId)>,
@@ -47,6 +48,19 @@ enum Hunger {
 }
 
 impl Roster {
+    /// Nobody is known. No stranger knows `seed`.
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            sessions: HashMap::with_hasher(Seeded::new(seed)),
+            connected: BTreeSet::new(),
+            able: BTreeSet::new(),
+            hungry: BTreeSet::new(),
+            paused: BTreeSet::new(),
+            expiries: BTreeSet::new(),
+            slots: 0,
+        }
+    }
+
     /// The session of a worker whose stream is new.
     pub(crate) fn connect(&mut self, now: Timestamp, worker: WorkerId) {
         self.sessions.entry(worker).or_default();
@@ -89,12 +103,14 @@ impl Roster {
         self.sessions.get(&worker)
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (WorkerId, &Session)> {
-        self.sessions.iter().map(|(worker, session)| (*worker, session))
+    /// The workers connected, in the order of their keys.
+    pub(crate) fn connected(&self) -> impl Iterator<Item = (WorkerId, &Session)> {
+        self.connected.iter().map(|worker| (*worker, &self.sessions[worker]))
     }
 
-    pub(crate) fn connected(&self) -> impl Iterator<Item = &Session> {
-        self.connected.iter().map(|worker| &self.sessions[worker])
+    /// How many leases all workers hold, those that are away too.
+    pub(crate) fn leases_held(&self) -> usize {
+        self.sessions.values().map(|session| session.leases.len()).sum()
     }
 
     pub(crate) fn is_connected(&self, worker: WorkerId) -> bool {
@@ -158,10 +174,12 @@ impl Roster {
         refile(&mut self.paused, until(before.paused()), until(after.paused()));
         refile(&mut self.expiries, until(before.expires_at), until(after.expires_at));
         self.slots = self.slots - u64::from(before.slots) + u64::from(after.slots);
-        match after.presence {
-            Presence::Connected { .. } => self.connected.insert(worker),
-            Presence::Away => self.connected.remove(&worker),
-        };
+        if before.presence != after.presence {
+            match after.presence {
+                Presence::Connected { .. } => self.connected.insert(worker),
+                Presence::Away => self.connected.remove(&worker),
+            };
+        }
     }
 
     fn forget(&mut self, worker: WorkerId) {

@@ -7,48 +7,89 @@
 //! the job goes on when an item fails, units settle as completed but for such items, and a unit
 //! that finds no answer is cut into its items once more.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
 
 use gleaner_protocol::{
-    AttemptId, FailedItems, FailureKind, ItemFailure, ItemRange, JobId, OnFailure, Outcome,
-    OutcomeClass, StageIndex, Timestamp, UnitId, UnitResult, WithdrawReason, WorkerId,
+    AttemptId, FailedItems, FailureKind, ItemFailure, ItemRange, JobId, LeaseClaims, OnFailure,
+    Outcome, OutcomeClass, StageIndex, Timestamp, UnitId, UnitResult, WithdrawReason, WorkerId,
 };
 
 use crate::core::Core;
 use crate::cut::CutKind;
 use crate::session::Returned;
-use crate::stage::{LastUnit, Stage};
-use crate::unit::Agreement;
+use crate::stage::{Closed, LastUnit, Stage, Use};
+use crate::unit::{Agreement, HeldLease};
 use crate::{
     Action, Block, FailureCause, JobEnd, KeptRun, Opening, Opinion, Record, StageOutput,
     StageState, UnfitInput,
 };
 
 impl Core {
-    pub(crate) fn on_result(&mut self, now: Timestamp, worker: WorkerId, result: UnitResult) {
-        let claims = &result.claims;
-        let (attempt, items) = (claims.attempt, claims.items);
-        if claims.worker != worker || !self.key.verifies(claims, &result.token) {
-            return self.withdraw(worker, vec![attempt], WithdrawReason::UnknownLease);
-        }
-        let stage = claims.stage;
-        let returned = Returned { attempt, class: result.outcome.class(), at: now };
-        self.roster.update(worker, |session| session.last_returned = Some(returned));
-        if self.wants_result(claims) {
-            match result.outcome.class() {
-                OutcomeClass::Inconclusive => {
-                    self.on_inconclusive(now, worker, attempt, stage, result);
-                }
-                class => {
-                    let answer = result.outcome.answer();
-                    let opinion = Opinion { attempt, worker, answer, class, cpu: result.cpu };
-                    self.accept(now, stage, items, opinion, result);
-                }
+    pub(crate) fn on_results(
+        &mut self,
+        now: Timestamp,
+        worker: WorkerId,
+        results: Vec<UnitResult>,
+    ) {
+        let mut taken = Vec::with_capacity(results.len());
+        let (mut strange, mut changed) = (Vec::new(), BTreeSet::new());
+        for result in results {
+            let claims = &result.claims;
+            let attempt = claims.attempt;
+            if claims.worker != worker || !self.key.verifies(claims, &result.token) {
+                strange.push(attempt);
+                continue;
+            }
+            taken.push(attempt);
+            if self.on_result(now, worker, result) == Use::Wanted {
+                changed.insert(attempt.unit.job);
             }
         }
-        self.end_lease(worker, attempt, stage);
-        self.gate.speak(Action::Acknowledge { worker, attempts: vec![attempt] });
+        for job in changed {
+            self.touch(job);
+        }
+        if !strange.is_empty() {
+            self.withdraw(worker, strange, WithdrawReason::UnknownLease);
+        }
+        if !taken.is_empty() {
+            self.gate.speak(Action::Acknowledge { worker, attempts: taken });
+        }
+    }
+
+    /// Takes a result that is its worker's. Where it was wanted, its job is to be touched.
+    fn on_result(&mut self, now: Timestamp, worker: WorkerId, result: UnitResult) -> Use {
+        let UnitResult { claims, outcome, cpu, log, .. } = result;
+        let LeaseClaims { attempt, stage, items, .. } = claims;
+        let (id, class) = (attempt.unit, outcome.class());
+        let known = self.jobs.get_mut(&id.job);
+        let usage = known.map_or(Use::Unwanted, |job| {
+            let quorum = job.quorum;
+            let books = job.stage_mut(stage);
+            books.map_or(Use::Unwanted, |books| {
+                books.on_returned(id.number, worker, attempt.number, quorum)
+            })
+        });
+        let returned = Returned { attempt, class, at: now };
+        self.roster.update(worker, |session| {
+            session.let_go(attempt, stage);
+            session.last_returned = Some(returned);
+            if usage == Use::Wanted && class != OutcomeClass::Inconclusive {
+                session.results += 1;
+                session.cpu = session.cpu.saturating_add(cpu);
+            }
+        });
+        match (usage, class) {
+            (Use::Unwanted, _) => self.file(id.job),
+            (Use::Wanted, OutcomeClass::Inconclusive) => {
+                self.on_inconclusive(now, worker, attempt, stage, outcome, log);
+            }
+            (Use::Wanted, class) => {
+                let answer = outcome.answer();
+                let opinion = Opinion { attempt, worker, answer, class, cpu };
+                self.accept(now, stage, items, opinion, outcome, log);
+            }
+        }
+        usage
     }
 
     fn accept(
@@ -57,14 +98,9 @@ impl Core {
         stage: StageIndex,
         items: ItemRange,
         opinion: Opinion,
-        result: UnitResult,
+        outcome: Outcome,
+        log: String,
     ) {
-        self.roster.update(opinion.worker, |session| {
-            session.results += 1;
-            session.cpu = session.cpu.saturating_add(opinion.cpu);
-        });
-        self.end_lease(opinion.worker, opinion.attempt, stage);
-        let UnitResult { outcome, log, .. } = result;
         let words = match opinion.class {
             OutcomeClass::Failure => outcome.to_string(),
             _ => String::new(),
@@ -75,10 +111,7 @@ impl Core {
         let job = self.jobs.get_mut(&id.job).expect("a wanted result is of a known job");
         let quorum = job.quorum;
         let books = job.stage_mut(stage).expect("a wanted result is of a known stage");
-        let unit = books.unit_mut(id.number).expect("a wanted result is of a unit in flight");
-        let agreement = unit.on_opinion(opinion, quorum);
-        let opinions = unit.opinions().len();
-        books.refresh(id.number, quorum);
+        let (agreement, opinions) = books.on_opinion(opinion, quorum);
         match agreement {
             Agreement::Settled(class) => {
                 self.note_failed(stage, id, failed);
@@ -99,14 +132,14 @@ impl Core {
             }
             Agreement::Open => {}
         }
-        self.touch(id.job);
     }
 
     /// Makes an opinion the unit's result, for ever.
     fn settle(&mut self, stage: StageIndex, items: ItemRange, opinion: Opinion) {
         let id = opinion.unit();
         let attempt = opinion.attempt;
-        let record = match self.stage_of_unit(id, stage).cut_of(id.number) {
+        let closed = self.stage_of_unit(id, stage).settle(id.number, Some(opinion.cpu));
+        let record = match closed.cut {
             CutKind::First => Record::UnitSettled { stage, items, attempt },
             CutKind::Alone => {
                 let (item, attempt) = (items.start, Some(attempt.number));
@@ -114,23 +147,15 @@ impl Core {
             }
         };
         self.gate.record(record);
-        self.close_unit(stage, id, Some(opinion.cpu), opinion.class);
+        self.after_closed(stage, id, closed, opinion.class);
     }
 
-    /// Takes a settled unit out of the books, and its stage to the reducer with the last one that
-    /// is no failure of the job.
-    fn close_unit(
-        &mut self,
-        stage: StageIndex,
-        id: UnitId,
-        cpu: Option<Duration>,
-        class: OutcomeClass,
-    ) {
-        self.withdraw_units([(id, stage)], WithdrawReason::Settled);
-        let books = self.stage_of_unit(id, stage);
-        let last = books.settle(id.number, cpu);
-        let items = books.items_settled();
-        if last == LastUnit::Yes && class != OutcomeClass::Failure {
+    /// Ends what still runs of a unit that is closed, and takes its stage to the reducer with the
+    /// last one that is no failure of the job.
+    fn after_closed(&mut self, stage: StageIndex, id: UnitId, closed: Closed, class: OutcomeClass) {
+        self.withdraw_leases([(id, stage, closed.leases)], WithdrawReason::Settled);
+        if closed.last == LastUnit::Yes && class != OutcomeClass::Failure {
+            let items = self.stage_of_unit(id, stage).items_settled();
             self.gate.speak(Action::Reduce { job: id.job, stage, items });
         }
     }
@@ -153,7 +178,8 @@ impl Core {
                 self.note_failed(stage, id, vec![FailedItems::new(items, kind, reason)]);
                 let item = items.start;
                 self.gate.record(Record::ItemSettled { stage, item, unit: id, attempt: None });
-                self.close_unit(stage, id, None, OutcomeClass::Inconclusive);
+                let closed = self.stage_of_unit(id, stage).settle(id.number, None);
+                self.after_closed(stage, id, closed, OutcomeClass::Inconclusive);
                 self.note_movement(now, id.job);
             }
             OnFailure::Stop => {
@@ -200,25 +226,21 @@ impl Core {
         worker: WorkerId,
         attempt: AttemptId,
         stage: StageIndex,
-        result: UnitResult,
+        outcome: Outcome,
+        log: String,
     ) {
-        self.end_lease(worker, attempt, stage);
-        let UnitResult { outcome, log, .. } = result;
         let words = outcome.to_string();
         self.gate.record(Record::AttemptInconclusive { attempt, worker, outcome, log });
         let id = attempt.unit;
         let job = self.jobs.get_mut(&id.job).expect("a wanted result is of a known job");
-        let max_attempts = job.max_attempts;
+        let (quorum, max_attempts) = (job.quorum, job.max_attempts);
         let books = job.stage_mut(stage).expect("a wanted result is of a known stage");
-        books.note_inconclusive();
-        let unit = books.unit_mut(id.number).expect("a wanted result is of a unit in flight");
-        let attempts = unit.on_inconclusive(attempt.number, worker);
+        let attempts = books.on_inconclusive(id.number, attempt.number, worker, quorum);
         if attempts >= max_attempts as usize {
             let reason =
                 format!("{attempts} attempts ended without an answer, the last one: {words}");
             self.on_no_answer(now, stage, id, FailureKind::Unanswered, &reason);
         }
-        self.touch(id.job);
     }
 
     pub(crate) fn on_stage_reduced(
@@ -365,19 +387,31 @@ impl Core {
         self.file_all();
     }
 
-    /// Ends the leases of units. A worker is told of all that it held at once, as it ends a slot to
-    /// take anything out of it.
+    /// Ends the leases of units in flight.
     fn withdraw_units(
         &mut self,
         units: impl IntoIterator<Item = (UnitId, StageIndex)>,
         reason: WithdrawReason,
     ) {
+        let leases = |(id, stage): (UnitId, StageIndex)| {
+            let unit = self.jobs.get(&id.job)?.stage(stage)?.unit(id.number)?;
+            Some((id, stage, unit.leases().to_vec()))
+        };
+        let leases: Vec<_> = units.into_iter().filter_map(leases).collect();
+        self.withdraw_leases(leases, reason);
+    }
+
+    /// Ends leases. A worker is told of all that it held at once, as it ends a slot to take anything
+    /// out of it.
+    fn withdraw_leases(
+        &mut self,
+        leases: impl IntoIterator<Item = (UnitId, StageIndex, Vec<HeldLease>)>,
+        reason: WithdrawReason,
+    ) {
         let mut withdrawn = BTreeMap::<WorkerId, Vec<AttemptId>>::new();
-        for (id, stage) in units {
-            let unit = self.jobs.get(&id.job).and_then(|job| job.stage(stage)?.unit(id.number));
-            let leases = unit.map(|unit| unit.leases().to_vec()).unwrap_or_default();
+        for (unit, stage, leases) in leases {
             for lease in leases {
-                let attempt = AttemptId { unit: id, number: lease.attempt };
+                let attempt = AttemptId { unit, number: lease.attempt };
                 self.end_lease(lease.worker, attempt, stage);
                 withdrawn.entry(lease.worker).or_default().push(attempt);
             }

@@ -8,7 +8,7 @@
 //! of several items that finds no answer is replaced: its bit is set, and a block of units of one
 //! item each has its items, so that what fails does not depend on how units were cut.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -19,8 +19,11 @@ use gleaner_protocol::{
 
 use crate::cut::{CutBlock, CutKind};
 use crate::sizing::{BLOCK_UNITS_FIXED, CutAdvice, ItemCost};
-use crate::unit::Unit;
-use crate::{Block, KeptRun, Opening, RecoveredStage, StageOutput, StageSnapshot, StageState};
+use crate::unit::{Agreement, HeldLease, Unit};
+use crate::wanting::{Fit, Wanting};
+use crate::{
+    Block, KeptRun, Opening, Opinion, RecoveredStage, StageOutput, StageSnapshot, StageState,
+};
 
 /// How many waiting units are looked at to find one a worker may take, before it gets a fresh one.
 const WANTING_SEARCH_MAX: usize = 256;
@@ -43,7 +46,7 @@ pub(crate) struct Stage {
     /// The place among the blocks of the newest one with items never cut before.
     newest: Option<usize>,
     units: BTreeMap<u64, Unit>,
-    wanting: BTreeSet<u64>,
+    wanting: Wanting,
     cost: ItemCost,
     items_settled: u64,
     items_failed: u64,
@@ -120,7 +123,7 @@ impl Stage {
             blocks: Vec::new(),
             newest: None,
             units: BTreeMap::new(),
-            wanting: BTreeSet::new(),
+            wanting: Wanting::default(),
             cost: ItemCost::default(),
             items_settled: 0,
             items_failed: 0,
@@ -186,7 +189,7 @@ impl Stage {
     fn recover_attempts(
         &mut self,
         attempts: &[gleaner_protocol::AttemptId],
-        opinions: &[crate::Opinion],
+        opinions: &[Opinion],
         quorum: u32,
     ) {
         for attempt in attempts {
@@ -223,8 +226,9 @@ impl Stage {
 
     /// The grace after a restart is over: units that nobody came back with want attempts.
     pub(crate) fn end_grace(&mut self, quorum: u32) {
-        let wanting = self.units.iter().filter(|(_, unit)| unit.attempts_wanted(quorum) > 0);
-        self.wanting = wanting.map(|(number, _)| *number).collect();
+        for (number, unit) in &mut self.units {
+            file(&mut self.wanting, *number, unit, quorum);
+        }
     }
 
     /// What `worker` could take next: units that want another attempt first, then units never
@@ -233,7 +237,7 @@ impl Stage {
     /// A unit that ended without an answer on a worker goes to others, as long as one of those
     /// `able` to run it has not tried it.
     pub(crate) fn offer(
-        &self,
+        &mut self,
         worker: WorkerId,
         able: impl Iterator<Item = WorkerId> + Clone,
         advice: CutAdvice,
@@ -244,13 +248,18 @@ impl Stage {
         let fresh = self.offer_fresh(advice);
         // With nothing else to give, all are looked at: no unit may wait behind others for ever.
         let searched = if fresh.is_some() { WANTING_SEARCH_MAX } else { usize::MAX };
-        let again = self.wanting.iter().take(searched).find(|number| {
-            let unit = &self.units[*number];
+        let units = &self.units;
+        let again = self.wanting.first_for(worker, searched, |number| {
+            let unit = &units[&number];
             let untried =
                 |other: WorkerId| unit.is_new_to(other) && !unit.was_inconclusive_on(other);
-            unit.is_new_to(worker) && (untried(worker) || !able.clone().any(untried))
+            match unit.is_new_to(worker) {
+                false => Fit::TakesPart,
+                true if untried(worker) || !able.clone().any(untried) => Fit::Takes,
+                true => Fit::Waits,
+            }
         });
-        again.map(|unit| Offer::Unit(*unit)).or(fresh)
+        again.map(Offer::Unit).or(fresh)
     }
 
     fn offer_fresh(&self, advice: CutAdvice) -> Option<Offer> {
@@ -290,11 +299,13 @@ impl Stage {
 
     /// Whether any worker with enough memory could be given some of it.
     pub(crate) fn has_something_for_somebody(&self) -> bool {
-        let is_cut = |cut: &CutBlock| cut.units_ahead() > 0;
-        self.state == StageState::Open
-            && (!self.wanting.is_empty()
-                || self.newest.is_some_and(|newest| is_cut(&self.blocks[newest]))
-                || self.items_to_cut() > 0)
+        self.state == StageState::Open && (!self.wanting.is_empty() || self.has_fresh())
+    }
+
+    /// Whether anything of it was never handed out.
+    fn has_fresh(&self) -> bool {
+        let is_ahead = |newest: usize| self.blocks[newest].units_ahead() > 0;
+        self.newest.is_some_and(is_ahead) || self.items_to_cut() > 0
     }
 
     /// Items behind the last block, up to the next answers taken over.
@@ -311,14 +322,23 @@ impl Stage {
     /// them each, which all want attempts.
     pub(crate) fn replace(&mut self, number: u64, block: Block) {
         let unit = self.units.remove(&number).expect("only a unit in flight is replaced");
-        self.wanting.remove(&number);
-        self.attempts_leased -= unit.leases().len() as u64;
+        self.forget(&unit);
         self.block_mut(number).expect("a unit in flight is of a block").mark_settled(number);
         self.items_replaced += block.items.len();
         self.blocks.push(CutBlock::handed_out(block, CutKind::Alone));
-        let alone = block.first_unit..block.end_unit();
-        self.units.extend(alone.clone().map(|unit| (unit, Unit::default())));
-        self.wanting.extend(alone);
+        for number in block.first_unit..block.end_unit() {
+            let mut unit = Unit::default();
+            unit.wanting = Some(self.wanting.enter(number));
+            self.units.insert(number, unit);
+        }
+    }
+
+    /// Takes a closed unit out of what is counted and filed.
+    fn forget(&mut self, unit: &Unit) {
+        self.attempts_leased -= unit.leases().len() as u64;
+        if let Some(place) = unit.wanting {
+            self.wanting.leave(place);
+        }
     }
 
     /// The first answers taken over at or behind the next item to be cut.
@@ -344,36 +364,119 @@ impl Stage {
         self.kept.iter().map(|run| run.items.len()).sum()
     }
 
-    /// The unit in flight with this number; a unit never handed out becomes one in flight.
-    pub(crate) fn take(&mut self, number: u64) -> &mut Unit {
-        if let Some(newest) = self.newest
-            && let cut = &mut self.blocks[newest]
-            && cut.next_unit == number
-            && cut.block.contains(number)
-        {
-            cut.next_unit += 1;
-            self.units.insert(number, Unit::default());
-        }
-        self.units.get_mut(&number).expect("an offered unit is in flight or the next of its block")
-    }
-
-    /// Brings the books in line with what a unit wants after any change to it.
-    pub(crate) fn refresh(&mut self, number: u64, quorum: u32) {
-        match self.units.get(&number) {
-            Some(unit) if unit.attempts_wanted(quorum) > 0 => self.wanting.insert(number),
-            _ => self.wanting.remove(&number),
+    /// Starts the next attempt of an offered unit; one never handed out becomes a unit in flight.
+    /// The attempt's number, and the unit's items.
+    pub(crate) fn lease(
+        &mut self,
+        number: u64,
+        worker: WorkerId,
+        leased_at: Timestamp,
+        expires_at: Timestamp,
+        quorum: u32,
+    ) -> (u32, ItemRange) {
+        let next = self.newest.map(|newest| &mut self.blocks[newest]);
+        let items = match next.filter(|cut| cut.next_unit == number && cut.units_ahead() > 0) {
+            Some(cut) => {
+                cut.next_unit += 1;
+                self.units.insert(number, Unit::default());
+                cut.block.items_of(number)
+            }
+            None => self.items_of(number).expect("an offered unit is of a block"),
         };
+        let unit = self.units.get_mut(&number).expect("an offered unit is in flight");
+        let attempt = unit.lease(worker, leased_at, expires_at);
+        file(&mut self.wanting, number, unit, quorum);
+        self.attempts_leased += 1;
+        (attempt, items)
     }
 
-    /// Closes a unit: its opinions are dropped, a bit is kept. Whether the stage's last item is
-    /// settled with it. `cpu` is what its answer took, if there is one.
-    pub(crate) fn settle(&mut self, number: u64, cpu: Option<Duration>) -> LastUnit {
+    /// Enters a lease of before a restart.
+    pub(crate) fn adopt(&mut self, number: u64, lease: HeldLease, quorum: u32) {
+        let unit = self.units.get_mut(&number).expect("a lease is adopted of a unit in flight");
+        unit.adopt(lease);
+        file(&mut self.wanting, number, unit, quorum);
+        self.attempts_leased += 1;
+    }
+
+    /// Ends the lease of an attempt without its result: whether it stood.
+    pub(crate) fn end_lease(
+        &mut self,
+        number: u64,
+        worker: WorkerId,
+        attempt: u32,
+        quorum: u32,
+    ) -> bool {
+        let Some(unit) = self.units.get_mut(&number) else { return false };
+        if !unit.end_lease(worker, attempt) {
+            return false;
+        }
+        self.attempts_leased -= 1;
+        if let Some(place) = unit.wanting {
+            self.wanting.reopen(worker, place);
+        }
+        file(&mut self.wanting, number, unit, quorum);
+        true
+    }
+
+    /// Ends the lease of an attempt that came back. Its result is wanted while its unit is open, its
+    /// worker has given no opinion on it and it has not ended before; then the unit is filed once the
+    /// result is entered.
+    pub(crate) fn on_returned(
+        &mut self,
+        number: u64,
+        worker: WorkerId,
+        attempt: u32,
+        quorum: u32,
+    ) -> Use {
+        let Some(unit) = self.units.get_mut(&number) else { return Use::Unwanted };
+        if unit.has_opinion_of(worker) || unit.is_inconclusive(attempt) {
+            self.end_lease(number, worker, attempt, quorum);
+            return Use::Unwanted;
+        }
+        if unit.end_lease(worker, attempt) {
+            self.attempts_leased -= 1;
+        }
+        Use::Wanted
+    }
+
+    /// Enters an opinion: what it led to, and how many there are.
+    pub(crate) fn on_opinion(&mut self, opinion: Opinion, quorum: u32) -> (Agreement, usize) {
+        let number = opinion.unit().number;
+        let unit = self.units.get_mut(&number).expect("an opinion is entered of a unit in flight");
+        let agreement = unit.on_opinion(opinion, quorum);
+        if agreement == Agreement::Open {
+            file(&mut self.wanting, number, unit, quorum);
+        }
+        (agreement, unit.opinions().len())
+    }
+
+    /// Enters an attempt that ended without an answer: how many there are.
+    pub(crate) fn on_inconclusive(
+        &mut self,
+        number: u64,
+        attempt: u32,
+        worker: WorkerId,
+        quorum: u32,
+    ) -> usize {
+        let unit = self.units.get_mut(&number).expect("an attempt is of a unit in flight");
+        let attempts = unit.on_inconclusive(attempt, worker);
+        if let Some(place) = unit.wanting {
+            self.wanting.reopen(worker, place);
+        }
+        file(&mut self.wanting, number, unit, quorum);
+        self.attempts_inconclusive += 1;
+        attempts
+    }
+
+    /// Closes a unit: its opinions are dropped, a bit is kept. `cpu` is what its answer took, if
+    /// there is one.
+    pub(crate) fn settle(&mut self, number: u64, cpu: Option<Duration>) -> Closed {
         let unit = self.units.remove(&number).expect("only a unit in flight settles");
-        self.wanting.remove(&number);
-        self.attempts_leased -= unit.leases().len() as u64;
+        self.forget(&unit);
+        let leases = unit.into_leases();
         let block = self.block_mut(number).expect("a unit in flight is of a block");
         block.mark_settled(number);
-        let items = block.block.items_of(number).len();
+        let (items, cut) = (block.block.items_of(number).len(), block.cut);
         self.items_settled += items;
         self.units_settled += 1;
         if let Some(cpu) = cpu {
@@ -381,12 +484,12 @@ impl Stage {
             self.cost.learn(cpu, items);
         }
         if self.items != Some(self.items_settled) {
-            return LastUnit::No;
+            return Closed { leases, cut, last: LastUnit::No };
         }
         self.state = StageState::Reducing;
         self.blocks = Vec::new();
         self.newest = None;
-        LastUnit::Yes
+        Closed { leases, cut, last: LastUnit::Yes }
     }
 
     /// The output is durable.
@@ -409,8 +512,14 @@ impl Stage {
         Some(cut.block.items_of(number))
     }
 
-    pub(crate) fn unit_mut(&mut self, number: u64) -> Option<&mut Unit> {
-        self.units.get_mut(&number)
+    /// The lease of an attempt, if it stands and is `worker`'s.
+    pub(crate) fn lease_of(
+        &mut self,
+        number: u64,
+        worker: WorkerId,
+        attempt: u32,
+    ) -> Option<&mut HeldLease> {
+        self.units.get_mut(&number)?.lease_of(worker, attempt)
     }
 
     pub(crate) fn unit(&self, number: u64) -> Option<&Unit> {
@@ -425,11 +534,6 @@ impl Stage {
     pub(crate) fn leased(&self, from: u64) -> impl Iterator<Item = (u64, &Unit)> {
         let units = self.units.range(from..).map(|(number, unit)| (*number, unit));
         units.filter(|(_, unit)| !unit.leases().is_empty())
-    }
-
-    /// Which cut a unit in flight is of.
-    pub(crate) fn cut_of(&self, number: u64) -> CutKind {
-        self.block(number).expect("a unit in flight is of a block").cut
     }
 
     pub(crate) fn note_failed(&mut self, items: u64) {
@@ -448,9 +552,8 @@ impl Stage {
         let kept: u64 = uncut_kept.map(|run| run.items.len()).sum();
         waiting.items_uncut = items - self.next_item - kept;
         waiting.ahead = self.newest.map_or(0, |newest| self.blocks[newest].units_ahead());
-        let held = self.units.iter().filter(|(number, unit)| {
-            unit.attempts_wanted(quorum) > 0 && !self.wanting.contains(number)
-        });
+        let held = self.units.values();
+        let held = held.filter(|unit| unit.attempts_wanted(quorum) > 0 && unit.wanting.is_none());
         waiting.for_holders = held.count() as u64;
         waiting
     }
@@ -474,23 +577,11 @@ impl Stage {
     }
 
     pub(crate) fn is_wanting(&self, number: u64) -> bool {
-        self.wanting.contains(&number)
+        self.units.get(&number).is_some_and(|unit| unit.wanting.is_some())
     }
 
     pub(crate) fn items(&self) -> Option<u64> {
         self.items
-    }
-
-    pub(crate) fn note_leased(&mut self) {
-        self.attempts_leased += 1;
-    }
-
-    pub(crate) fn note_lease_ended(&mut self) {
-        self.attempts_leased -= 1;
-    }
-
-    pub(crate) fn note_inconclusive(&mut self) {
-        self.attempts_inconclusive += 1;
     }
 
     pub(crate) fn state(&self) -> StageState {
@@ -568,9 +659,15 @@ impl Stage {
             let cut = self.block(*number).expect("a unit in flight is of a block");
             assert!(!cut.is_settled(*number), "a settled unit is in flight");
         }
-        for number in &self.wanting {
-            let unit = self.units.get(number).expect("a wanting unit is in flight");
+        for (place, number) in self.wanting.iter() {
+            let unit = self.units.get(&number).expect("a wanting unit is in flight");
             assert!(unit.attempts_wanted(quorum) > 0, "unit {number} wants nothing");
+            assert_eq!(unit.wanting, Some(place), "unit {number} is misfiled");
+        }
+        let filed = self.units.values().filter(|unit| unit.wanting.is_some()).count();
+        assert_eq!(filed, self.wanting.len(), "{}: wanting units miscounted", self.index);
+        for (worker, number) in self.wanting.passed() {
+            assert!(!self.units[&number].is_new_to(worker), "{worker} never comes to {number}");
         }
         if self.state == StageState::Open && !self.blocks.is_empty() {
             let closed: u64 = self.blocks.iter().map(CutBlock::settled_items).sum();
@@ -581,6 +678,35 @@ impl Stage {
             assert!(self.items_failed <= self.items_settled, "{}: failures miscounted", self.index);
         }
     }
+}
+
+/// Files a unit in flight by what it wants, after any change to it.
+fn file(wanting: &mut Wanting, number: u64, unit: &mut Unit, quorum: u32) {
+    match (unit.wanting, unit.attempts_wanted(quorum) > 0) {
+        (None, true) => unit.wanting = Some(wanting.enter(number)),
+        (Some(place), false) => {
+            wanting.leave(place);
+            unit.wanting = None;
+        }
+        _ => {}
+    }
+}
+
+/// Whether a result that came back could still matter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Use {
+    Wanted,
+    Unwanted,
+}
+
+/// What a unit leaves when it is closed.
+#[derive(Debug)]
+pub(crate) struct Closed {
+    /// Leases of it that stood.
+    pub(crate) leases: Vec<HeldLease>,
+    /// Which cut it was of.
+    pub(crate) cut: CutKind,
+    pub(crate) last: LastUnit,
 }
 
 /// Whether a settled unit was the last of its stage.

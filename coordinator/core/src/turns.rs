@@ -95,9 +95,10 @@ impl Turns {
         self.accounts.get(&owner).map_or_else(SubmitterTerms::default, |account| account.terms)
     }
 
-    /// Counts a turn of an owner, and lifts those who have fallen too far behind it.
-    pub(crate) fn note_turn(&mut self, owner: Owner) {
-        self.change(owner, |account| {
+    /// Counts a turn of the owner of a job that stands so after it, and lifts those who have fallen
+    /// too far behind.
+    pub(crate) fn take_turn(&mut self, job: JobId, owner: Owner, standing: Option<Standing>) {
+        self.refile_job(job, owner, standing, |account| {
             account.pass += STRIDE / u64::from(account.terms.weight.get());
         });
         let pass = self.accounts[&owner].pass;
@@ -112,19 +113,35 @@ impl Turns {
 
     /// Files a job as it stands; one that has ended is nowhere.
     pub(crate) fn file(&mut self, job: JobId, standing: Option<Standing>) {
+        let before = self.jobs.get(&job).copied();
+        if before != standing
+            && let Some(Standing { owner, .. }) = standing.or(before)
+        {
+            self.refile_job(job, owner, standing, |_| ());
+        }
+    }
+
+    /// Files a job, and changes its owner's account.
+    fn refile_job(
+        &mut self,
+        job: JobId,
+        owner: Owner,
+        standing: Option<Standing>,
+        change: impl FnOnce(&mut Account),
+    ) {
         let before = match standing {
             Some(standing) => self.jobs.insert(job, standing),
             None => self.jobs.remove(&job),
         };
-        if before == standing {
-            return;
-        }
-        if let Some(before) = before {
-            self.change(before.owner, |account| account.take_out(job, before));
-        }
-        if let Some(after) = standing {
-            self.change(after.owner, |account| account.put_in(job, after));
-        }
+        self.change(owner, |account| {
+            if let Some(before) = before {
+                account.take_out(job, before);
+            }
+            if let Some(after) = standing {
+                account.put_in(job, after);
+            }
+            change(account);
+        });
         let place = |standing: Option<Standing>| Some((standing?.needs?, job));
         refile(&mut self.needs, place(before), place(standing));
     }

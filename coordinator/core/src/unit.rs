@@ -15,6 +15,7 @@
 use gleaner_protocol::{OutcomeClass, Timestamp, WorkerId};
 
 use crate::Opinion;
+use crate::wanting::Place;
 
 #[derive(Debug, Default)]
 pub(crate) struct Unit {
@@ -22,6 +23,8 @@ pub(crate) struct Unit {
     leases: Vec<HeldLease>,
     opinions: Vec<Opinion>,
     inconclusive: Vec<(u32, WorkerId)>,
+    /// Where it is filed while it wants another attempt.
+    pub(crate) wanting: Option<Place>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +84,8 @@ impl Unit {
     ) -> u32 {
         self.attempts_issued += 1;
         let attempt = self.attempts_issued;
+        // Nearly all units have one lease, and many are in flight.
+        self.leases.reserve_exact(1);
         self.leases.push(HeldLease { attempt, worker, leased_at, expires_at });
         attempt
     }
@@ -105,13 +110,15 @@ impl Unit {
         self.leases.len() < before
     }
 
-    /// Takes an opinion; a worker has one for each unit, and the first counts.
+    /// Takes an opinion; a worker has one for each unit, and the first counts. One that settles the
+    /// unit is not kept.
     pub(crate) fn on_opinion(&mut self, opinion: Opinion, quorum: u32) -> Agreement {
-        if !self.opinions.iter().any(|known| known.worker == opinion.worker) {
-            self.opinions.push(opinion);
-        }
-        if self.agreeing_with(&opinion) >= quorum as usize {
+        let is_first = !self.has_opinion_of(opinion.worker);
+        if self.agreeing_with(&opinion) + usize::from(is_first) >= quorum as usize {
             return Agreement::Settled(opinion.class);
+        }
+        if is_first {
+            self.opinions.push(opinion);
         }
         Agreement::Open
     }
@@ -138,6 +145,10 @@ impl Unit {
 
     pub(crate) fn leases(&self) -> &[HeldLease] {
         &self.leases
+    }
+
+    pub(crate) fn into_leases(self) -> Vec<HeldLease> {
+        self.leases
     }
 
     pub(crate) fn opinions(&self) -> &[Opinion] {

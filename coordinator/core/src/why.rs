@@ -121,7 +121,7 @@ impl Core {
 
     /// Why no worker takes what waits of a job whose items may take `memory_bytes` each.
     fn why_nobody_takes(&self, now: Timestamp, job: &Job, memory_bytes: u64) -> Vec<String> {
-        let connected: Vec<_> = self.roster.connected().collect();
+        let connected: Vec<_> = self.roster.connected().map(|(_, session)| session).collect();
         let workers = connected.len() as u64;
         if connected.is_empty() {
             return vec!["no worker is connected".to_owned()];

@@ -8,7 +8,6 @@ use gleaner_clock::Clock;
 use gleaner_coordinator_core::{
     Action, Core, Event, JobEnd, KeptRun, Owner, Question, Record, Reply, RequestId, Sequence,
 };
-use gleaner_protocol::limits::RESULTS_PER_MESSAGE_MAX;
 use gleaner_protocol::{
     BlobHash, JobId, JobSpec, LeaseClaims, LeaseToken, Outcome, Payload, StageIndex, SubmissionId,
     ToWorker, WorkerId,
@@ -28,9 +27,6 @@ use crate::store::{Commits, Store, StoreError};
 
 /// How many inputs may wait for the engine before their senders do.
 const INBOX_MAX: usize = 4096;
-
-// The results of a message are sent together.
-const _: () = assert!(RESULTS_PER_MESSAGE_MAX <= INBOX_MAX);
 
 /// How many inputs are taken before what they led to is done.
 const INPUTS_AT_ONCE: usize = 256;
@@ -147,15 +143,6 @@ impl Engine {
     pub(crate) async fn send(&self, input: Input) {
         // An engine that has stopped takes nothing: the far side comes back after the restart.
         let _ = self.inbox.send(input).await;
-    }
-
-    /// Sends all of `inputs` at once, when there is room for all: the engine takes them together,
-    /// and one commit serves them.
-    pub(crate) async fn send_all(&self, inputs: Vec<Input>) {
-        // An engine that has stopped takes nothing, as in `send`.
-        if let Ok(places) = self.inbox.reserve_many(inputs.len()).await {
-            places.zip(inputs).for_each(|(place, input)| place.send(input));
-        }
     }
 
     /// Asks and waits for the answer; `None` when the engine stops meanwhile.

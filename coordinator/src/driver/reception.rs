@@ -59,7 +59,7 @@ impl Reception {
         let unit = result.claims.attempt.unit;
         let Some(bytes_max) = self.output_bytes_max(unit.job, result.claims.stage, &result) else {
             // The job has ended: the core answers that without the outputs.
-            return self.engine.send(Input::Event(Event::ResultReturned { worker, result })).await;
+            return self.pass_on(worker, result).await;
         };
         if blob.bytes > bytes_max {
             warn!(%worker, %unit, bytes = blob.bytes, bytes_max, "a result is larger than allowed");
@@ -67,11 +67,14 @@ impl Reception {
         }
         let Ok(_permit) = self.fetches.acquire().await else { return };
         match self.keep_outputs(worker, blob, result.claims.items.len()).await {
-            Ok(()) => {
-                self.engine.send(Input::Event(Event::ResultReturned { worker, result })).await;
-            }
+            Ok(()) => self.pass_on(worker, result).await,
             Err(error) => debug!(%worker, %unit, error, "a result's outputs could not be had"),
         }
+    }
+
+    async fn pass_on(&self, worker: WorkerId, result: UnitResult) {
+        let event = Event::ResultsReturned { worker, results: vec![result] };
+        self.engine.send(Input::Event(event)).await;
     }
 
     async fn keep_outputs(

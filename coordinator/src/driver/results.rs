@@ -71,8 +71,10 @@ impl Results {
         let (elsewhere, here): (Vec<_>, Vec<_>) =
             results.into_iter().partition(|result| blob_of(result).is_some());
         // The core verifies their tokens.
-        let event = |result| Input::Event(Event::ResultReturned { worker, result });
-        self.reception.engine.send_all(here.into_iter().map(event).collect()).await;
+        if !here.is_empty() {
+            let event = Event::ResultsReturned { worker, results: here };
+            self.reception.engine.send(Input::Event(event)).await;
+        }
         for result in elsewhere {
             self.fetch(result).await;
         }

@@ -84,10 +84,10 @@ impl Lab {
             }
             let capacity = Capacity { slots: 1, units: LEASES, slot_memory_bytes: u64::MAX };
             self.feed(Event::CapacityOffered { worker: worker(number), capacity });
-            for grant in std::mem::take(&mut self.grants) {
-                done += 1;
-                self.feed(Event::ResultReturned { worker: worker(number), result: result(grant) });
-            }
+            let results: Vec<_> =
+                std::mem::take(&mut self.grants).into_iter().map(result).collect();
+            done += results.len() as u64;
+            self.feed(Event::ResultsReturned { worker: worker(number), results });
         }
         done
     }

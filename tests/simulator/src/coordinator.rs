@@ -223,12 +223,7 @@ impl Coordinator {
                 }
                 Event::Released { worker, attempts, reason }
             }
-            ToCoordinator::Results(results) => {
-                for result in results {
-                    self.feed(nature, Event::ResultReturned { worker, result });
-                }
-                return;
-            }
+            ToCoordinator::Results(results) => Event::ResultsReturned { worker, results },
         };
         self.feed(nature, event);
     }

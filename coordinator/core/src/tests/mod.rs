@@ -216,7 +216,7 @@ impl Lab {
             cpu: Duration::from_millis(100) * grant.claims.items.len() as u32,
             log: String::new(),
         };
-        self.feed(Event::ResultReturned { worker, result });
+        self.feed(Event::ResultsReturned { worker, results: vec![result] });
     }
 
     pub(crate) fn job(&mut self, job: JobId) -> JobSnapshot {
