@@ -209,14 +209,7 @@ impl Lab {
     }
 
     pub(crate) fn answer(&mut self, worker: WorkerId, grant: &Grant, outcome: Outcome) {
-        let result = UnitResult {
-            claims: grant.claims.clone(),
-            token: grant.token,
-            outcome,
-            cpu: Duration::from_millis(100) * grant.claims.items.len() as u32,
-            log: String::new(),
-        };
-        self.feed(Event::ResultsReturned { worker, results: vec![result] });
+        self.feed(Event::ResultsReturned { worker, results: vec![result(grant, outcome)] });
     }
 
     pub(crate) fn job(&mut self, job: JobId) -> JobSnapshot {
@@ -230,6 +223,16 @@ impl Lab {
 
     pub(crate) fn end(&mut self, job: JobId) -> Option<JobEnd> {
         self.job(job).end.map(|(end, _)| end)
+    }
+}
+
+pub(crate) fn result(grant: &Grant, outcome: Outcome) -> UnitResult {
+    UnitResult {
+        claims: grant.claims.clone(),
+        token: grant.token,
+        outcome,
+        cpu: Duration::from_millis(100) * grant.claims.items.len() as u32,
+        log: String::new(),
     }
 }
 

@@ -54,6 +54,25 @@ fn the_end_of_a_job_is_told_to_each_worker_at_once() {
 }
 
 #[test]
+fn the_results_of_one_message_are_one_batch_and_answered_at_once() {
+    let mut lab = Lab::new();
+    lab.submit(job_spec(5, 1, 1));
+    let worker = lab.connect(1, 3);
+    let results = lab.held[&worker].iter().map(|grant| result(grant, right(grant)));
+    let mut results: Vec<_> = results.collect();
+    results[1].claims.items.end += 1;
+    lab.said();
+    lab.feed(Event::ResultsReturned { worker, results });
+    expect![[r#"
+        persist result attempt-1.0.1, settled by attempt-1.0.1, result attempt-1.2.1, settled by attempt-1.2.1
+        changed job-1
+        withdraw w1: attempt-1.1.1 (UnknownLease)
+        acknowledge w1: attempt-1.0.1, attempt-1.2.1
+    "#]]
+    .assert_eq(&lab.said());
+}
+
+#[test]
 fn a_job_of_two_stages_runs_to_its_end() {
     let mut lab = Lab::new();
     let job = lab.submit(two_stages(3));
