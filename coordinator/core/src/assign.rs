@@ -2,7 +2,8 @@
 //!
 //! Workers that want units are served in rounds of one unit each, so that the last units of a job
 //! are shared out. Each round asks the running jobs, those of the submitter with the fewest leases for
-//! its weight first and among them the one with the fewest, and the stages of a job in order.
+//! its weight first and among them the one with the fewest, and the stages of a job in order. Slots
+//! for which there is nothing then make one more attempt of units that are late (`tail.rs`).
 
 use std::collections::BTreeMap;
 
@@ -13,6 +14,9 @@ use crate::sizing::CutAdvice;
 use crate::stage::Offer;
 use crate::{Action, Block, Grant, Record};
 
+/// How many idle workers are asked whether they may make one more attempt of a unit.
+const IDLE_ASKED_MAX: usize = 16;
+
 impl Core {
     /// Hands out units until nobody wants one or nobody can be given one.
     pub(crate) fn assign(&mut self, now: Timestamp) {
@@ -22,9 +26,52 @@ impl Core {
         while !served.is_empty() && self.turns.least_need().is_some() {
             served.retain(|worker| self.serve(now, *worker, &mut granted));
         }
+        self.attempt_late(now, &mut granted);
         for (worker, grants) in granted {
             self.gate.speak(Action::Grant { worker, grants });
         }
+    }
+
+    /// When a unit is late, while a slot could make one more attempt of it.
+    pub(crate) fn next_late(&self) -> Option<Timestamp> {
+        let (at, _) = self.turns.next_late()?;
+        self.roster.has_idle().then_some(at)
+    }
+
+    /// Gives slots that have nothing else to do one more attempt of units that are late.
+    fn attempt_late(&mut self, now: Timestamp, granted: &mut BTreeMap<WorkerId, Vec<Grant>>) {
+        while self.roster.has_idle()
+            && let Some((_, id)) = self.turns.next_late().filter(|(at, _)| *at <= now)
+        {
+            let job = self.jobs.get_mut(&id).expect("a job with late units is known");
+            let quorum = job.quorum;
+            let mut stages = (0..).map(StageIndex).zip(&mut job.stages);
+            let late = stages.find_map(|(index, stage)| Some((index, stage.late(now, quorum)?)));
+            if let Some((stage, number)) = late {
+                match self.idle_for(id, stage, number) {
+                    Some(worker) => {
+                        let grant = self.grant(now, worker, UnitId { job: id, number }, stage);
+                        granted.entry(worker).or_default().push(grant);
+                    }
+                    None => self.put_off(now, id, stage),
+                }
+            }
+            self.file(id);
+        }
+    }
+
+    /// One of those who are idle that may make an attempt of a unit in flight. Few are asked: hardly
+    /// any of them has tried it.
+    fn idle_for(&self, job: JobId, stage: StageIndex, number: u64) -> Option<WorkerId> {
+        let books = self.jobs[&job].stage(stage)?;
+        let unit = books.unit(number)?;
+        let may = |worker: &WorkerId| unit.is_new_to(*worker) && !unit.was_inconclusive_on(*worker);
+        self.roster.idle(books.memory_bytes()).take(IDLE_ASKED_MAX).find(may)
+    }
+
+    fn put_off(&mut self, now: Timestamp, job: JobId, stage: StageIndex) {
+        let books = self.jobs.get_mut(&job).and_then(|job| job.stage_mut(stage));
+        books.expect("a late unit is of a known stage").put_off(now);
     }
 
     /// The first round, over all who are hungry for as long as there is something: who were given

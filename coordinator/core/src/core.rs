@@ -157,7 +157,8 @@ impl Core {
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         let expiry = self.roster.next_expiry().map(|(at, _)| at);
         let pause = self.roster.next_pause_end();
-        [expiry, self.grace_until, pause, self.next_stall(), self.next_lapse()]
+        let late = self.next_late();
+        [expiry, self.grace_until, pause, late, self.next_stall(), self.next_lapse()]
             .into_iter()
             .flatten()
             .min()

@@ -27,6 +27,7 @@ mod settlement;
 mod shares;
 mod sizing;
 mod stage;
+mod tail;
 mod turns;
 mod unit;
 mod wanting;

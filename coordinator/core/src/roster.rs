@@ -21,6 +21,8 @@ pub(crate) struct Roster {
     able: BTreeSet<(u64, WorkerId)>,
     /// Those that want more and may be given it, by the memory of their slots.
     hungry: BTreeSet<(u64, WorkerId)>,
+    /// Those of them that have slots without a unit.
+    idle: BTreeSet<(u64, WorkerId)>,
     /// Those that are given nothing for a while, by when that is over.
     paused: BTreeSet<(Timestamp, WorkerId)>,
     /// When to look for leases that have expired: one time for each worker that holds some, at the
@@ -43,6 +45,8 @@ struct Filing {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Hunger {
+    /// It has slots without a unit.
+    Idle,
     Hungry,
     Sated,
 }
@@ -55,6 +59,7 @@ impl Roster {
             connected: BTreeSet::new(),
             able: BTreeSet::new(),
             hungry: BTreeSet::new(),
+            idle: BTreeSet::new(),
             paused: BTreeSet::new(),
             expiries: BTreeSet::new(),
             slots: 0,
@@ -144,7 +149,17 @@ impl Roster {
     }
 
     pub(crate) fn is_hungry(&self, worker: WorkerId) -> bool {
-        self.sessions.get(&worker).is_some_and(|session| Hunger::of(session) == Hunger::Hungry)
+        self.sessions.get(&worker).is_some_and(|session| Hunger::of(session) != Hunger::Sated)
+    }
+
+    /// The workers that have slots without a unit, each with so much memory.
+    pub(crate) fn idle(&self, memory_bytes: u64) -> impl Iterator<Item = WorkerId> {
+        let from = (memory_bytes, WorkerId([0; 32]));
+        self.idle.range(from..).map(|(_, worker)| *worker)
+    }
+
+    pub(crate) fn has_idle(&self) -> bool {
+        !self.idle.is_empty()
     }
 
     /// Lets those be given work again whose pause is over.
@@ -171,6 +186,7 @@ impl Roster {
         let until = |time: Option<Timestamp>| time.map(|time| (time, worker));
         refile(&mut self.able, at(before.able()), at(after.able()));
         refile(&mut self.hungry, at(before.hungry()), at(after.hungry()));
+        refile(&mut self.idle, at(before.idle()), at(after.idle()));
         refile(&mut self.paused, until(before.paused()), until(after.paused()));
         refile(&mut self.expiries, until(before.expires_at), until(after.expires_at));
         self.slots = self.slots - u64::from(before.slots) + u64::from(after.slots);
@@ -195,6 +211,7 @@ impl Roster {
         };
         assert_eq!(file(Filing::able), self.able, "able workers are misfiled");
         assert_eq!(file(Filing::hungry), self.hungry, "hungry workers are misfiled");
+        assert_eq!(file(Filing::idle), self.idle, "idle workers are misfiled");
         let times = |of: fn(Filing) -> Option<Timestamp>| -> BTreeSet<(Timestamp, WorkerId)> {
             filings().filter_map(|(worker, filing)| Some((of(filing)?, worker))).collect()
         };
@@ -229,7 +246,11 @@ impl Filing {
     }
 
     fn hungry(self) -> Option<u64> {
-        (self.hunger == Hunger::Hungry).then_some(self.slot_memory_bytes)
+        (self.hunger != Hunger::Sated).then_some(self.slot_memory_bytes)
+    }
+
+    fn idle(self) -> Option<u64> {
+        (self.hunger == Hunger::Idle).then_some(self.slot_memory_bytes)
     }
 
     fn paused(self) -> Option<Timestamp> {
@@ -243,6 +264,11 @@ impl Hunger {
             && session.paused_until == Timestamp::ZERO
             && session.leases.len() < LEASES_HELD_MAX
             && matches!(session.presence, Presence::Connected { .. });
-        if may_be_given_more { Self::Hungry } else { Self::Sated }
+        let has_free_slots = session.leases.len() < session.capacity.slots as usize;
+        match (may_be_given_more, has_free_slots) {
+            (true, true) => Self::Idle,
+            (true, false) => Self::Hungry,
+            (false, _) => Self::Sated,
+        }
     }
 }

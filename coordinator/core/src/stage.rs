@@ -19,6 +19,7 @@ use gleaner_protocol::{
 
 use crate::cut::{CutBlock, CutKind};
 use crate::sizing::{BLOCK_UNITS_FIXED, CutAdvice, ItemCost};
+use crate::tail::{EXTRA_MAX, Tail};
 use crate::unit::{Agreement, HeldLease, Unit};
 use crate::wanting::{Fit, Wanting};
 use crate::{
@@ -47,6 +48,8 @@ pub(crate) struct Stage {
     newest: Option<usize>,
     units: BTreeMap<u64, Unit>,
     wanting: Wanting,
+    /// What is out, once nothing is left that was never handed out.
+    tail: Option<Tail>,
     cost: ItemCost,
     items_settled: u64,
     items_failed: u64,
@@ -124,6 +127,7 @@ impl Stage {
             newest: None,
             units: BTreeMap::new(),
             wanting: Wanting::default(),
+            tail: None,
             cost: ItemCost::default(),
             items_settled: 0,
             items_failed: 0,
@@ -387,6 +391,7 @@ impl Stage {
         let attempt = unit.lease(worker, leased_at, expires_at);
         file(&mut self.wanting, number, unit, quorum);
         self.attempts_leased += 1;
+        self.note_out(leased_at, number);
         (attempt, items)
     }
 
@@ -396,6 +401,52 @@ impl Stage {
         unit.adopt(lease);
         file(&mut self.wanting, number, unit, quorum);
         self.attempts_leased += 1;
+        self.note_out(lease.leased_at, number);
+    }
+
+    /// A unit was handed out just now. With the last one that never was, the stage's tail begins.
+    fn note_out(&mut self, now: Timestamp, number: u64) {
+        let unit = self.units.get_mut(&number).expect("what was handed out is in flight");
+        unit.out_since = now;
+        if let Some(tail) = &mut self.tail {
+            tail.push(now, number);
+        } else if !self.has_fresh() {
+            let out = self.units.iter().map(|(number, unit)| (unit.out_since, *number));
+            self.tail = Some(Tail::new(out.collect()));
+        }
+    }
+
+    /// When one of its units is late, while all are out.
+    pub(crate) fn late_at(&self) -> Option<Timestamp> {
+        let tail = self.tail.as_ref()?;
+        let (_, number) = tail.first()?;
+        let items = self.items_of(number)?;
+        tail.late_at(self.cost.of(items.len())?)
+    }
+
+    /// The unit that is late by `now` and was handed out before all others, if one is and may have
+    /// one more attempt.
+    pub(crate) fn late(&mut self, now: Timestamp, quorum: u32) -> Option<u64> {
+        loop {
+            let tail = self.tail.as_mut()?;
+            let (since, number) = tail.first()?;
+            let runs_since = self.units.get(&number).filter(|unit| {
+                let runs = !unit.leases().is_empty() && unit.wanting.is_none();
+                runs && unit.out_since == since && unit.extra_attempts(quorum) < EXTRA_MAX
+            });
+            if runs_since.is_none() {
+                tail.pop();
+                continue;
+            }
+            return self.late_at().is_some_and(|at| at <= now).then_some(number);
+        }
+    }
+
+    /// Nobody could make one more attempt of the unit that is late.
+    pub(crate) fn put_off(&mut self, now: Timestamp) {
+        if let Some(tail) = &mut self.tail {
+            tail.put_off(now);
+        }
     }
 
     /// Ends the lease of an attempt without its result: whether it stood.
@@ -415,6 +466,10 @@ impl Stage {
             self.wanting.reopen(worker, place);
         }
         file(&mut self.wanting, number, unit, quorum);
+        if let (Some(tail), Some(lease)) = (&mut self.tail, unit.leases().last()) {
+            tail.push(lease.leased_at, number);
+            unit.out_since = lease.leased_at;
+        }
         true
     }
 
@@ -489,6 +544,7 @@ impl Stage {
         self.state = StageState::Reducing;
         self.blocks = Vec::new();
         self.newest = None;
+        self.tail = None;
         Closed { leases, cut, last: LastUnit::Yes }
     }
 
@@ -504,6 +560,7 @@ impl Stage {
         self.wanting.clear();
         self.blocks.clear();
         self.newest = None;
+        self.tail = None;
         self.attempts_leased = 0;
     }
 

@@ -15,12 +15,13 @@
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BTreeSet};
 
-use gleaner_protocol::{JobId, SubmitterId, SubmitterTerms};
+use gleaner_protocol::{JobId, SubmitterId, SubmitterTerms, Timestamp};
 
 use crate::Owner;
 use crate::core::Core;
 use crate::filing::refile;
 use crate::job::Job;
+use crate::stage::Stage;
 
 /// How far one turn takes a submitter of weight 1.
 const STRIDE: u64 = 1 << 20;
@@ -43,6 +44,8 @@ pub(crate) struct Turns {
     floor: u64,
     /// Jobs that have something to be handed out, by the least memory that any of it needs.
     needs: BTreeSet<(u64, JobId)>,
+    /// Jobs of which units are out that may be late, by when.
+    late: BTreeSet<(Timestamp, JobId)>,
 }
 
 /// What decides about a running job's turn.
@@ -53,6 +56,8 @@ pub(crate) struct Standing {
     priority: i32,
     /// What can be handed out now needs so much memory at least, if anything can.
     needs: Option<u64>,
+    /// When a unit that is out is late, while one may be.
+    late_at: Option<Timestamp>,
 }
 
 #[derive(Debug, Default)]
@@ -144,6 +149,8 @@ impl Turns {
         });
         let place = |standing: Option<Standing>| Some((standing?.needs?, job));
         refile(&mut self.needs, place(before), place(standing));
+        let late = |standing: Option<Standing>| Some((standing?.late_at?, job));
+        refile(&mut self.late, late(before), late(standing));
     }
 
     /// The jobs that have something to be handed out, in the order in which they are asked for it.
@@ -155,6 +162,11 @@ impl Turns {
     /// The least memory that anything needs which can be handed out, if anything can.
     pub(crate) fn least_need(&self) -> Option<u64> {
         self.needs.first().map(|(memory_bytes, _)| *memory_bytes)
+    }
+
+    /// The job of which a unit may be late first, and when.
+    pub(crate) fn next_late(&self) -> Option<(Timestamp, JobId)> {
+        self.late.first().copied()
     }
 
     fn change(&mut self, owner: Owner, change: impl FnOnce(&mut Account)) {
@@ -195,6 +207,8 @@ impl Turns {
         }
         let needs = standings.iter().filter_map(|(job, standing)| Some((standing.needs?, *job)));
         assert_eq!(needs.collect::<BTreeSet<_>>(), self.needs, "needs are misfiled");
+        let late = standings.iter().filter_map(|(job, standing)| Some((standing.late_at?, *job)));
+        assert_eq!(late.collect::<BTreeSet<_>>(), self.late, "late jobs are misfiled");
     }
 }
 
@@ -247,9 +261,12 @@ impl Job {
     /// What decides about its turn while it runs. A paused one is not asked, but what runs of it
     /// counts.
     pub(crate) fn standing(&self) -> Option<Standing> {
-        let needs = if self.takes_turns() { self.needs() } else { None };
+        let (needs, late_at) = match self.takes_turns() {
+            true => (self.needs(), self.stages.iter().filter_map(Stage::late_at).min()),
+            false => (None, None),
+        };
         let (owner, leases, priority) = (self.owner, self.attempts_leased(), self.priority);
-        self.is_running().then_some(Standing { owner, leases, priority, needs })
+        self.is_running().then_some(Standing { owner, leases, priority, needs, late_at })
     }
 
     /// The least memory that anything of it needs which can be handed out now.

@@ -25,6 +25,8 @@ pub(crate) struct Unit {
     inconclusive: Vec<(u32, WorkerId)>,
     /// Where it is filed while it wants another attempt.
     pub(crate) wanting: Option<Place>,
+    /// Since when it is looked whether it is late, at the end of its stage.
+    pub(crate) out_since: Timestamp,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +75,12 @@ impl Unit {
     /// Whether an attempt by `worker` ended without an answer before.
     pub(crate) fn was_inconclusive_on(&self, worker: WorkerId) -> bool {
         self.inconclusive.iter().any(|(_, other)| *other == worker)
+    }
+
+    /// How many attempts run beyond those that its quorum needs.
+    pub(crate) fn extra_attempts(&self, quorum: u32) -> usize {
+        let agreeing = self.opinions.iter().map(|opinion| self.agreeing_with(opinion)).max();
+        (agreeing.unwrap_or(0) + self.leases.len()).saturating_sub(quorum as usize)
     }
 
     /// Starts the next attempt.

@@ -8,6 +8,7 @@ mod retry;
 mod scenarios;
 mod shares;
 mod states;
+mod tail;
 mod traffic;
 mod turns;
 mod why;

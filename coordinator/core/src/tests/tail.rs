@@ -1,0 +1,96 @@
+//! One more attempt of what is late at the end of a stage.
+
+use std::time::Duration;
+
+use expect_test::expect;
+
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A job of which the first worker holds two units, and the second one has answered the third.
+fn all_out(lab: &mut Lab) -> (JobId, WorkerId, WorkerId) {
+    let job = lab.submit(job_spec(3, 1, 1));
+    let slow = lab.connect(1, 2);
+    let fast = lab.connect(2, 2);
+    let grant = lab.lease(fast);
+    lab.answer(fast, &grant, right(&grant));
+    lab.said();
+    (job, slow, fast)
+}
+
+#[test]
+fn a_slot_without_work_makes_one_more_attempt_of_a_unit_that_is_late() {
+    let mut lab = Lab::new();
+    let (_, slow, fast) = all_out(&mut lab);
+    let late_at = lab.now + SECOND;
+    assert_eq!(lab.core.poll_timeout(), Some(late_at));
+    lab.advance(SECOND - Duration::from_millis(1));
+    assert_eq!(lab.said(), "");
+    lab.advance(Duration::from_millis(1));
+    let second = lab.lease(fast);
+    lab.answer(fast, &second, right(&second));
+    expect![[r#"
+        persist opened attempt-1.0.2
+        grant w2: attempt-1.0.2 items 0..1
+        persist result attempt-1.0.2, settled by attempt-1.0.2
+        withdraw w1: attempt-1.0.1 (Settled)
+        changed job-1
+        acknowledge w2: attempt-1.0.2
+    "#]]
+    .assert_eq(&lab.said());
+    assert_eq!(lab.held[&slow].len(), 1);
+}
+
+#[test]
+fn a_unit_has_few_attempts_more_than_it_needs_and_one_on_each_worker() {
+    let mut lab = Lab::new();
+    let (_, _, fast) = all_out(&mut lab);
+    for other in 3..=7 {
+        lab.connect(other, 1);
+    }
+    lab.offer(fast, 1);
+    for _ in 0..20 {
+        lab.advance(SECOND);
+    }
+    let held = lab.held.values().flatten().map(|grant| grant.claims.attempt.unit.number);
+    let mut units: Vec<u64> = held.collect();
+    units.sort_unstable();
+    assert_eq!(units, [0, 0, 0, 1, 1, 1]);
+    assert!(lab.held.values().all(|held| held.len() <= 2), "{:?}", lab.held);
+}
+
+#[test]
+fn no_unit_is_late_while_nobody_knows_what_one_takes() {
+    let mut lab = Lab::new();
+    lab.submit(job_spec(2, 1, 1));
+    lab.connect(1, 2);
+    lab.connect(2, 2);
+    lab.said();
+    lab.advance(30 * SECOND);
+    assert_eq!(lab.said(), "");
+}
+
+#[test]
+fn what_waits_comes_before_what_is_late() {
+    let mut lab = Lab::new();
+    let (_, _, fast) = all_out(&mut lab);
+    lab.advance(SECOND / 2);
+    let other = lab.submit(job_spec(1, 1, 1));
+    assert_eq!(lab.lease(fast).claims.attempt.unit.job, other);
+    lab.said();
+    lab.advance(10 * SECOND);
+    assert_eq!(lab.said(), "", "its slot is taken");
+}
+
+#[test]
+fn a_paused_job_has_no_late_units() {
+    let mut lab = Lab::new();
+    let (job, ..) = all_out(&mut lab);
+    lab.pause(job);
+    lab.said();
+    lab.advance(10 * SECOND);
+    assert_eq!(lab.said(), "");
+    lab.resume(job);
+    assert!(lab.said().contains("grant w2: attempt-1.0.2"));
+}
