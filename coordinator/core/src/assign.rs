@@ -128,7 +128,7 @@ impl Core {
         let Self { config, turns, jobs, roster, .. } = self;
         let unit_duration = config.unit_duration_target;
         let advice = CutAdvice { slots: roster.slots().max(1), unit_duration };
-        turns.jobs().find_map(|id| {
+        turns.jobs(memory_bytes).find_map(|id| {
             let job = jobs.get_mut(&id).expect("whose turn it is is known");
             let stages = (0..).map(StageIndex).zip(&mut job.stages);
             let mut fitting = stages.filter(|(_, stage)| stage.memory_bytes() <= memory_bytes);

@@ -67,8 +67,9 @@ struct Account {
     pass: u64,
     /// Leases of all its running jobs.
     leases: u64,
-    /// Its jobs that have something to be handed out.
-    ready: BTreeSet<JobRank>,
+    /// Its jobs that have something to be handed out, by the least memory that any of it needs:
+    /// there are few limits, and many jobs may wait for workers with more memory.
+    ready: BTreeMap<u64, BTreeSet<JobRank>>,
 }
 
 /// The place of an owner; the least is served first.
@@ -153,10 +154,11 @@ impl Turns {
         refile(&mut self.late, late(before), late(standing));
     }
 
-    /// The jobs that have something to be handed out, in the order in which they are asked for it.
-    pub(crate) fn jobs(&self) -> impl Iterator<Item = JobId> {
-        let ready = |rank: &OwnerRank| self.accounts[&rank.owner].ready.iter();
-        self.order.iter().flat_map(ready).map(|(_, _, job)| *job)
+    /// The jobs that have something to be handed out to slots with so much memory, in the order in
+    /// which they are asked for it.
+    pub(crate) fn jobs(&self, memory_bytes: u64) -> impl Iterator<Item = JobId> {
+        let fitting = move |rank: &OwnerRank| self.accounts[&rank.owner].fitting(memory_bytes);
+        self.order.iter().flat_map(fitting)
     }
 
     /// The least memory that anything needs which can be handed out, if anything can.
@@ -223,16 +225,38 @@ impl Account {
         (!self.ready.is_empty()).then_some(rank)
     }
 
+    /// Its jobs that need no more memory, in their order: the files of all limits are merged.
+    fn fitting(&self, memory_bytes: u64) -> impl Iterator<Item = JobId> {
+        let files = self.ready.range(..=memory_bytes).map(|(_, jobs)| {
+            let mut rest = jobs.iter();
+            (rest.next(), rest)
+        });
+        let mut files: Vec<_> = files.collect();
+        std::iter::from_fn(move || {
+            let waiting = files.iter_mut().filter(|(first, _)| first.is_some());
+            let (first, rest) = waiting.min_by_key(|file| file.0)?;
+            let (_, _, job) = std::mem::replace(first, rest.next())?;
+            Some(*job)
+        })
+    }
+
     fn put_in(&mut self, job: JobId, standing: Standing) {
         self.leases += standing.leases;
-        if standing.needs.is_some() {
-            self.ready.insert(standing.rank(job));
+        if let Some(memory_bytes) = standing.needs {
+            self.ready.entry(memory_bytes).or_default().insert(standing.rank(job));
         }
     }
 
     fn take_out(&mut self, job: JobId, standing: Standing) {
         self.leases -= standing.leases;
-        self.ready.remove(&standing.rank(job));
+        if let Some(memory_bytes) = standing.needs
+            && let Some(jobs) = self.ready.get_mut(&memory_bytes)
+        {
+            jobs.remove(&standing.rank(job));
+            if jobs.is_empty() {
+                self.ready.remove(&memory_bytes);
+            }
+        }
     }
 }
 
