@@ -176,9 +176,7 @@ impl Coordinator {
 
     fn on_timer(&mut self, nature: &Nature) {
         let Some(process) = self.process.get_mut() else { return };
-        if !process.alarm.rings(nature.now_us) {
-            return;
-        }
+        process.alarm.ring(nature.now_us);
         let now = process.clock.now(nature);
         if process.core.poll_timeout().is_some_and(|due| due <= now) {
             process.core.handle_timeout(now);

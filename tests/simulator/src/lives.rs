@@ -14,7 +14,8 @@ pub(crate) struct Lives<P> {
 /// When a process is called next, as its core asked.
 #[derive(Debug, Default)]
 pub(crate) struct Alarm {
-    set_us: Option<u64>,
+    /// When it rings, the next time last. One that was set for later stays: it may be of use then.
+    set_us: Vec<u64>,
 }
 
 impl<P> Default for Lives<P> {
@@ -63,16 +64,15 @@ impl Alarm {
     ) -> Option<u64> {
         let delay_us = clock.until_us(nature, due?);
         let at_us = nature.now_us + delay_us;
-        if self.set_us.is_some_and(|set_us| set_us <= at_us) {
+        if self.set_us.last().is_some_and(|set_us| *set_us <= at_us) {
             return None;
         }
-        self.set_us = Some(at_us);
+        self.set_us.push(at_us);
         Some(delay_us)
     }
 
-    /// Whether it rings now. A ring that was planned before an earlier one does not count, and
-    /// plans no other: such rings would never end.
-    pub(crate) fn rings(&mut self, now_us: u64) -> bool {
-        self.set_us.take_if(|set_us| *set_us == now_us).is_some()
+    /// It rings; perhaps sooner than its core wants by now, which may set it anew.
+    pub(crate) fn ring(&mut self, now_us: u64) {
+        assert_eq!(self.set_us.pop(), Some(now_us), "each ring is the next one of those set");
     }
 }

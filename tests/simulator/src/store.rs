@@ -126,7 +126,9 @@ impl Store {
                 self.unit_mut(attempt.unit).attempts.push(*attempt)
             }
             Record::ResultAccepted { opinion, .. } => {
-                self.unit_mut(opinion.unit()).opinions.push(*opinion);
+                let opinions = &mut self.unit_mut(opinion.unit()).opinions;
+                opinions.reserve_exact(1);
+                opinions.push(*opinion);
             }
             Record::AttemptInconclusive { attempt, worker, .. } => {
                 self.unit_mut(attempt.unit).inconclusive.push((*attempt, *worker));

@@ -30,16 +30,21 @@ const SUBMITTED_BY_US: u64 = 10_000_000;
 /// How many events pass between two reports of how far it is.
 const TELL_EVERY: u64 = 2_000_000;
 
-/// With every so many machines, one more is struck at a time.
+/// With every so many machines, one more is struck at a time. There is one coordinator however many
+/// machines there are: only the first stroke may meet more than a machine.
 const STRUCK_EACH: u32 = 1_000;
 
 /// When things stop going wrong, one machine in so many has left for good.
 const LEAVING_EACH: u32 = 6;
 
-/// After so many events, and so many for each machine, the cores' books are looked through: in
-/// a large world that takes as long as these events.
+/// After so many events, and so many for each machine, the cores' books are looked through. In a
+/// large world that takes as long as ten events for each machine: there it is done less often.
 const CHECK_EVERY: u64 = 64;
 const CHECK_EVERY_HOST: u64 = 8;
+const CHECK_EVERY_HOST_LARGE: u64 = 100;
+
+/// A world of so many machines is large.
+const LARGE: u32 = 1_000;
 
 /// What a run is.
 #[derive(Clone, Copy, Debug)]
@@ -106,7 +111,9 @@ impl World {
     /// # Panics
     /// When something that must hold does not.
     pub(crate) fn run(&mut self, mut tell: impl FnMut(Progress)) -> Report {
-        let check_every = CHECK_EVERY.max(CHECK_EVERY_HOST * u64::from(self.options.hosts));
+        let each =
+            if self.options.hosts < LARGE { CHECK_EVERY_HOST } else { CHECK_EVERY_HOST_LARGE };
+        let check_every = CHECK_EVERY.max(each * u64::from(self.options.hosts));
         let mut events = 0_u64;
         while !self.is_over() {
             let what = self.nature.next().expect("somebody always means to do something");
@@ -193,8 +200,9 @@ impl World {
         let foul = self.nature.weather != Weather::Fair;
         match fault {
             Fault::Strikes if foul => {
-                for _ in 0..1 + self.options.hosts / STRUCK_EACH {
-                    self.strike();
+                self.strike(self.nature.weather);
+                for _ in 0..self.options.hosts / STRUCK_EACH {
+                    self.strike(Weather::Choppy);
                 }
                 let delay_us = self.nature.random.between(100_000, 6_000_000);
                 self.nature.after(delay_us, Happening::Fault(Fault::Strikes));
@@ -218,7 +226,8 @@ impl World {
         }
     }
 
-    fn strike(&mut self) {
+    /// Strikes a machine, or what else goes wrong in such weather.
+    fn strike(&mut self, weather: Weather) {
         let host = HostIndex(self.nature.random.between(0, self.options.hosts.into()) as u32);
         let nature = &mut self.nature;
         let there = &mut self.hosts[host.0 as usize];
@@ -235,7 +244,7 @@ impl World {
                 let delay_us = nature.random.heavy_tailed(100_000, 100_000_000);
                 nature.at_host(delay_us, host, AtHost::OwnerLeaves);
             }
-            65..75 if nature.weather == Weather::Foul => self.partition(),
+            65..75 if weather == Weather::Foul => self.partition(),
             75..85 => {
                 let off_ms = nature.random.between(0, 7_200_000) as i64 - 3_600_000;
                 match nature.random.happens(300) {
@@ -243,7 +252,7 @@ impl World {
                     false => there.clock_off_ms = off_ms,
                 }
             }
-            _ if nature.weather == Weather::Foul => self.coordinator.kill(nature),
+            _ if weather == Weather::Foul => self.coordinator.kill(nature),
             _ => there.kill_for_a_while(nature),
         }
     }

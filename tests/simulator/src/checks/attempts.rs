@@ -1,6 +1,6 @@
 //! Attempt numbers never recur, and attempts of a unit never meet on one worker.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use gleaner_coordinator_core::{Action, Grant, Record};
 use gleaner_protocol::{AttemptId, UnitId};
@@ -9,16 +9,14 @@ use crate::store::Store;
 
 /// The attempts handed out of each unit that is not closed, over all lives of the coordinator.
 #[derive(Debug, Default)]
-pub(super) struct Attempts(BTreeMap<UnitId, Vec<u32>>);
+pub(super) struct Attempts(BTreeSet<AttemptId>);
 
 impl Attempts {
     pub(super) fn on_action(&mut self, action: &Action, store: &Store) {
         let Action::Grant { grants, .. } = action else { return };
         for Grant { claims, .. } in grants {
             let AttemptId { unit, number } = claims.attempt;
-            let numbers = self.0.entry(unit).or_default();
-            assert!(!numbers.contains(&number), "{} is handed out twice", claims.attempt);
-            numbers.push(number);
+            assert!(self.0.insert(claims.attempt), "{} is handed out twice", claims.attempt);
             let known = store.job(unit.job).and_then(|job| job.unit(unit.number));
             let mut opinions = known.into_iter().flat_map(|unit| &unit.opinions);
             let met = opinions.find(|opinion| {
@@ -30,11 +28,19 @@ impl Attempts {
 
     pub(super) fn after_written(&mut self, record: &Record) {
         match record {
-            Record::UnitSettled { attempt, .. } => drop(self.0.remove(&attempt.unit)),
+            Record::UnitSettled { attempt, .. } => self.forget(attempt.unit),
             Record::ItemSettled { unit, .. } | Record::UnitReplaced { unit, .. } => {
-                self.0.remove(unit);
+                self.forget(*unit);
             }
             _ => {}
+        }
+    }
+
+    fn forget(&mut self, unit: UnitId) {
+        let from = AttemptId { unit, number: 0 };
+        while let Some(attempt) = self.0.range(from..).next().filter(|first| first.unit == unit) {
+            let attempt = *attempt;
+            self.0.remove(&attempt);
         }
     }
 }

@@ -1,6 +1,8 @@
 //! What the worker's core wants done.
 
-use gleaner_protocol::Capacity;
+use std::rc::Rc;
+
+use gleaner_protocol::{Capacity, UnitResult};
 use gleaner_worker_core::{Action, AttemptKey};
 
 use super::{Host, PROJECT, Process};
@@ -31,7 +33,7 @@ impl Host {
             Action::SendResults { attempts, .. } => {
                 let result = |attempt| {
                     let key = AttemptKey { project: PROJECT, attempt };
-                    process.results.get(&key).cloned()
+                    process.results.get(&key).map(|result| UnitResult::clone(result))
                 };
                 let results: Vec<_> = attempts.into_iter().filter_map(result).collect();
                 process.say(nature, index, ToCoordinator::Results(results));
@@ -50,7 +52,7 @@ impl Host {
             Action::Keep { key, .. } => {
                 let (answered, result) = process.answer.take().expect("an answer has just come");
                 assert_eq!(answered, key, "the core keeps the answer that has just come");
-                process.results.insert(key, result);
+                process.results.insert(key, Rc::new(result));
                 let delay_us = nature.random.between(100, 20_000);
                 nature.at_host(delay_us, index, AtHost::Kept(life, key));
             }

@@ -5,6 +5,7 @@ mod slots;
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
+use std::rc::Rc;
 
 use gleaner_protocol::limits::HEARTBEAT_INTERVAL;
 use gleaner_protocol::{AttemptId, ProjectId, UnitId, UnitResult, WorkerId};
@@ -31,7 +32,7 @@ pub(crate) struct Host {
     pub(crate) slots: u32,
     /// How far its wall clock is off.
     pub(crate) clock_off_ms: i64,
-    disk: BTreeMap<AttemptKey, UnitResult>,
+    disk: BTreeMap<AttemptKey, Rc<UnitResult>>,
     process: Lives<Process>,
     /// What it adds to the supply now.
     speed: u64,
@@ -60,9 +61,9 @@ struct Process {
     core: Worker,
     clock: Clock,
     stream: Option<Stream>,
-    leases: BTreeMap<AttemptKey, (HeldLease, Work)>,
+    leases: BTreeMap<AttemptKey, Box<(HeldLease, Work)>>,
     /// Results in memory, whether on disk yet or not.
-    results: BTreeMap<AttemptKey, UnitResult>,
+    results: BTreeMap<AttemptKey, Rc<UnitResult>>,
     /// The answer that has just come, until the core says whether it has a use for it.
     answer: Option<(AttemptKey, UnitResult)>,
     slots: BTreeMap<SlotIndex, Slot>,
@@ -224,7 +225,7 @@ impl Host {
             alarm: Alarm::default(),
         });
         if !self.disk.is_empty() {
-            let lease = |result: &UnitResult| HeldLease {
+            let lease = |result: &Rc<UnitResult>| HeldLease {
                 claims: result.claims.clone(),
                 token: result.token,
             };
@@ -247,9 +248,7 @@ impl Host {
 
     fn on_timer(&mut self, nature: &mut Nature) {
         let Some(process) = self.process.get_mut() else { return };
-        if !process.alarm.rings(nature.now_us) {
-            return;
-        }
+        process.alarm.ring(nature.now_us);
         let now = process.clock.now(nature);
         if process.core.poll_timeout().is_some_and(|due| due <= now) {
             process.core.handle_timeout(now);
@@ -295,7 +294,7 @@ impl Host {
         if let Some(process) = self.process.get_mut() {
             let of_unit = process.leases.range(keys_of(attempt.unit));
             meets_no_other(attempt, of_unit.map(|(key, _)| key.attempt));
-            process.leases.entry(key).or_insert((lease.clone(), work));
+            process.leases.entry(key).or_insert_with(|| Box::new((lease.clone(), work)));
         }
         let inputs = match attempt.unit.number % 8 {
             0 => InputsPlace::Blob,
@@ -318,7 +317,7 @@ impl Host {
     fn on_kept(&mut self, nature: &mut Nature, key: AttemptKey) {
         let Some(process) = self.process.get() else { return };
         if let Some(result) = process.results.get(&key) {
-            self.disk.insert(key, result.clone());
+            self.disk.insert(key, Rc::clone(result));
         }
         self.tell(nature, Event::Kept { key });
     }

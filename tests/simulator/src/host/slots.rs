@@ -45,7 +45,8 @@ impl Host {
         nature.spent_us += there.total_us / self.slowness;
         self.begin_next(nature, slot);
         let Some(process) = self.process.get_mut() else { return };
-        if let Some((lease, work)) = process.leases.get(&key) {
+        if let Some(of_key) = process.leases.get(&key) {
+            let (lease, work) = &**of_key;
             let outcome = match nature.goes_wrong(5) {
                 true => Outcome::HostMemory,
                 false => work.outcome(lease.claims.items),
@@ -103,10 +104,10 @@ impl Host {
         let Some(there) = process.slots.get_mut(&slot) else { return };
         let Some((key, _)) = there.pipe.front() else { return };
         // A lease that was taken back while it waited in the pipe is run for nothing.
-        let items_us = process
-            .leases
-            .get(key)
-            .map_or(1, |(lease, work)| lease.claims.items.len() * work.item_us() * self.slowness);
+        let items_us = process.leases.get(key).map_or(1, |of_key| {
+            let (lease, work) = &**of_key;
+            lease.claims.items.len() * work.item_us() * self.slowness
+        });
         there.total_us = items_us.max(1);
         there.left_us = there.total_us;
         self.plan_end(nature, slot);
