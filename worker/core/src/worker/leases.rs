@@ -90,7 +90,8 @@ impl Worker {
         self.arrivals += 1;
         let stage = stage_of(key.project, &lease);
         let arrival = self.arrivals;
-        self.attempts.insert(key, Attempt { lease, stage, arrival, state, interrupted: false });
+        let attempt = Attempt { lease, stage, arrival, state, interrupted: false };
+        self.attempts.insert(key, Box::new(attempt));
         self.sessions.entry(key.project).or_default().held += 1;
     }
 
@@ -303,7 +304,7 @@ impl Worker {
     }
 
     /// Takes out an attempt that `event` ends; none when it does not.
-    fn remove(&mut self, key: AttemptKey, event: AttemptEvent) -> Option<Attempt> {
+    fn remove(&mut self, key: AttemptKey, event: AttemptEvent) -> Option<Box<Attempt>> {
         if self.attempts.get(&key)?.state.next(event) != Next::Gone {
             return None;
         }

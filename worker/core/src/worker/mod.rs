@@ -35,7 +35,8 @@ pub struct Worker {
     life: Life,
     sessions: BTreeMap<ProjectId, Session>,
     stages: BTreeMap<StageKey, Stage>,
-    attempts: BTreeMap<AttemptKey, Attempt>,
+    /// In boxes, as a map's nodes have room for eleven.
+    attempts: BTreeMap<AttemptKey, Box<Attempt>>,
     slots: Vec<Slot>,
     /// How long units take, whichever stage they are of.
     typical: Estimate,
