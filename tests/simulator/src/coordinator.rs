@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use gleaner_coordinator_core::{
-    Action, Config, Core, Event, Question, Record, Reply, RequestId, Sequence, StageOutput,
+    Action, Config, Core, Event, Question as Asked, Record, Reply, RequestId, Sequence, StageOutput,
 };
 use gleaner_protocol::{BlobHash, BlobRef, Epoch, JobId, LeaseKey, ReleaseReason, StageIndex};
 
 use crate::checks::Checks;
 use crate::host::{host_of, worker_id};
+use crate::kept::{Question, kept_answers};
 use crate::lives::{Alarm, Lives};
 use crate::nature::{
     AtCoordinator, Clock, HostIndex, Life, Nature, Stream, ToCoordinator, ToWorker,
@@ -108,11 +109,15 @@ impl Coordinator {
         let request = process.next_request();
         process.submissions.insert(request, index);
         let Plan { submission, owner, spec, .. } = plans[index].clone();
+        let retry_of = plans[index].retries.and_then(|retried| plans[retried].taken);
         let items = items_known(&spec);
-        let kept = Vec::new();
+        let known = (0..).map(StageIndex).zip(&items).filter_map(|(stage, items)| {
+            Some(Question { spec: &spec, stage, items: (*items)?, first: retry_of })
+        });
+        let kept = known.flat_map(|question| kept_answers(&self.store, question)).collect();
         self.feed(
             nature,
-            Event::JobSubmitted { request, submission, owner, spec, retry_of: None, items, kept },
+            Event::JobSubmitted { request, submission, owner, spec, retry_of, items, kept },
         );
         self.act(nature, plans);
     }
@@ -164,7 +169,7 @@ impl Coordinator {
         for job in jobs {
             let Some(process) = self.process.get_mut() else { return };
             let request = process.next_request();
-            self.feed(nature, Event::Asked { request, question: Question::Job(job) });
+            self.feed(nature, Event::Asked { request, question: Asked::Job(job) });
         }
     }
 
@@ -186,8 +191,16 @@ impl Coordinator {
     fn on_reduced(&mut self, nature: &Nature, job: JobId, stage: StageIndex) {
         let name = "answers.json".parse().expect("a plain file name is one");
         let blob = BlobRef { hash: BlobHash([9; 32]), bytes: 1 };
-        let (outputs, kept) = (vec![StageOutput { name, blob }], Vec::new());
-        let next = Ok(openings_after(self.store.spec(job), stage));
+        let (outputs, row) = (vec![StageOutput { name, blob }], self.store.row(job));
+        let openings = openings_after(&row.spec, stage);
+        let known = openings.iter().map(|opening| Question {
+            spec: &row.spec,
+            stage: opening.stage,
+            items: opening.items,
+            first: row.retry_of,
+        });
+        let kept = known.flat_map(|question| kept_answers(&self.store, question)).collect();
+        let next = Ok(openings);
         self.feed(nature, Event::StageReduced { job, stage, outputs, next, kept });
     }
 

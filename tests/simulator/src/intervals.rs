@@ -30,6 +30,15 @@ impl Intervals {
         self.0.range(..=number).next_back().is_some_and(|(_, end)| *end > number)
     }
 
+    /// The runs of those numbers that are in `range`.
+    pub(crate) fn runs_within(&self, range: Range<u64>) -> impl Iterator<Item = Range<u64>> {
+        let first = self.0.range(..=range.start).next_back();
+        let rest = self.0.range(range.start + 1..range.end.max(range.start + 1));
+        let runs = first.into_iter().chain(rest);
+        let runs = runs.map(move |(start, end)| *start.max(&range.start)..*end.min(&range.end));
+        runs.filter(|run| !run.is_empty())
+    }
+
     /// Whether it is all numbers below `end` and no others.
     pub(crate) fn is_all_below(&self, end: u64) -> bool {
         self.len() == end && self.0.values().all(|last| *last <= end)
@@ -56,5 +65,16 @@ mod tests {
         assert!(set.is_all_below(6) && !set.is_all_below(5));
         assert_eq!(set.iter().collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5]);
         assert!(set.contains(5) && !set.contains(6));
+    }
+
+    #[test]
+    fn runs_are_cut_to_what_is_asked_for() {
+        let mut set = Intervals::default();
+        assert!(set.insert(2..5) && set.insert(7..9) && set.insert(12..20));
+        let runs = |range| set.runs_within(range).collect::<Vec<_>>();
+        assert_eq!(runs(0..30), [2..5, 7..9, 12..20]);
+        assert_eq!(runs(4..8), [4..5, 7..8]);
+        assert_eq!(runs(8..15), [8..9, 12..15]);
+        assert_eq!(runs(5..7), []);
     }
 }

@@ -18,6 +18,7 @@ mod checks;
 mod coordinator;
 mod host;
 mod intervals;
+mod kept;
 mod lives;
 mod nature;
 mod queue;

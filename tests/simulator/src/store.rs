@@ -1,14 +1,18 @@
 //! What is durable: the records of the coordinator's core, summed up as its SQLite store does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use gleaner_coordinator_core::{Block, Opinion, Record, Recovered, RecoveredJob, RecoveredStage};
+use gleaner_coordinator_core::{
+    Block, CutKind, Opinion, Record, Recovered, RecoveredJob, RecoveredStage, RemovedJob,
+};
 use gleaner_protocol::{
-    AttemptId, ItemRange, JobId, JobSpec, StageIndex, SubmitterId, SubmitterTerms, UnitId, WorkerId,
+    AttemptId, ItemRange, JobId, OutcomeClass, StageIndex, SubmitterId, SubmitterTerms, UnitId,
+    WorkerId,
 };
 
 use crate::intervals::Intervals;
+use crate::kept::cut_after;
 
 /// All that a crash leaves of a coordinator.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +30,15 @@ pub(crate) struct StoredJob {
     stages: Vec<StoredStage>,
     /// Units of which something but their block is stored and that are not closed.
     open: BTreeMap<u64, StoredUnit>,
+    presence: Presence,
+}
+
+/// Whether a job was removed. What it was is still here, for the checks and for those that took
+/// answers of it over; the coordinator does not read it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Presence {
+    Kept,
+    Removed,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -35,6 +48,10 @@ pub(crate) struct StoredStage {
     blocks: Vec<Block>,
     /// Units settled or replaced.
     closed: Intervals,
+    /// Units settled by an answer in which no item failed.
+    pub(crate) answered: Intervals,
+    /// Units of which an item gave no output.
+    failing: BTreeSet<u64>,
     /// Items that have their answer.
     pub(crate) items: Intervals,
 }
@@ -90,7 +107,8 @@ impl Store {
                     stages: Vec::new(),
                 };
                 let stages = vec![StoredStage::default(); spec.stages.len()];
-                let stored = StoredJob { row, stages, open: BTreeMap::new() };
+                let (open, presence) = (BTreeMap::new(), Presence::Kept);
+                let stored = StoredJob { row, stages, open, presence };
                 assert!(self.jobs.insert(*job, stored).is_none(), "{job} was taken twice");
             }
             Record::StageOpened { job, opening, .. } => {
@@ -112,6 +130,14 @@ impl Store {
                 row.end = Some((end.clone(), *at));
                 row.paused_at = None;
                 self.jobs_ended += 1;
+            }
+            Record::JobRemoved { job, .. } => self.job_mut(*job).presence = Presence::Removed,
+            Record::AnswersKept { job, run } => {
+                let stage = self.stage_mut(*job, run.stage);
+                let items = run.items.start..run.items.end;
+                assert!(stage.items.insert(items), "{run:?} counts items twice");
+                stage.sums.items_settled += run.items.len();
+                stage.sums.kept.push(*run);
             }
             of_units => self.write_of_units(of_units),
         }
@@ -145,7 +171,9 @@ impl Store {
             Record::UnitReplaced { stage, unit } => self.close(*stage, *unit),
             Record::ItemsFailed { stage, unit, failed } => {
                 let items: u64 = failed.iter().map(|failed| failed.items.len()).sum();
-                self.stage_mut(unit.job, *stage).sums.items_failed += items;
+                let stage = self.stage_mut(unit.job, *stage);
+                stage.sums.items_failed += items;
+                stage.failing.insert(unit.number);
             }
             other => panic!("no event of the simulated world leads to {other:?}"),
         }
@@ -155,14 +183,19 @@ impl Store {
         let opinions = &self.unit_mut(unit).opinions;
         let chosen = attempt.map(|number| {
             let of_attempt = opinions.iter().find(|opinion| opinion.attempt.number == number);
-            of_attempt.expect("a unit settles by an attempt whose result was accepted").cpu
+            of_attempt.expect("a unit settles by an attempt whose result was accepted")
         });
+        let completed = chosen.is_some_and(|opinion| opinion.class == OutcomeClass::Completed);
+        let cpu = chosen.map_or(Duration::ZERO, |opinion| opinion.cpu);
         self.close(stage, unit);
         let stage = self.stage_mut(unit.job, stage);
         assert!(stage.items.insert(items.start..items.end), "{unit}: items {items} counted twice");
         stage.sums.items_settled += items.len();
         stage.sums.units_settled += 1;
-        stage.sums.cpu += chosen.unwrap_or(Duration::ZERO);
+        stage.sums.cpu += cpu;
+        if completed && !stage.failing.contains(&unit.number) {
+            assert!(stage.answered.insert(unit.number..unit.number + 1), "{unit} settled twice");
+        }
     }
 
     fn close(&mut self, stage: StageIndex, unit: UnitId) {
@@ -173,15 +206,18 @@ impl Store {
 
     /// What the coordinator reads when it starts.
     pub(crate) fn recovered(&self) -> Recovered {
-        let jobs = self.jobs.values().map(StoredJob::recovered).collect();
-        let mut recovered = Recovered { jobs, ..Recovered::default() };
+        let (kept, removed): (Vec<_>, Vec<_>) =
+            self.jobs.values().partition(|job| job.presence == Presence::Kept);
+        let jobs = kept.into_iter().map(StoredJob::recovered).collect();
+        let removed = removed.into_iter().map(StoredJob::remembered).collect();
+        let mut recovered = Recovered { jobs, removed, ..Recovered::default() };
         recovered.submitters.clone_from(&self.submitters);
         recovered
     }
 
-    /// What was submitted as a job that was taken.
-    pub(crate) fn spec(&self, job: JobId) -> &JobSpec {
-        &self.jobs[&job].row.spec
+    /// What is known of a job that was taken.
+    pub(crate) fn row(&self, job: JobId) -> &RecoveredJob {
+        &self.jobs[&job].row
     }
 
     fn job_mut(&mut self, job: JobId) -> &mut StoredJob {
@@ -202,6 +238,10 @@ impl StoredJob {
         &self.row
     }
 
+    pub(crate) fn presence(&self) -> Presence {
+        self.presence
+    }
+
     pub(crate) fn stage(&self, stage: StageIndex) -> &StoredStage {
         &self.stages[stage.0 as usize]
     }
@@ -219,6 +259,11 @@ impl StoredJob {
     pub(crate) fn stage_of(&self, unit: u64) -> Option<StageIndex> {
         let stages = (0..).map(StageIndex).zip(&self.stages);
         stages.into_iter().find(|(_, stage)| stage.block_of(unit).is_some()).map(|(index, _)| index)
+    }
+
+    fn remembered(&self) -> RemovedJob {
+        let RecoveredJob { job, submission, owner, .. } = self.row;
+        RemovedJob { job, submission, owner }
     }
 
     fn recovered(&self) -> RecoveredJob {
@@ -252,6 +297,26 @@ impl StoredStage {
     pub(crate) fn block_of(&self, unit: u64) -> Option<&Block> {
         let after = self.blocks.partition_point(|block| block.first_unit <= unit);
         self.blocks[..after].last().filter(|block| block.contains(unit))
+    }
+
+    /// The blocks in the order of their units, and which cut each is of.
+    pub(crate) fn blocks_by_cut(&self) -> impl Iterator<Item = (CutKind, &Block)> {
+        self.blocks.iter().scan(0, |end, block| {
+            let cut = cut_after(*end, block.items);
+            *end = block.items.end.max(*end);
+            Some((cut, block))
+        })
+    }
+
+    /// Which cut a unit is of.
+    pub(crate) fn cut_of(&self, unit: u64) -> Option<CutKind> {
+        self.blocks_by_cut().find(|(_, block)| block.contains(unit)).map(|(cut, _)| cut)
+    }
+
+    /// Items that it settled itself.
+    pub(crate) fn items_computed(&self) -> u64 {
+        let kept: u64 = self.sums.kept.iter().map(|run| run.items.len()).sum();
+        self.sums.items_settled - kept
     }
 
     pub(crate) fn is_closed(&self, unit: u64) -> bool {

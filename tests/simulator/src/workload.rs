@@ -1,6 +1,7 @@
 //! The jobs of a run, and what their tasks answer: a pure function of seed and item.
 
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use gleaner_coordinator_core::{Opening, Owner};
 use gleaner_protocol::{
@@ -25,6 +26,8 @@ pub(crate) struct Plan {
     pub(crate) owner: Owner,
     pub(crate) spec: JobSpec,
     pub(crate) submit_at_us: u64,
+    /// The plan that it takes up again, once that one's job has ended.
+    pub(crate) retries: Option<usize>,
     /// The job, once the coordinator has said that it took it.
     pub(crate) taken: Option<JobId>,
 }
@@ -93,7 +96,11 @@ pub(crate) fn submitters() -> Vec<(SubmitterId, SubmitterTerms)> {
     (1_u8..=2).map(|number| (SubmitterId([number; 32]), terms(number.into()))).collect()
 }
 
-/// Jobs of many shapes that have about `units` units together.
+/// Of so many jobs, one is asked for once more.
+const REPEATED_EACH: u64 = 3;
+
+/// Jobs of many shapes that have about `units` units together, and some that ask what one of them
+/// asks.
 pub(crate) fn plans(random: &mut Random, jobs: u64, units: u64, last_us: u64) -> Vec<Plan> {
     let mut owners = vec![Owner::Operator];
     owners.extend(submitters().into_iter().map(|(id, _)| Owner::Submitter(id)));
@@ -102,9 +109,22 @@ pub(crate) fn plans(random: &mut Random, jobs: u64, units: u64, last_us: u64) ->
         owner: random.one_of(&owners),
         spec: spec(random, units.div_ceil(jobs)),
         submit_at_us: random.between(0, last_us),
+        retries: None,
         taken: None,
     };
-    (0..jobs).map(plan).collect()
+    let mut plans: Vec<Plan> = (0..jobs).map(plan).collect();
+    for index in 0..jobs / REPEATED_EACH {
+        let earlier = random.between(0, jobs) as usize;
+        let mut plan = plans[earlier].clone();
+        plan.submission = SubmissionId(u128::from(jobs + index) + 1);
+        plan.submit_at_us = random.between(plan.submit_at_us, plan.submit_at_us + last_us);
+        match random.between(0, 2) {
+            0 => plan.retries = Some(earlier),
+            _ => plan.spec.answers = Answers::Kept,
+        }
+        plans.push(plan);
+    }
+    plans
 }
 
 fn spec(random: &mut Random, units: u64) -> JobSpec {
@@ -134,7 +154,7 @@ fn spec(random: &mut Random, units: u64) -> JobSpec {
         quorum,
         max_attempts: NonZeroU32::new(3).expect("three is not zero"),
         answers: Answers::Fresh,
-        keep: None,
+        keep: random.one_of(&[None, None, Some(Duration::from_secs(20))]),
         notify: Notify::default(),
         stages,
     }

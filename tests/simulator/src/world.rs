@@ -10,7 +10,7 @@ use crate::host::Host;
 use crate::nature::{AtCoordinator, AtHost, Fault, Happening, HostIndex, Nature, Weather};
 use crate::random::Random;
 use crate::report::{Progress, Report};
-use crate::store::{StoredJob, StoredStage};
+use crate::store::{Presence, StoredJob, StoredStage};
 use crate::trace::{Trace, Tracing};
 use crate::workload::{Plan, Work, plans};
 
@@ -26,6 +26,9 @@ const PATIENCE_US: u64 = 900_000_000;
 
 /// By when all jobs are submitted where the coordinator is spared.
 const SUBMITTED_BY_US: u64 = 10_000_000;
+
+/// How often a submitter looks whether a job that it wants to retry has ended.
+const RETRIED_AFTER_US: u64 = 3_000_000;
 
 /// How many events pass between two reports of how far it is.
 const TELL_EVERY: u64 = 2_000_000;
@@ -72,6 +75,16 @@ pub enum Faults {
     Machines,
     /// Nothing.
     None,
+}
+
+/// What a submitter finds who wants to take up a job again.
+enum ToRetry {
+    /// It is a job of its own.
+    Nothing,
+    Runs,
+    Ended,
+    /// It is submitted like any other.
+    Removed,
 }
 
 pub(crate) struct World {
@@ -180,9 +193,26 @@ impl World {
     /// A submitter asks until it is told that its job was taken, as `gleaner submit` does.
     fn submit(&mut self, index: usize) {
         if self.plans[index].taken.is_none() {
+            match self.to_retry(index) {
+                ToRetry::Runs => {
+                    return self.nature.after(RETRIED_AFTER_US, Happening::Submit(index));
+                }
+                ToRetry::Removed => self.plans[index].retries = None,
+                ToRetry::Nothing | ToRetry::Ended => {}
+            }
             self.coordinator.submit(&mut self.nature, &mut self.plans, index);
             let delay_us = self.nature.random.between(500_000, 5_000_000);
             self.nature.after(delay_us, Happening::Submit(index));
+        }
+    }
+
+    fn to_retry(&self, index: usize) -> ToRetry {
+        let Some(retried) = self.plans[index].retries else { return ToRetry::Nothing };
+        let job = self.plans[retried].taken.and_then(|job| self.coordinator.store.job(job));
+        match job {
+            Some(job) if job.presence() == Presence::Removed => ToRetry::Removed,
+            Some(job) if job.row().end.is_some() => ToRetry::Ended,
+            _ => ToRetry::Runs,
         }
     }
 
@@ -271,20 +301,21 @@ impl World {
         }
     }
 
-    /// A submitter pauses, resumes, reorders or ends one of the jobs that were taken.
+    /// A submitter pauses, resumes, reorders, ends or removes one of the jobs that were taken.
     fn order(&mut self) {
         let taken: Vec<JobId> = self.plans.iter().filter_map(|plan| plan.taken).collect();
         if taken.is_empty() {
             return;
         }
         let random = &mut self.nature.random;
-        let (job, choice) = (random.one_of(&taken), random.between(0, 10));
+        let (job, choice) = (random.one_of(&taken), random.between(0, 12));
         let priority = random.between(0, 5) as i32;
         self.coordinator.order(&mut self.nature, &mut self.plans, |request| match choice {
             0..3 => Event::PauseRequested { request, job },
             3..6 => Event::ResumeRequested { request, job },
             6..9 => Event::PriorityRequested { request, job, priority },
-            _ => Event::CancelRequested { request, job },
+            9 => Event::CancelRequested { request, job },
+            _ => Event::RemoveRequested { request, job },
         });
     }
 
@@ -363,7 +394,7 @@ impl World {
             let spec = &job.row().spec;
             let stages = spec.stages.iter().zip(job.stages());
             let work = |(stage, stored): (&StageSpec, &StoredStage)| {
-                stored.sums().items_settled * Work::of(&stage.task).item_us()
+                stored.items_computed() * Work::of(&stage.task).item_us()
             };
             u64::from(spec.quorum.get()) * stages.map(work).sum::<u64>()
         };

@@ -5,13 +5,22 @@ use gleaner_protocol::{
     AttemptId, FailedItems, FailureKind, ItemRange, JobId, OnFailure, StageIndex, UnitId,
 };
 
-use crate::store::{Store, StoredJob};
+use crate::kept::check_kept;
+use crate::store::{Presence, Store, StoredJob};
 use crate::workload::Work;
 
 pub(super) fn check(record: &Record, store: &Store) {
     if let Some(job) = job_of(record).and_then(|job| store.job(job)) {
-        assert!(job.row().end.is_none(), "{} has ended, and yet {record:?}", job.row().job);
+        let id = job.row().job;
+        if let Record::JobRemoved { .. } = record {
+            assert!(job.row().end.is_some(), "{id} is removed while it runs");
+            return assert_eq!(job.presence(), Presence::Kept, "{id} is removed once more");
+        }
+        assert!(job.row().end.is_none(), "{id} has ended, and yet {record:?}");
         assert!(!matches!(record, Record::JobAccepted { .. }), "{record:?} once more");
+        if let Record::AnswersKept { run, .. } = record {
+            check_kept(store, job, run);
+        }
         check_of_job(record, job);
     }
 }
@@ -39,12 +48,14 @@ fn job_of(record: &Record) -> Option<JobId> {
     match record {
         Record::JobAccepted { job, .. }
         | Record::StageOpened { job, .. }
+        | Record::AnswersKept { job, .. }
         | Record::BlockCut { job, .. }
         | Record::StageDone { job, .. }
         | Record::JobPaused { job, .. }
         | Record::JobResumed { job }
         | Record::PrioritySet { job, .. }
-        | Record::JobEnded { job, .. } => Some(*job),
+        | Record::JobEnded { job, .. }
+        | Record::JobRemoved { job, .. } => Some(*job),
         Record::AttemptOpened { attempt }
         | Record::AttemptInconclusive { attempt, .. }
         | Record::UnitSettled { attempt, .. } => Some(attempt.unit.job),

@@ -4,7 +4,7 @@
 use gleaner_coordinator_core::{Action, Grant, JobSnapshot, Reply, StageState};
 use gleaner_protocol::{AttemptId, JobId, StageIndex, WithdrawReason, WorkerId};
 
-use crate::store::Store;
+use crate::store::{Presence, Store, StoredJob};
 
 pub(super) fn check(action: &Action, store: &Store) {
     match action {
@@ -70,6 +70,10 @@ fn check_reply(reply: &Reply, store: &Store) {
             assert!(store.job(*job).is_some(), "{job} is answered as taken and not durable");
         }
         Reply::Job(snapshot) => check_snapshot(snapshot, store),
+        Reply::Removed(job) | Reply::WasRemoved { job, .. } => {
+            let presence = store.job(*job).map(StoredJob::presence);
+            assert_eq!(presence, Some(Presence::Removed), "{job} may come back");
+        }
         _ => {}
     }
 }
