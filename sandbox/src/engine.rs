@@ -2,15 +2,20 @@
 //!
 //! What a guest computes depends on none of these settings but on WebAssembly alone; what it costs
 //! does. Deliberately absent: epochs and fuel (a slot is stopped by its process), canonical NaNs
-//! (the SDK writes them, or `floats` rewrites the module), threads, components, the pooling allocator, Winch.
+//! (the SDK writes them, or `floats` rewrites the module), threads, components, Winch.
 
 use std::num::NonZeroUsize;
 
 use gleaner_protocol::Limits;
 use serde::{Deserialize, Serialize};
-use wasmtime::{Config, Engine, InstanceAllocationStrategy, OptLevel, Strategy};
+use wasmtime::{
+    Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig,
+    Strategy,
+};
 
-use crate::limits::{GUEST_STACK_BYTES, TRACE_FUNCTIONS_MAX};
+use crate::limits::{
+    GUEST_STACK_BYTES, MEMORY_RESIDENT_BYTES, TABLE_ENTRIES_MAX, TRACE_FUNCTIONS_MAX,
+};
 
 /// How hard the compiler tries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,11 +44,37 @@ impl Effort {
 /// The addresses between a memory and what follows it: a multiple of every page size in use.
 const GUARD_BYTES: u64 = 32 * 1024 * 1024;
 
-/// An engine with the settings of all tasks.
+/// An engine with the settings of all tasks, which maps each instance anew.
 ///
 /// # Errors
 /// When wasmtime does not support this machine.
 pub(crate) fn engine(effort: Effort) -> wasmtime::Result<Engine> {
+    Engine::new(&config(effort, InstanceAllocationStrategy::OnDemand))
+}
+
+/// An engine with the settings of all tasks and room for one instance at a time, which stays mapped:
+/// what one instance wrote is put back before the next, page by page. To map and to unmap costs an
+/// instance that does little most of its time.
+///
+/// A module of more tables than one, or of many globals, does not fit; [`engine`] takes any.
+///
+/// # Errors
+/// When this system does not tell which pages were written (Linux before 6.7): without that, all
+/// would have to be put back.
+pub(crate) fn pooled_engine() -> wasmtime::Result<Engine> {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_core_instances(1)
+        .total_memories(1)
+        .total_tables(1)
+        .max_memory_size(Limits::MEMORY_BYTES_MAX as usize)
+        .table_elements(TABLE_ENTRIES_MAX as usize)
+        .linear_memory_keep_resident(MEMORY_RESIDENT_BYTES)
+        .table_keep_resident(MEMORY_RESIDENT_BYTES)
+        .pagemap_scan(Enabled::Yes);
+    Engine::new(&config(Effort::Optimised, InstanceAllocationStrategy::Pooling(pool)))
+}
+
+fn config(effort: Effort, allocation: InstanceAllocationStrategy) -> Config {
     let mut config = Config::new();
     config
         .strategy(Strategy::Cranelift)
@@ -51,7 +82,7 @@ pub(crate) fn engine(effort: Effort) -> wasmtime::Result<Engine> {
             Effort::Optimised => OptLevel::Speed,
             Effort::Plain => OptLevel::None,
         })
-        .allocation_strategy(InstanceAllocationStrategy::OnDemand)
+        .allocation_strategy(allocation)
         .max_wasm_stack(GUEST_STACK_BYTES)
         .cranelift_nan_canonicalization(false)
         .consume_fuel(false)
@@ -59,7 +90,7 @@ pub(crate) fn engine(effort: Effort) -> wasmtime::Result<Engine> {
     features(&mut config);
     memory(&mut config);
     diagnostics(&mut config);
-    Engine::new(&config)
+    config
 }
 
 /// The parts of WebAssembly allowed by `check`.

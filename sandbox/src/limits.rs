@@ -38,6 +38,10 @@ pub const SLOT_OVERHEAD_BYTES: u64 = 256 * 1024 * 1024;
 /// and the files it maps.
 pub const SLOT_ADDRESS_BYTES: u64 = 16 * 1024 * 1024 * 1024;
 
+/// How much of its memory an instance may have written and the pages stay, to be put back by copying;
+/// what is beyond it is given back to the system.
+pub const MEMORY_RESIDENT_BYTES: usize = 1024 * 1024;
+
 /// How much output a slot gathers before it sends it on, so that a unit of many items with large
 /// outputs needs no more memory than one of them.
 pub const OUTPUT_GATHERED_BYTES_MAX: usize = 1024 * 1024;

@@ -14,12 +14,12 @@ use std::fs::File;
 use std::process::ExitCode;
 
 use gleaner_protocol::Limits;
-use wasmtime::{InstancePre, Linker, Module, ModuleExport};
+use wasmtime::{Engine, InstancePre, Linker, Module, ModuleExport};
 
 use self::host::{Guest, SharedFile};
 use self::stream::Stream;
 use self::unit::Runner;
-use crate::engine::{Effort, engine};
+use crate::engine::{Effort, engine, pooled_engine};
 use crate::limits::{SLOT_ADDRESS_BYTES, SLOT_OVERHEAD_BYTES};
 use crate::platform::{self, Bounds};
 use crate::priority::Priority;
@@ -103,14 +103,16 @@ impl Start {
 fn prepare(stream: &mut Stream, start: &Start) -> Result<Runner, StartFailure> {
     let Start { priority, parent, data_bytes, files } = *start;
     let files = platform::inherited_files(files).map_err(StartFailure::Wall)?;
+    let mut files = files.into_iter();
+    let module = files.next().ok_or_else(|| StartFailure::Setup("no module".to_owned()))?;
+    // Both need a descriptor more, which the walls forbid.
+    let pool = pooled_engine().ok().zip(module.try_clone().ok());
     let address_bytes = data_bytes.saturating_add(SLOT_ADDRESS_BYTES);
     let bounds = Bounds { data_bytes, address_bytes, cpu: None };
     platform::raise(parent, priority, &bounds).map_err(StartFailure::Wall)?;
     let setup = stream.read::<Setup>().map_err(|error| StartFailure::Setup(error.to_string()))?;
     let setup = setup.ok_or_else(|| StartFailure::Setup("there was none".to_owned()))?;
-    let mut files = files.into_iter();
-    let module = files.next().ok_or_else(|| StartFailure::Setup("no module".to_owned()))?;
-    let (instance, entry, memory) = load(module, &setup.entry)?;
+    let (instance, entry, memory) = load(module, pool, &setup.entry)?;
     let on_failure = setup.on_failure;
     let guest = guest(setup, files)?;
     platform::tighten().map_err(StartFailure::Wall)?;
@@ -119,14 +121,22 @@ fn prepare(stream: &mut Stream, start: &Start) -> Result<Runner, StartFailure> {
     Ok(Runner::new(instance, entry, memory, guest, on_failure))
 }
 
-/// The module ready to be instantiated, its function and its memory.
+/// The module ready to be instantiated, its function and its memory; in `pool`, with the module's
+/// other handle, if it fits.
 fn load(
     file: File,
+    pool: Option<(Engine, File)>,
     entry: &Entry,
 ) -> Result<(InstancePre<Guest>, ModuleExport, ModuleExport), StartFailure> {
     let module = |error: wasmtime::Error| StartFailure::Module(error.to_string());
-    let engine = engine(Effort::Optimised).map_err(module)?;
-    let loaded: Module = artifact::load(&engine, file).map_err(module)?;
+    let fitting = pool.and_then(|(engine, file)| artifact::load(&engine, file).ok());
+    let loaded: Module = match fitting {
+        Some(loaded) => loaded,
+        None => {
+            let engine = engine(Effort::Optimised).map_err(module)?;
+            artifact::load(&engine, file).map_err(module)?
+        }
+    };
     let name = match entry {
         Entry::Task(name) => format!("{}{name}", interface::TASK_PREFIX),
         Entry::Merge(name) => format!("{}{name}", interface::MERGE_PREFIX),
@@ -134,7 +144,7 @@ fn load(
     };
     let entry = loaded.get_export_index(&name).ok_or(StartFailure::NoEntry)?;
     let memory = loaded.get_export_index(interface::MEMORY).ok_or(StartFailure::NoEntry)?;
-    let mut linker = Linker::new(&engine);
+    let mut linker = Linker::new(loaded.engine());
     host::define(&mut linker).map_err(module)?;
     Ok((linker.instantiate_pre(&loaded).map_err(module)?, entry, memory))
 }

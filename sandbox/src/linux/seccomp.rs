@@ -48,6 +48,9 @@ const ALLOWED: &[i64] = &[
     libc::SYS_exit_group,
 ];
 
+/// The command of `ioctl` on `/proc/self/pagemap` that lists pages (PAGEMAP_SCAN(2const)).
+const PAGEMAP_SCAN: u64 = 0xc060_6610;
+
 /// What loading a module needs and running it does not: it tells the length of an open file, but
 /// also whether a file of another name exists. Refused with EACCES once the module is loaded.
 const REFUSED_ONCE_LOADED: &[i64] = &[libc::SYS_newfstatat, libc::SYS_statx];
@@ -61,7 +64,6 @@ const REFUSED: &[i64] = &[
     libc::SYS_uname,
     libc::SYS_sysinfo,
     libc::SYS_getuid,
-    libc::SYS_ioctl,
     #[cfg(target_arch = "x86_64")]
     libc::SYS_open,
     #[cfg(target_arch = "x86_64")]
@@ -84,11 +86,16 @@ pub(super) fn base(pid: u32) -> Result<Vec<BpfProgram>, BackendError> {
     // std's debug builds ask it of what they close. Any other command is too much: F_SETFL,
     // F_SETOWN and F_SETSIG together have a pipe send signals to other processes of the user.
     allowed.insert(libc::SYS_fcntl, vec![argument_is(1, libc::F_GETFD as u64)?]);
+    allowed.insert(libc::SYS_ioctl, vec![]);
+    let mut refused_calls = unconditional(REFUSED);
+    // Any other command than the one that tells which of its pages were written.
+    let other = SeccompCondition::new(1, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, PAGEMAP_SCAN)?;
+    refused_calls.insert(libc::SYS_ioctl, vec![SeccompRule::new(vec![other])?]);
     // `abort` signals its own thread.
     allowed.insert(libc::SYS_tgkill, vec![argument_is(0, u64::from(pid))?]);
     allowed.insert(libc::SYS_tkill, vec![argument_is(0, u64::from(pid))?]);
     Ok(vec![
-        filter(unconditional(REFUSED), SeccompAction::Allow, refused())?,
+        filter(refused_calls, SeccompAction::Allow, refused())?,
         filter(allowed, SeccompAction::KillProcess, SeccompAction::Allow)?,
     ])
 }
@@ -169,19 +176,32 @@ mod tests {
         }
     }
 
+    /// Checks what becomes of a call on a descriptor with this command as its second argument.
+    fn check_command(call: i64, command: u32, expected: &SeccompAction) {
+        const DESCRIPTOR: u64 = 1;
+        let filters = base(7).expect("valid filters");
+        // The kernel reads 32 bits of the command, whatever stands above them.
+        for above in [0, 1 << 32] {
+            let arguments = [DESCRIPTOR, u64::from(command) | above, 7, 0, 0, 0];
+            let mut verdicts = filters.iter().map(|filter| verdict(filter, call, arguments));
+            let allow = u32::from(SeccompAction::Allow);
+            let strictest = verdicts.find(|verdict| *verdict != allow);
+            assert_eq!(strictest.unwrap_or(allow), expected.clone().into(), "{command:#x}");
+        }
+    }
+
+    #[test]
+    fn only_pages_can_be_asked_for_by_ioctl() {
+        check_command(libc::SYS_ioctl, PAGEMAP_SCAN as u32, &SeccompAction::Allow);
+        for command in [libc::TIOCSTI, libc::TCGETS, libc::FIOASYNC] {
+            check_command(libc::SYS_ioctl, command as u32, &refused());
+        }
+    }
+
     #[test]
     fn descriptors_can_be_asked_and_not_changed() {
-        const PIPE: u64 = 1;
-        let filters = base(7).expect("valid filters");
-        let check = |command: i32, expected: SeccompAction| {
-            // The kernel reads 32 bits of the command, whatever stands above them.
-            for above in [0, 1 << 32] {
-                let arguments = [PIPE, command as u64 | above, 7, 0, 0, 0];
-                let mut verdicts = filters.iter().map(|f| verdict(f, libc::SYS_fcntl, arguments));
-                let allow = u32::from(SeccompAction::Allow);
-                let strictest = verdicts.find(|verdict| *verdict != allow);
-                assert_eq!(strictest.unwrap_or(allow), expected.clone().into(), "{command}");
-            }
+        let check = |command: i32, expected| {
+            check_command(libc::SYS_fcntl, command as u32, &expected);
         };
         check(libc::F_GETFD, SeccompAction::Allow);
         for command in [

@@ -18,6 +18,8 @@ pub fn trials() -> Vec<Trial> {
         trial("a_merge_takes_pairs", merges),
         trial("outputs_do_not_depend_on_how_items_are_grouped", grouping),
         trial("every_item_has_a_fresh_instance", fresh_instances),
+        trial("nothing_an_item_wrote_is_left_for_the_next", nothing_left),
+        trial("a_module_of_two_tables_runs", two_tables),
         trial("many_units_in_flight_are_answered_in_order", in_flight),
         trial("large_inputs_and_outputs_pass", large),
         trial("progress_and_log_are_told", progress_and_log),
@@ -112,6 +114,53 @@ async fn fresh_instances() {
     for _ in 0..2 {
         assert_eq!(outputs(slot.run(unit(0, &[&b""[..]; 3])).await), [[1, 0, 0, 0, 1, 0, 0, 0]; 3]);
     }
+}
+
+/// Few pages are put back by copying, many are given back to the system, and a memory that has grown
+/// shrinks again.
+async fn nothing_left() {
+    // Adds up all bytes beyond the first page, what the table has and how large it is, then writes
+    // as many pages as the field says, the last of them grown, and fills the table.
+    let wasm = module(
+        r#"(table 1 funcref)
+           (elem declare func $run)
+           (func $run (export "gleaner_1:task:run") (result i32)
+             (local $at i32) (local $sum i32) (local $end i32)
+             (local.set $at (i32.const 65536))
+             (local.set $end (i32.mul (memory.size) (i32.const 65536)))
+             (loop $read
+               (local.set $sum (i32.add (local.get $sum) (i32.load8_u (local.get $at))))
+               (local.set $at (i32.add (local.get $at) (i32.const 1)))
+               (br_if $read (i32.lt_u (local.get $at) (local.get $end))))
+             (i32.store (i32.const 600) (local.get $sum))
+             (i32.store (i32.const 604) (memory.size))
+             (i32.store (i32.const 608) (ref.is_null (table.get 0 (i32.const 0))))
+             (i32.store (i32.const 612) (table.size 0))
+             (call $output_write (i32.const 600) (i32.const 16))
+             (drop (memory.grow (i32.const 1)))
+             (i32.store8 (local.get $end) (i32.const 7))
+             (memory.fill (i32.const 65536) (i32.const 7)
+               (i32.mul (call $first) (i32.const 65536)))
+             (drop (table.grow 0 (ref.null func) (i32.const 9)))
+             (table.set 0 (i32.const 0) (ref.func $run))
+             (i32.const 0))"#,
+    );
+    let slot = slot(&wasm, Limits::default()).await;
+    let fresh = [0u32, 256, 1, 1].map(u32::to_le_bytes).concat();
+    let found = outputs(slot.run(unit(0, &[&[1], &[200], &[3], &[255], &[0]])).await);
+    assert_eq!(found, vec![fresh; 5]);
+}
+
+async fn two_tables() {
+    let wasm = module(
+        r#"(table 1 funcref) (table $other 3 funcref)
+           (func (export "gleaner_1:task:run") (result i32)
+             (i32.store8 (i32.const 600) (table.size $other))
+             (call $output_write (i32.const 600) (i32.const 1))
+             (i32.const 0))"#,
+    );
+    let slot = slot(&wasm, Limits::default()).await;
+    assert_eq!(outputs(slot.run(unit(0, &[b"", b""])).await), [[3], [3]]);
 }
 
 async fn in_flight() {
