@@ -270,6 +270,8 @@ pub enum ReleaseReason {
     Stopping,
     /// What the unit needs could not be had.
     InputsMissing,
+    /// Units turned out to be so long that the worker holds more than it will soon run.
+    Surplus,
 }
 
 /// Why a coordinator withdrew an attempt.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::limits::{UNITS_IN_PIPE_MAX, UNITS_QUEUED_MAX, WORK_IN_PIPE, WORK_QUEUED};
+use crate::limits::{UNIT_LONG, UNITS_IN_PIPE_MAX, UNITS_QUEUED_MAX, WORK_IN_PIPE, WORK_QUEUED};
 
 /// An exponentially weighted mean of durations: each new one counts an eighth (as TCP's round-trip
 /// estimate, RFC 6298), so that a change of task is followed within some ten units.
@@ -28,6 +28,30 @@ impl Estimate {
     }
 }
 
+/// How many of a stage's last units [`Recent`] remembers.
+const RECENT_UNITS: usize = 4;
+
+/// The durations of a stage's last units. A machine that was busy for a moment makes one of them
+/// longer, hardly all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Recent {
+    last: [Duration; RECENT_UNITS],
+    seen: usize,
+}
+
+impl Recent {
+    pub(crate) fn observe(&mut self, sample: Duration) {
+        self.last[self.seen % RECENT_UNITS] = sample;
+        self.seen += 1;
+    }
+
+    /// The shortest; none while fewer than two are known.
+    pub(crate) fn shortest(self) -> Option<Duration> {
+        let known = &self.last[..self.seen.min(RECENT_UNITS)];
+        known.iter().min().copied().filter(|_| known.len() > 1)
+    }
+}
+
 /// What a worker holds that still needs computing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Supply {
@@ -49,6 +73,30 @@ pub(crate) fn units_wanted(supply: Supply, typical: Duration) -> u32 {
     let by_work = u32::try_from(by_work).unwrap_or(u32::MAX);
     let room = UNITS_QUEUED_MAX.saturating_add(supply.slots).saturating_sub(supply.units);
     least.max(by_work).min(room)
+}
+
+/// How many of the units that wait for `slots` are to be given back when each takes at least `unit`:
+/// none until they are twice what would be asked for, so that estimates may err, nor while no slot may
+/// run, which may soon change.
+pub(crate) fn surplus(queued: usize, slots: u32, unit: Duration) -> usize {
+    let enough = |work: Duration| {
+        let by_work = work.saturating_mul(slots).as_nanos() / unit.as_nanos().max(1);
+        usize::try_from(by_work).unwrap_or(usize::MAX).max(2 * slots as usize)
+    };
+    if slots == 0 || queued <= enough(2 * WORK_QUEUED) {
+        return 0;
+    }
+    queued - enough(WORK_QUEUED)
+}
+
+/// How long a unit must be for some of `queued` to be [`surplus`]; none is long enough when they are
+/// few.
+pub(crate) fn surplus_from(queued: usize, slots: u32) -> Option<Duration> {
+    let queued = u32::try_from(queued).unwrap_or(u32::MAX);
+    let too_many = slots > 0 && queued > slots.saturating_mul(2);
+    let unit = (2 * WORK_QUEUED).saturating_mul(slots) / queued.max(1);
+    // A moment later, as both are rounded.
+    too_many.then_some((unit + Duration::from_millis(1)).max(UNIT_LONG))
 }
 
 /// Whether a request for `wanted` units is worth a message when `outstanding` are still to come.
@@ -84,6 +132,35 @@ mod tests {
         assert_eq!(wanted(2, 100, 10), 200);
         assert_eq!(wanted(2, 300, 10), 0);
         assert_eq!(wanted(2, 0, 0), UNITS_QUEUED_MAX + 2);
+    }
+
+    #[test]
+    fn long_units_are_too_many_sooner_than_short_ones() {
+        let surplus = |queued, ms| surplus(queued, 2, Duration::from_millis(ms));
+        assert_eq!([surplus(2048, 0), surplus(2048, 2), surplus(2048, 3)], [0, 0, 1048]);
+        assert_eq!([surplus(58, 100), surplus(58, 250), surplus(58, 3500)], [0, 46, 54]);
+        assert_eq!([surplus(5, 3500), surplus(4, 3500)], [1, 0]);
+    }
+
+    #[test]
+    fn as_long_as_a_unit_must_be_is_long_enough() {
+        assert_eq!(surplus_from(4, 2), None);
+        assert_eq!(surplus_from(100, 0), None);
+        for queued in [5, 6, 12, 24, 58, 400, 2048] {
+            let unit = surplus_from(queued, 2).expect("more than a few");
+            assert!(unit >= UNIT_LONG && surplus(queued, 2, unit) > 0, "{queued}: {unit:?}");
+        }
+    }
+
+    #[test]
+    fn one_long_unit_among_short_ones_makes_no_stage_long() {
+        let mut recent = Recent::default();
+        for (micros, expected) in [(50, None), (90_000, Some(50)), (60, Some(50)), (70, Some(50))] {
+            recent.observe(Duration::from_micros(micros));
+            assert_eq!(recent.shortest(), expected.map(Duration::from_micros));
+        }
+        recent.observe(Duration::from_micros(80));
+        assert_eq!(recent.shortest(), Some(Duration::from_micros(60)), "the first is forgotten");
     }
 
     #[test]

@@ -13,6 +13,10 @@ pub const WORK_QUEUED: Duration = Duration::from_millis(1500);
 /// The most units waiting for the slots, however short they are.
 pub const UNITS_QUEUED_MAX: u32 = 2048;
 
+/// A unit that has run for so long tells how long its like are at least, though none has ended: slots
+/// are started in less, even on a busy machine.
+pub const UNIT_LONG: Duration = Duration::from_millis(250);
+
 /// How much work is in a slot's pipe at once, so that a slot with short units never waits for us.
 /// Long enough to bridge a busy machine's scheduling, short enough that slots end together.
 pub const WORK_IN_PIPE: Duration = Duration::from_millis(10);

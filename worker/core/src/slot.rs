@@ -21,7 +21,8 @@ pub(crate) struct Process {
     /// In the order they were given, which is the order of their answers.
     pub(crate) pipe: VecDeque<AttemptKey>,
     pub(crate) motion: Motion,
-    pub(crate) idle_since: Timestamp,
+    /// When the first in its pipe was begun; of an empty pipe, since when it is empty.
+    pub(crate) since: Timestamp,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +42,12 @@ impl Slot {
 
     pub(crate) fn stage(&self) -> Option<StageKey> {
         self.process.as_ref().map(|process| process.stage)
+    }
+
+    /// Since when it runs a unit; none while it runs none.
+    pub(crate) fn running_since(&self) -> Option<Timestamp> {
+        let process = self.process.as_ref().filter(|process| process.motion == Motion::Going)?;
+        (!process.pipe.is_empty()).then_some(process.since)
     }
 
     pub(crate) fn is_suspended(&self) -> bool {

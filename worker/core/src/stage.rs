@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use gleaner_protocol::Timestamp;
 
-use crate::appetite::Estimate;
+use crate::appetite::{Estimate, Recent};
 use crate::event::AttemptKey;
 use crate::limits::STAGE_PATIENCE;
 
@@ -40,6 +40,8 @@ pub(crate) struct Stage {
     pub(crate) served_at: Timestamp,
     /// How long its units take.
     pub(crate) estimate: Estimate,
+    /// How long the last ones took.
+    pub(crate) recent: Recent,
 }
 
 impl Stage {
@@ -53,6 +55,11 @@ impl Stage {
     pub(crate) fn dequeue(&mut self, now: Timestamp) -> Option<AttemptKey> {
         self.served_at = now;
         self.queue.pop_first().map(|(_, key)| key)
+    }
+
+    /// The `count` queued attempts that came last.
+    pub(crate) fn last_queued(&self, count: usize) -> Vec<AttemptKey> {
+        self.queue.values().rev().take(count).copied().collect()
     }
 
     /// Whether its units have waited so long that a slot should leave its own stage for them.

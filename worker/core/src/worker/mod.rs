@@ -1,11 +1,13 @@
 //! The worker as one state machine: sessions, stages, attempts and slots together.
 //!
-//! `streams` speaks with coordinators, `leases` takes and gives back work, `slots` runs it.
+//! `streams` speaks with coordinators, `leases` takes and gives back work, `slots` runs it, `surplus`
+//! keeps it from being hoarded.
 
 mod invariants;
 mod leases;
 mod slots;
 mod streams;
+mod surplus;
 #[cfg(test)]
 mod tests;
 
@@ -133,7 +135,8 @@ impl Worker {
     /// When [`Worker::handle_timeout`] is due though nothing happens.
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         let sessions = self.sessions.values().filter_map(Session::timeout);
-        sessions.chain(self.slot_pause.until()).chain(self.slot_idle_timeout()).min()
+        let slots = self.slot_idle_timeout().into_iter().chain(self.surplus_timeout());
+        sessions.chain(self.slot_pause.until()).chain(slots).min()
     }
 
     /// What follows from the state as a whole, whatever has just happened.
@@ -142,7 +145,9 @@ impl Worker {
         self.fill_slots();
         self.end_idle_slots();
         self.flush_results();
+        // What is given back must not be granted again at once.
         self.ask_for_work();
+        self.give_back_surplus();
         self.finish_stopping();
     }
 

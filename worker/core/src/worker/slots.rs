@@ -53,10 +53,13 @@ impl Worker {
     }
 
     fn set_motion(&mut self, slot: SlotIndex, motion: Motion) {
+        let now = self.now;
         let Some(process) = self.slot_mut(slot).and_then(|slot| slot.process.as_mut()) else {
             return;
         };
         process.motion = motion;
+        // What it stood still is no time that its unit took.
+        process.since = process.since.max(now);
         let keys: Vec<_> = process.pipe.iter().copied().collect();
         let (event, action) = match motion {
             Motion::Suspended => (AttemptEvent::Suspended, Action::SuspendSlot { slot }),
@@ -151,6 +154,9 @@ impl Worker {
         let stepped = self.step(key, AttemptEvent::Dispatched { slot, run });
         debug_assert!(stepped, "what is in a queue is queued");
         if let Some(process) = self.slot_mut(slot).and_then(|slot| slot.process.as_mut()) {
+            if process.pipe.is_empty() {
+                process.since = now;
+            }
             process.pipe.push_back(key);
         }
         self.actions.push_back(Action::Run { slot, key, run });
@@ -158,10 +164,10 @@ impl Worker {
 
     fn start_slot(&mut self, slot: SlotIndex, stage: StageKey) {
         let life = self.next_run();
-        let idle_since = self.now;
+        let since = self.now;
         if let Some(slot) = self.slot_mut(slot) {
             let (pipe, motion) = (VecDeque::new(), Motion::Going);
-            slot.process = Some(Process { life, stage, pipe, motion, idle_since });
+            slot.process = Some(Process { life, stage, pipe, motion, since });
         }
         self.actions.push_back(Action::StartSlot { slot, life, stage });
     }
@@ -193,6 +199,7 @@ impl Worker {
             self.typical.observe(elapsed);
             if let Some(stage) = self.stages.get_mut(&stage) {
                 stage.estimate.observe(elapsed);
+                stage.recent.observe(elapsed);
             }
         }
         self.slot_pause.on_success();
@@ -219,7 +226,7 @@ impl Worker {
             if process.pipe.pop_front_if(|first| *first == key).is_none() {
                 process.pipe.retain(|other| *other != key);
             }
-            process.idle_since = now;
+            process.since = now;
         }
     }
 
@@ -267,5 +274,5 @@ impl Worker {
 
 fn idle_until(slot: &Slot) -> Option<Timestamp> {
     let process = slot.process.as_ref().filter(|process| process.pipe.is_empty())?;
-    Some(process.idle_since + SLOT_IDLE_MAX)
+    Some(process.since + SLOT_IDLE_MAX)
 }

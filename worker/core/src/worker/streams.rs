@@ -125,7 +125,7 @@ impl Worker {
     /// Tells each coordinator what can be taken, when that has changed enough to be worth it.
     pub(super) fn ask_for_work(&mut self) {
         let slots = self.slots_usable();
-        let typical = self.typical.duration().unwrap_or(WORK_QUEUED);
+        let typical = self.typical.duration().unwrap_or(WORK_QUEUED).max(self.longest_unknown());
         let supply = Supply {
             slots,
             units: self.stages.values().map(|stage| stage.unfinished).sum(),

@@ -351,3 +351,50 @@ fn leases_that_were_not_asked_for_are_given_back() {
     expect!["release alice [attempt-1.4096.1] InputsMissing"]
         .assert_eq(&last.expect("one lease too many"));
 }
+
+/// Two slots whose units took a millisecond are given sixty of a stage whose units take seconds.
+#[test]
+fn units_that_turn_out_long_go_to_others_but_for_a_few() {
+    let mut bench = Bench::open(2);
+    bench.lease(0..8);
+    bench.tell(Event::StageReady { stage: stage(ALICE, 1) });
+    let mut asked = None;
+    while bench.worker.stages[&stage(ALICE, 1)].unfinished > 0 {
+        for action in bench.actions() {
+            match action {
+                Action::Run { key, run, .. } => bench.finish(key.attempt.unit.number, run.0, 1_000),
+                Action::Request { units, .. } => asked = Some(units),
+                _ => {}
+            }
+        }
+    }
+    assert!(asked > Some(1000), "{asked:?} units of a millisecond");
+    bench.tell(Event::TaskArrived { stage: stage(ALICE, 2) });
+    let leases = (0..60).map(|unit| grant(2, unit, InputsPlace::Here)).collect();
+    bench.tell(Event::Leased { project: ALICE, leases });
+    bench.tell(Event::StageReady { stage: stage(ALICE, 2) });
+    bench.quiet();
+    let held = |bench: &Bench| {
+        bench.worker.attempts.keys().filter(|key| key.attempt.unit.job == JobId(2)).count()
+    };
+    let mut left = vec![held(&bench)];
+    for _ in 0..1000 {
+        bench.wait(Duration::from_millis(5));
+        for action in bench.actions() {
+            match action {
+                Action::Request { units, .. } => asked = Some(units),
+                Action::Release { reason, attempts, .. } => {
+                    assert_eq!(reason, gleaner_protocol::ReleaseReason::Surplus);
+                    assert_eq!(asked, Some(0), "what is given back is not asked for again");
+                    assert!(
+                        attempts.iter().all(|attempt| attempt.unit.number > 5),
+                        "the last ones"
+                    );
+                    left.push(held(&bench));
+                }
+                _ => {}
+            }
+        }
+    }
+    assert_eq!(left, [60, 14, 7, 6], "two run and four wait");
+}
