@@ -66,8 +66,9 @@ impl Core {
         recovered: Recovered,
         now: Timestamp,
     ) -> Self {
-        let jobs: BTreeMap<_, _> =
+        let mut jobs: BTreeMap<_, _> =
             recovered.jobs.into_iter().map(|job| (job.job, Job::recover(job, now))).collect();
+        Self::note_retries(&mut jobs);
         let running: BTreeSet<_> =
             jobs.values().filter(|job| job.is_running()).map(|job| job.id).collect();
         let watched = jobs.values().filter(|job| job.is_watched()).map(|job| job.id).collect();
@@ -175,6 +176,7 @@ impl Core {
             for stage in &job.stages {
                 stage.check_invariants(job.quorum);
             }
+            self.check_retry(job);
         }
         assert_eq!(self.holdings, Self::holdings_of(&self.jobs), "jobs and their blobs disagree");
         let kept = self.jobs.values().filter(|job| job.kept_until().is_some());
@@ -200,7 +202,7 @@ impl Core {
             };
             return self.gate.speak(Action::Reply { request, reply });
         }
-        if let Some(reply) = retry_of.and_then(|retried| self.not_retried(retried)) {
+        if let Some(reply) = retry_of.and_then(|retried| self.without_new_retry(retried)) {
             return self.gate.speak(Action::Reply { request, reply });
         }
         if let Some(over) = self.over_quota(owner, spec.blobs()) {
@@ -224,6 +226,7 @@ impl Core {
         self.jobs.insert(id, job);
         self.running.insert(id);
         self.submissions.insert(submission, id);
+        self.set_retried_by(retry_of, Some(id));
         for (stage, items) in (0..).map(StageIndex).zip(items) {
             if let Some(items) = items {
                 let opening = Opening { stage, items, unit_items_max: None, made: None };

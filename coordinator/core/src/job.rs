@@ -32,6 +32,8 @@ pub(crate) struct Job {
     pub(crate) owner: Owner,
     /// The job that it takes up again, if it does; its id is smaller.
     pub(crate) retry_of: Option<JobId>,
+    /// The job that takes it up again, for as long as that one is there; its id is larger.
+    pub(crate) retried_by: Option<JobId>,
     pub(crate) quorum: u32,
     pub(crate) max_attempts: u32,
     pub(crate) stages: Vec<Stage>,
@@ -64,6 +66,7 @@ impl Job {
             submission,
             owner,
             retry_of,
+            retried_by: None,
             quorum: spec.quorum.get(),
             max_attempts: spec.max_attempts.get(),
             stages: stages.collect(),

@@ -43,6 +43,7 @@ impl Core {
         self.removed.insert(id, job.owner);
         let (submission, owner) = (job.submission, job.owner);
         self.gate.record(Record::JobRemoved { job: id, submission, owner });
+        self.set_retried_by(job.retry_of, None);
     }
 
     /// The answer to whoever asks for a job that is not there.

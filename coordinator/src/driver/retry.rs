@@ -1,11 +1,11 @@
 //! A job that has ended, taken up again by a new one of the same specification.
 //!
 //! Nothing is sent, checked or cut anew: blobs, and the items that a split function made, are the old
-//! job's, which keeps them for as long as it is there. The new submission has its name from the old
-//! one, so that a repeat gives the same job.
+//! job's, which keeps them for as long as it is there. The new submission has a name of its own: a
+//! repeat is told by the old job, which has one retry at a time.
 
 use gleaner_coordinator_core::{JobSnapshot, Question, Reply};
-use gleaner_protocol::api::{ApiError, JobView};
+use gleaner_protocol::api::JobView;
 use gleaner_protocol::{JobId, JobSpec};
 
 use super::answers;
@@ -15,26 +15,26 @@ use super::refusals::{
     WhileFull, check_retry, disk_full, not_ended, not_there, over_quota, store_failed,
 };
 use super::reports::JobParts;
-use super::submission_names::retry_of;
+use super::submission_names::unnamed;
 use super::views;
 use crate::http::ControlError;
 
 impl DriverControl {
-    /// The job that retries `job`: a new one, or the one that was made before.
+    /// The job that retries `job`: the one that was made before, if it is there still, or a new one.
     pub(super) async fn take_up(&self, job: JobId) -> Result<JobView, ControlError> {
         let old = self.snapshot(Ask::Question(Question::Job(job))).await?;
         check_retry(&views::job(old.clone(), None))?;
         if let Some(full) = self.store.full() {
             return Err(disk_full(&full, WhileFull::NotTaken));
         }
-        let (submission, JobParts { spec, .. }) = self.parts(&old).await?;
+        let (_, JobParts { spec, .. }) = self.parts(&old).await?;
         // If the old job is removed before they are pinned, the core takes no retry of it.
         let _inputs = self.blobs.uses().pin(spec.blobs().map(|blob| blob.hash));
         let items = items_known(&spec, &old);
         let kept = answers::known_at_submission(&self.store, &spec, &items, Some(job)).await;
         let kept = kept.map_err(store_failed)?;
         let ask = Ask::Submit {
-            submission: retry_of(submission),
+            submission: unnamed(),
             owner: old.owner,
             spec: Box::new(spec),
             retry_of: Some(job),
@@ -50,19 +50,9 @@ impl DriverControl {
     }
 
     fn not_taken_up(&self, old: &JobSnapshot, reply: Reply) -> ControlError {
-        let job = old.job;
-        let hint = Some("submit the job itself again".to_owned());
         match reply {
             Reply::OverQuota(over) => over_quota(&self.submitter_name(old.owner), over),
-            Reply::WasRemoved { job: retry, .. } if retry != job => {
-                let error = format!("{job} was retried before as {retry}, which was removed");
-                ControlError::Removed(ApiError { error, hint })
-            }
-            Reply::SubmittedOther(other) => {
-                let error = format!("the submission that would retry {job} is that of {other}");
-                ControlError::Refused(ApiError { error, hint })
-            }
-            Reply::Job(_) => not_ended(job),
+            Reply::Job(_) => not_ended(old.job),
             other => not_there(other),
         }
     }

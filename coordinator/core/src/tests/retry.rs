@@ -54,7 +54,8 @@ fn the_old_job_stays_as_it_was_and_the_new_one_says_whose_retry_it_is() {
     let (job, run) = cancelled(&mut lab);
     let before = lab.job(job);
     let retry = retried(&mut lab, job, vec![run]);
-    assert_eq!(lab.job(job), before);
+    let after = lab.job(job);
+    assert_eq!(after, JobSnapshot { version: after.version, ..before.clone() });
     let mut lab = restart(lab);
     assert_eq!(lab.job(job).end, before.end);
     let told = lab.job(retry);
@@ -62,6 +63,25 @@ fn the_old_job_stays_as_it_was_and_the_new_one_says_whose_retry_it_is() {
     let worker = lab.connect(1, 9);
     let granted = lab.held[&worker].iter().map(|grant| grant.claims.items.start);
     assert_eq!(granted.collect::<Vec<_>>(), [2, 3], "only what is missing is handed out");
+}
+
+#[test]
+fn one_job_at_a_time_retries_another_over_restarts_and_quotas_too() {
+    let mut lab = Lab::new();
+    let (job, run) = cancelled(&mut lab);
+    let first = retried(&mut lab, job, vec![run]);
+    lab.said();
+    assert_eq!(retried(&mut lab, job, vec![run]), first, "a repeat is the same job");
+    assert_eq!(lab.said(), "reply submitted job-3\n", "nothing is recorded for it");
+    cancel(&mut lab, first);
+    let mut lab = restart(lab);
+    assert_eq!(retried(&mut lab, job, vec![run]), first, "one that has ended is still the same");
+    lab.remove(first);
+    let mut lab = restart(lab);
+    let second = retried(&mut lab, job, vec![run]);
+    assert_eq!(second, JobId(4), "a removed one leaves room for another, under an id of its own");
+    assert_eq!(lab.job(second).stages[0].items_kept, 2);
+    assert_eq!(retried(&mut lab, job, vec![run]), second);
 }
 
 #[test]
