@@ -141,6 +141,7 @@ fn view(job: JobId, version: u64, state: JobState) -> JobView {
         job,
         name: "a".into(),
         retry_of: None,
+        retried_by: None,
         submitter: None,
         state,
         priority: 0,

@@ -160,7 +160,7 @@ async fn look_at_workers(client: &Client, present: mpsc::UnboundedSender<Vec<Wor
 
 /// Prints how `job` ended and how to go on, and gives the exit code that says so.
 pub fn conclude(printer: &Printer, job: &JobView) -> Result<Exit> {
-    let how_to_retry = words::how_to_retry(job.job);
+    let how_to_retry = words::how_to_retry(job);
     let hint = format!("see `gleaner status {}` for its stages; {how_to_retry}", job.job);
     tell_end(printer, job, Some(&hint))
 }

@@ -69,7 +69,7 @@ pub fn job(job: &JobView, now: Timestamp) -> Vec<String> {
         lines.push(format!("it failed: {failure}"));
     }
     if job.lacks_answers() {
-        lines.push(how_to_retry(job.job));
+        lines.push(how_to_retry(job));
     }
     if let Some(until) = &job.kept_until {
         lines.push(format!("kept until {}", local_time(until)));
@@ -122,9 +122,12 @@ pub fn ending(job: &JobView) -> String {
     }
 }
 
-/// How to go on with a job that lacks answers, true also of one that was retried before.
-pub fn how_to_retry(job: JobId) -> String {
-    format!("`gleaner retry {job}` computes what is missing, or names the job that retries it")
+/// How to go on with a job that lacks answers, or which job goes on with it.
+pub fn how_to_retry(job: &JobView) -> String {
+    match job.retried_by {
+        None => format!("`gleaner retry {}` computes what is missing", job.job),
+        Some(retry) => format!("{retry} retries it"),
+    }
 }
 
 /// What a job that retries `retried` has from the beginning, or that it has ended.
@@ -393,6 +396,7 @@ mod tests {
             job: JobId(7),
             name: "planets".into(),
             retry_of: None,
+            retried_by: None,
             submitter: None,
             state,
             priority: 0,
@@ -517,8 +521,15 @@ mod tests {
             &super::job(&job, now())[2..5],
             expect![[r#"
                 retries job-3
-                `gleaner retry job-7` computes what is missing, or names the job that retries it
+                `gleaner retry job-7` computes what is missing
                 1200 items of search were answered by an earlier job"#]],
+        );
+        job.retried_by = Some(JobId(9));
+        check(
+            &super::job(&job, now())[2..4],
+            expect![[r#"
+                retries job-3
+                job-9 retries it"#]],
         );
         assert!(jobs(&[job], now())[1].contains("planets (retries job-3)"));
     }

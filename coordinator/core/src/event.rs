@@ -315,6 +315,8 @@ pub struct JobSnapshot {
     pub name: String,
     /// The job that it takes up again, if it does; that one may have been removed since.
     pub retry_of: Option<JobId>,
+    /// The job that takes it up again, for as long as that one is there.
+    pub retried_by: Option<JobId>,
     /// Grows with each change.
     pub version: u64,
     /// When it was taken.

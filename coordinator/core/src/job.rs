@@ -221,6 +221,7 @@ impl Job {
             owner: self.owner,
             name: self.spec.name.clone(),
             retry_of: self.retry_of,
+            retried_by: self.retried_by,
             version: self.version,
             submitted_at: self.submitted_at,
             priority: self.priority,

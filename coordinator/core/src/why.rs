@@ -38,8 +38,11 @@ impl Core {
         let Some(job) = self.jobs.get(&id) else { return self.absent(id) };
         Reply::Why(match (subject, &job.end) {
             (Subject::Unit(unit), None) => self.why_unit(now, job, unit),
-            (_, Some((end, at))) => vec![ended(id, end, now.saturating_since(*at))],
-            (_, None) => self.why_job(now, job),
+            (_, Some((end, at))) => {
+                let ended = ended(id, end, now.saturating_since(*at));
+                [vec![ended], retries(job)].concat()
+            }
+            (_, None) => [self.why_job(now, job), retries(job)].concat(),
         })
     }
 
@@ -375,6 +378,13 @@ fn ended(job: JobId, end: &JobEnd, ago: Duration) -> String {
         JobEnd::Cancelled => format!("{job} was cancelled {ago} ago: nothing of it is worked on"),
         JobEnd::Failed { reason, .. } => format!("{job} failed {ago} ago: {reason}"),
     }
+}
+
+/// Which job it takes up again, and which one takes it up.
+fn retries(job: &Job) -> Vec<String> {
+    let of = job.retry_of.map(|retried| format!("{} retries {retried}", job.id));
+    let by = job.retried_by.map(|retry| format!("{retry} retries {}", job.id));
+    of.into_iter().chain(by).collect()
 }
 
 /// What of a stage waits, if anything does.

@@ -261,6 +261,7 @@ mod tests {
                 owner: Owner::Operator,
                 name: "planets".into(),
                 retry_of: None,
+                retried_by: None,
                 version: 1,
                 submitted_at: Timestamp::ZERO,
                 priority: 0,

@@ -20,6 +20,7 @@ pub(crate) fn job(snapshot: JobSnapshot, submitter: Option<String>) -> api::JobV
         job: snapshot.job,
         name: snapshot.name,
         retry_of: snapshot.retry_of,
+        retried_by: snapshot.retried_by,
         submitter,
         state,
         priority: snapshot.priority,

@@ -115,6 +115,9 @@ pub struct JobView {
     /// The job that it takes up again, if it does. That one may have been removed since.
     #[serde(default)]
     pub retry_of: Option<JobId>,
+    /// The job that takes it up again, for as long as that one is there.
+    #[serde(default)]
+    pub retried_by: Option<JobId>,
     /// The submitter from elsewhere whose it is; the operator's own jobs have none.
     #[serde(default)]
     pub submitter: Option<String>,

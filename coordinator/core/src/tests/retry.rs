@@ -2,6 +2,7 @@
 
 use super::recovery::restart;
 use super::*;
+use crate::Subject;
 
 fn cancel(lab: &mut Lab, job: JobId) {
     let request = lab.request();
@@ -55,14 +56,34 @@ fn the_old_job_stays_as_it_was_and_the_new_one_says_whose_retry_it_is() {
     let before = lab.job(job);
     let retry = retried(&mut lab, job, vec![run]);
     let after = lab.job(job);
-    assert_eq!(after, JobSnapshot { version: after.version, ..before.clone() });
+    let version = after.version;
+    assert_eq!(after, JobSnapshot { retried_by: Some(retry), version, ..before.clone() });
     let mut lab = restart(lab);
     assert_eq!(lab.job(job).end, before.end);
     let told = lab.job(retry);
     assert_eq!((told.retry_of, told.stages[0].items_kept), (Some(job), 2));
+    assert_eq!(lab.job(job).retried_by, Some(retry));
     let worker = lab.connect(1, 9);
     let granted = lab.held[&worker].iter().map(|grant| grant.claims.items.start);
     assert_eq!(granted.collect::<Vec<_>>(), [2, 3], "only what is missing is handed out");
+}
+
+#[test]
+fn a_job_and_its_retry_are_named_when_somebody_asks_why() {
+    let mut lab = Lab::new();
+    let (job, run) = cancelled(&mut lab);
+    let retry = retried(&mut lab, job, vec![run]);
+    let mut last = |job| {
+        let (request, question) = (lab.request(), Question::Why(Subject::Job(job)));
+        lab.feed(Event::Asked { request, question });
+        match lab.replies.remove(&request.0) {
+            Some(Reply::Why(mut sentences)) => sentences.pop(),
+            other => panic!("why is answered with sentences, not {other:?}"),
+        }
+    };
+    for asked in [job, retry] {
+        assert_eq!(last(asked).as_deref(), Some("job-3 retries job-2"), "{asked}");
+    }
 }
 
 #[test]
@@ -77,6 +98,7 @@ fn one_job_at_a_time_retries_another_over_restarts_and_quotas_too() {
     let mut lab = restart(lab);
     assert_eq!(retried(&mut lab, job, vec![run]), first, "one that has ended is still the same");
     lab.remove(first);
+    assert_eq!(lab.job(job).retried_by, None);
     let mut lab = restart(lab);
     let second = retried(&mut lab, job, vec![run]);
     assert_eq!(second, JobId(4), "a removed one leaves room for another, under an id of its own");

@@ -15,6 +15,7 @@ impl Scripted {
             job: JOB,
             name: "planets".to_owned(),
             retry_of: None,
+            retried_by: None,
             submitter: Some("ada".to_owned()),
             state: JobState::Running,
             priority: 0,

@@ -214,7 +214,6 @@ fn call_retry(api: &mut Api<'_>, done: &str, cancelled: &str) -> Result<()> {
     api.call("retry", &retry(done), b"", 400)?;
     api.call("retry", &retry("job-99"), b"", 404)?;
     api.call("remove", &format!("/v1/jobs/{made}"), b"", 204)?;
-    api.call("retry", &retry(cancelled), b"", 410)?;
     Ok(())
 }
 
@@ -231,6 +230,7 @@ fn call_removal(api: &mut Api<'_>, folder: &JobFolder, done: &str) -> Result<()>
     call_retry(api, done, job)?;
     api.call("remove", &path, b"", 204)?;
     api.call("remove", &path, b"", 410)?;
+    api.call("retry", &format!("{path}/retry"), b"", 410)?;
     api.call("remove", "/v1/jobs/job-99", b"", 404)?;
     api.call("job", &path, b"", 410)?;
     api.call("submit", "/v1/jobs", &serde_json::to_vec(&request)?, 410)?;

@@ -116,8 +116,16 @@ fn the_old_job_stays_as_it_ended() -> Result<()> {
     let before = swarm.status(&first)?;
     let said = swarm.tell(&["retry", &first])?;
     ensure!(said.contains("job-2 retries job-1, which stays as it was"), "{said}");
-    let after = swarm.status(&first)?;
+    let mut after = swarm.status(&first)?;
+    ensure!(after["retried_by"] == "job-2", "it says which job retries it: {after}");
+    for what in ["retried_by", "version"] {
+        after[what] = before[what].clone();
+    }
     ensure!(before == after, "{before} is now {after}");
+    for command in ["status", "why"] {
+        let said = swarm.tell(&[command, &first])?;
+        ensure!(said.contains("job-2 retries"), "{command} says so: {said}");
+    }
     swarm.tell(&["cancel", "job-2"])?;
     swarm.stop()
 }
