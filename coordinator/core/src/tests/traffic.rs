@@ -63,6 +63,11 @@ enum Step {
     Remove {
         job: u64,
     },
+    Retry {
+        job: u64,
+        kept: (u64, u64),
+        repeat: bool,
+    },
     Prioritise {
         job: u64,
         priority: i32,
@@ -111,7 +116,9 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (1_u64..5).prop_map(|job| Step::Pause { job }),
         1 => (1_u64..5).prop_map(|job| Step::Resume { job }),
         1 => (1_u64..5).prop_map(|job| Step::Cancel { job }),
-        2 => (1_u64..5).prop_map(|job| Step::Remove { job }),
+        2 => (1_u64..7).prop_map(|job| Step::Remove { job }),
+        3 => (1_u64..7, (0_u64..30, 0_u64..30), any::<bool>())
+            .prop_map(|(job, kept, repeat)| Step::Retry { job, kept, repeat }),
         1 => (1_u64..5, -2_i32..3)
             .prop_map(|(job, priority)| Step::Prioritise { job, priority }),
         3 => Just(Step::Reduced),
@@ -184,6 +191,11 @@ impl Lab {
                 self.feed(Event::CancelRequested { request, job: JobId(job) });
             }
             Step::Remove { job } => drop(self.remove(JobId(job))),
+            Step::Retry { job, kept, repeat } => {
+                for _ in 0..=usize::from(repeat) {
+                    self.retry_if_known(JobId(job), kept);
+                }
+            }
             Step::Prioritise { job, priority } => self.prioritise(JobId(job), priority),
             Step::Reduced => {
                 for (job, stage) in std::mem::take(&mut self.reductions) {
@@ -200,6 +212,32 @@ impl Lab {
             }
             Step::Wait { seconds } => self.advance(Duration::from_secs(seconds)),
             Step::Crash { committed } => self.crash(committed),
+        }
+    }
+
+    /// Retries a job, as its driver does for one that has ended in any way, and checks the answer.
+    fn retry_if_known(&mut self, job: JobId, kept: (u64, u64)) {
+        if !self.core.jobs.contains_key(&job) {
+            return;
+        }
+        let spec = self.durable.iter().find_map(|record| match record {
+            Record::JobAccepted { job: taken, spec, .. } if *taken == job => Some(spec.clone()),
+            _ => None,
+        });
+        let spec = spec.expect("what is known was taken");
+        let before = self.job(job);
+        // Half of the runs name the job itself, as most answers of a retry do.
+        let runs = kept_runs(kept).into_iter().zip([job, JobId(1)]);
+        let runs = runs.map(|(run, source)| KeptRun { source, ..run }).collect();
+        let reply = self.put(before.owner, spec, Some(job), runs);
+        match (reply, before.end, before.retried_by) {
+            (Reply::Job(told), None, None) => assert_eq!(told.job, job),
+            (Reply::Submitted(retry), Some(_), Some(by)) => assert_eq!(retry, by, "a repeat"),
+            (Reply::Submitted(retry), Some(_), None) => {
+                assert_eq!(self.job(job).retried_by, Some(retry));
+                assert_eq!(self.job(retry).retry_of, Some(job));
+            }
+            (reply, end, by) => panic!("{job}, {end:?}, retried by {by:?}: {reply:?}"),
         }
     }
 
@@ -334,6 +372,9 @@ proptest! {
         for job in &recovered.jobs {
             let snapshot = lab.job(job.job);
             prop_assert_eq!(snapshot.paused_at, job.paused_at);
+            prop_assert_eq!(snapshot.retry_of, job.retry_of);
+            let retries = recovered.jobs.iter().filter(|retry| retry.retry_of == Some(job.job));
+            prop_assert_eq!(snapshot.retried_by, retries.map(|retry| retry.job).next());
             prop_assert_eq!(snapshot.priority, job.priority.unwrap_or(job.spec.priority));
             for (seen, kept) in snapshot.stages.iter().zip(&job.stages) {
                 prop_assert_eq!(seen.items_settled, kept.items_settled);
