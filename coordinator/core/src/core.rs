@@ -129,7 +129,7 @@ impl Core {
                 self.on_stage_reduced(now, job, stage, outputs, next, &kept);
             }
             Event::StageFailed { job, stage, reason } => {
-                self.on_stage_failed(now, job, stage, &reason);
+                self.on_stage_failed(now, job, stage, reason);
             }
             Event::Persisted { through } => self.gate.on_persisted(through),
         }

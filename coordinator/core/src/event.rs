@@ -151,7 +151,7 @@ pub enum Event {
         job: JobId,
         /// The stage.
         stage: StageIndex,
-        /// Why, in a sentence for the submitter.
+        /// Which stage, and why, in a sentence for the submitter.
         reason: String,
     },
     /// Every batch up to this one is durable.

@@ -287,13 +287,11 @@ impl Core {
         now: Timestamp,
         id: JobId,
         stage: StageIndex,
-        reason: &str,
+        reason: String,
     ) {
-        let Some(job) = self.jobs.get(&id).filter(|job| job.is_running()) else { return };
-        if job.stage(stage).is_none() {
+        if self.jobs.get(&id).is_none_or(|job| job.stage(stage).is_none()) {
             return;
         }
-        let reason = format!("stage `{}`: {reason}", job.stage_name(stage));
         self.end_job(now, id, JobEnd::Failed { reason, cause: FailureCause::Stage });
     }
 

@@ -79,7 +79,8 @@ impl Reductions {
             match self.conclude(job, stage, items, spec, &mut reduced).await {
                 Ok(event) => return event,
                 Err(ConclusionError::Reduce(error)) if error.is_of_job() => {
-                    return Event::StageFailed { job, stage, reason: error.to_string() };
+                    let name = &spec.stages[stage.0 as usize].name;
+                    return Event::StageFailed { job, stage, reason: words(name, &error) };
                 }
                 Err(error) => warn!(%job, %stage, %error, ?pause, "an output waits for this host"),
             }
@@ -159,5 +160,35 @@ impl Reductions {
             warn!(%error, "answers of earlier jobs cannot be looked up");
             Vec::new()
         })
+    }
+}
+
+/// Why the results of the stage `name` cannot be put together, and whose they are; what is wrong
+/// with an input says so itself.
+fn words(name: &str, error: &ReduceError) -> String {
+    match error {
+        ReduceError::Input(error) => error.to_string(),
+        error => format!("stage `{name}`: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::split::SplitError;
+
+    #[test]
+    fn a_stage_is_named_once() {
+        let file = "words.txt".to_owned();
+        let input = SplitError::NoRecords { stage: "words".to_owned(), file };
+        assert_eq!(
+            words("words", &ReduceError::Input(input)),
+            "stage `words`: \"words.txt\" has no record, so there is no item to compute"
+        );
+        assert_eq!(
+            words("words", &ReduceError::Empty),
+            "stage `words`: there is no output to merge; a merge needs one item that gives one at \
+             least"
+        );
     }
 }

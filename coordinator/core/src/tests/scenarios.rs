@@ -151,6 +151,19 @@ fn an_output_that_cannot_be_cut_fails_its_job_and_stays() {
 }
 
 #[test]
+fn a_stage_that_cannot_go_on_fails_its_job_in_the_words_of_whoever_found_out() {
+    let mut lab = Lab::new();
+    let job = lab.submit(job_spec(1, 1, 1));
+    let reason = "stage `search`: \"words.txt\" has no record".to_owned();
+    lab.feed(Event::StageFailed { job: JobId(9), stage: SEARCH, reason: reason.clone() });
+    lab.feed(Event::StageFailed { job, stage: StageIndex(1), reason: reason.clone() });
+    assert_eq!(lab.end(job), None, "there is no such stage");
+    lab.feed(Event::StageFailed { job, stage: SEARCH, reason: reason.clone() });
+    let cause = crate::FailureCause::Stage;
+    assert_eq!(lab.end(job), Some(JobEnd::Failed { reason, cause }));
+}
+
+#[test]
 fn nothing_is_said_before_its_records_are_durable() {
     let mut lab = Lab::new();
     lab.connect(1, 1);
