@@ -3,12 +3,13 @@
 //! Compressed bytes cannot be read from the middle, so a compressed file is decompressed once, into
 //! a file beside the blobs that may vanish at any time and is then made again. Which form a file has
 //! is told by its first bytes, never by its name. Invariants: memory is bounded whatever a stream
-//! claims; a decompressed file is there whole or not at all. Deliberately absent: compression.
+//! claims; a decompressed file is there whole or not at all, and whoever gives it up leaves nothing
+//! behind. Deliberately absent: compression.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, Weak};
 
 use gleaner_protocol::BlobRef;
 use gleaner_protocol::limits::BLOB_BYTES_MAX;
@@ -133,22 +134,24 @@ impl PlainFile {
         }
         let source = self.blobs.path(self.source.hash);
         let source = source.ok_or(BlobError::Missing { hash: self.source.hash })?;
-        let scratch = self.blobs.scratch_path();
+        let scratch = Scratch(self.blobs.scratch_path());
+        let waiting = Arc::new(());
+        let waited_for = Arc::downgrade(&waiting);
         let made = blocking(move || {
-            let made = decompress(&source, &scratch, compression)
-                .and_then(|()| fs::rename(&scratch, &derived).map_err(Failure::Write))
-                .and_then(|()| File::open(&derived).map_err(Failure::Read));
-            if made.is_err() {
-                // It may not have been made; the first error is the one to tell.
-                let _ = fs::remove_file(&scratch);
-            }
-            made
+            decompress(&source, &scratch.0, compression, &waited_for).map(|()| scratch)
         });
-        match made.await {
+        // Moved into place here, not in the thread: who gives up while it works wants it no more.
+        let moved = made.await.and_then(|scratch| {
+            fs::rename(&scratch.0, &derived).map_err(Failure::Write)?;
+            File::open(&derived).map_err(Failure::Read)
+        });
+        drop(waiting);
+        match moved {
             Ok(file) => Ok(file.into()),
             Err(Failure::Stream(error)) => Err(error.into()),
             Err(Failure::Read(error)) => Err(self.read_error(error).into()),
             Err(Failure::Write(error)) => Err(self.blobs.io_error(error).into()),
+            Err(Failure::GivenUp) => unreachable!("it is waited for until here"),
         }
     }
 
@@ -171,10 +174,27 @@ enum Failure {
     Stream(StreamError),
     Read(io::Error),
     Write(io::Error),
+    /// Nobody waits for it any more, or hears of this.
+    GivenUp,
 }
 
-/// Writes what `source` holds to `target`.
-fn decompress(source: &Path, target: &Path, compression: Compression) -> Result<(), Failure> {
+/// A file that goes with this value, unless it was moved elsewhere.
+struct Scratch(PathBuf);
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // It may not have been made; what cannot be removed now goes with the next start.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// Writes what `source` holds to `target`, for as long as it is waited for.
+fn decompress(
+    source: &Path,
+    target: &Path,
+    compression: Compression,
+    waited_for: &Weak<()>,
+) -> Result<(), Failure> {
     let source = Watched::open(source).map_err(Failure::Read)?;
     let trouble = Arc::clone(&source.trouble);
     let mut target = File::create_new(target).map_err(Failure::Write)?;
@@ -185,6 +205,9 @@ fn decompress(source: &Path, target: &Path, compression: Compression) -> Result<
     let mut buffer = vec![0; COPY_BYTES];
     let mut plain_bytes = 0;
     loop {
+        if waited_for.strong_count() == 0 {
+            return Err(Failure::GivenUp);
+        }
         let length = match plain.read(&mut buffer) {
             Ok(0) => return Ok(()),
             Ok(length) => length,

@@ -1,4 +1,5 @@
 use std::num::NonZeroU32;
+use std::pin::pin;
 
 use bytes::Bytes;
 use gleaner_protocol::{
@@ -392,6 +393,39 @@ async fn compressed_files_are_read_as_what_they_hold() {
         let input = StageInput::open(&spec, None, &folder.blobs).await.expect("opens");
         assert_eq!(input.items(), 4, "14 bytes by 4");
     }
+}
+
+#[test]
+fn whoever_gives_a_file_up_while_it_is_decompressed_leaves_nothing_behind() {
+    let folder = folder();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let line = format!("{}\n", "word ".repeat(200));
+    let source = runtime.block_on(folder.blobs.put(gzip(&[&line.repeat(32 * 1024)])));
+    let source = source.expect("kept");
+    let scratch = folder.blobs.scratch_path();
+    let is_begun = || {
+        let entries = std::fs::read_dir(scratch.parent().expect("it is in a folder"));
+        entries.expect("a folder").next().is_some()
+    };
+    let stage = lines_of(source);
+    let given_up_midway = async || {
+        let mut opening = pin!(StageInput::open(&stage, None, &folder.blobs));
+        while !is_begun() {
+            if futures::poll!(opening.as_mut()).is_ready() {
+                return false;
+            }
+            tokio::task::yield_now().await;
+        }
+        true
+    };
+    // It may be through before it is seen to have begun: once more, then.
+    while !runtime.block_on(given_up_midway()) {
+        folder.blobs.remove_derived(source.hash);
+    }
+    // The thread that decompresses it is waited for.
+    drop(runtime);
+    assert!(!folder.blobs.derived_path(source.hash).exists());
+    assert!(!is_begun());
 }
 
 #[tokio::test]
