@@ -195,7 +195,7 @@ impl Rehearsal {
             let seeds = vec![item_seed(stage.task.seed, index, item)];
             let unit = SlotUnit { first_item: item, items, seeds };
             match tokio::time::timeout(ITEM_TIME_MAX, slot.run(unit)).await {
-                Ok(answer) => sample.add(answer),
+                Ok(answer) => sample.add(item, answer, stage.task.on_failure),
                 Err(_) => sample.ended_by = Some(SampleEnd::Slow(ITEM_TIME_MAX)),
             }
             if sample.ended_by.is_some() {
@@ -244,8 +244,13 @@ impl Rehearsal {
 }
 
 impl Sample {
-    fn add(&mut self, answer: SlotAnswer) {
+    /// Takes the answer of an item alone.
+    fn add(&mut self, item: u64, answer: SlotAnswer, on_failure: OnFailure) {
         match answer.outcome {
+            outcome if trial::goes_on_after(&outcome, on_failure) => {
+                let failure = trial::unanswered(item, &outcome);
+                self.failures.push(trial::failed_words(&failure));
+            }
             Outcome::Completed { failures, .. } if !failures.is_empty() => {
                 self.failures.extend(failures.iter().map(trial::failed_words));
             }

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use gleaner_protocol::{
-    BlobRef, FileRef, ItemFailure, ItemRange, Outcome, Payload, Reducer, Splitter, StageIndex,
-    StageSpec, item_seed,
+    BlobRef, FailureKind, FileRef, ItemFailure, ItemRange, OnFailure, Outcome, OutcomeClass,
+    Payload, Reducer, Splitter, StageIndex, StageSpec, item_seed,
 };
 use gleaner_sandbox::{Entry, Slot, SlotUnit};
 use serde_bytes::ByteBuf;
@@ -211,12 +211,17 @@ impl Trials<'_> {
             cpu: Duration::ZERO,
             verdict: Verdict::Alike,
         };
+        let on_failure = match trial.entry {
+            Entry::Task(_) => stage.task.on_failure,
+            Entry::Split(_) | Entry::Merge(_) => OnFailure::Stop,
+        };
         for (round, unit_items) in CUTS.into_iter().enumerate() {
             let slot = self.rehearsal.slot(stage, trial.entry.clone(), output).await?;
             let units = runs.iter().flat_map(|run| run.chunks(unit_items.min(run.len().max(1))));
             let mut seen = 0;
             for unit in units {
-                let answers = match run(&slot, &trial.entry, unit, &mut trial.cpu).await {
+                let caller = Caller { slot: &slot, entry: &trial.entry, on_failure };
+                let answers = match caller.run(unit, &mut trial.cpu).await {
                     Ok(answers) => answers,
                     Err(outcome) if round == 0 => {
                         trial.verdict = Verdict::Failed(outcome);
@@ -247,31 +252,70 @@ impl Trials<'_> {
     }
 }
 
-/// The answers of one unit, or what happened instead.
-async fn run(
-    slot: &Slot,
-    entry: &Entry,
-    calls: &[Call],
-    cpu: &mut Duration,
-) -> Result<Vec<Answer>, Outcome> {
-    let seeds = match entry {
-        Entry::Task(_) | Entry::Split(_) => calls.iter().map(|call| call.seed).collect(),
-        Entry::Merge(_) => Vec::new(),
-    };
-    let items = calls.iter().flat_map(|call| call.values.iter().cloned()).collect();
-    let first_item = calls.first().map_or(0, |call| call.item);
-    let answer = slot.run(SlotUnit { first_item, items, seeds }).await;
-    *cpu += answer.cpu;
-    match answer.outcome {
-        Outcome::Completed { outputs: Payload::Inline(outputs), failures } => {
-            let answer = |(call, output): (&Call, ByteBuf)| {
-                let failure = failures.iter().find(|failure| failure.item == call.item);
-                failure.map_or(Ok(output), |failure| Err(failure.clone()))
-            };
-            Ok(calls.iter().zip(outputs).map(answer).collect())
+/// Who makes calls, and what becomes of one without an answer.
+#[derive(Clone, Copy)]
+struct Caller<'a> {
+    slot: &'a Slot,
+    entry: &'a Entry,
+    on_failure: OnFailure,
+}
+
+impl Caller<'_> {
+    /// The answers of one unit, or what happened instead. Where the job goes on, the calls of a
+    /// unit that found no answer are made each by itself, as a coordinator has them made.
+    async fn run(self, calls: &[Call], cpu: &mut Duration) -> Result<Vec<Answer>, Outcome> {
+        let outcome = match self.run_together(calls, cpu).await {
+            Ok(answers) => return Ok(answers),
+            Err(outcome) => outcome,
+        };
+        if !goes_on_after(&outcome, self.on_failure) {
+            return Err(outcome);
         }
-        outcome => Err(outcome),
+        if let [call] = calls {
+            return Ok(vec![Err(unanswered(call.item, &outcome))]);
+        }
+        let mut answers = Vec::with_capacity(calls.len());
+        for call in calls {
+            answers.extend(Box::pin(self.run(std::slice::from_ref(call), cpu)).await?);
+        }
+        Ok(answers)
     }
+
+    async fn run_together(
+        self,
+        calls: &[Call],
+        cpu: &mut Duration,
+    ) -> Result<Vec<Answer>, Outcome> {
+        let seeds = match self.entry {
+            Entry::Task(_) | Entry::Split(_) => calls.iter().map(|call| call.seed).collect(),
+            Entry::Merge(_) => Vec::new(),
+        };
+        let items = calls.iter().flat_map(|call| call.values.iter().cloned()).collect();
+        let first_item = calls.first().map_or(0, |call| call.item);
+        let answer = self.slot.run(SlotUnit { first_item, items, seeds }).await;
+        *cpu += answer.cpu;
+        match answer.outcome {
+            Outcome::Completed { outputs: Payload::Inline(outputs), failures } => {
+                let answer = |(call, output): (&Call, ByteBuf)| {
+                    let failure = failures.iter().find(|failure| failure.item == call.item);
+                    failure.map_or(Ok(output), |failure| Err(failure.clone()))
+                };
+                Ok(calls.iter().zip(outputs).map(answer).collect())
+            }
+            outcome => Err(outcome),
+        }
+    }
+}
+
+/// Whether a job goes on after this outcome of an item alone, which is no answer.
+pub(super) fn goes_on_after(outcome: &Outcome, on_failure: OnFailure) -> bool {
+    outcome.class() == OutcomeClass::Inconclusive && on_failure == OnFailure::Continue
+}
+
+/// The failure of an item that found no answer by itself. A job has it tried again on other
+/// machines before it says so.
+pub(super) fn unanswered(item: u64, outcome: &Outcome) -> ItemFailure {
+    ItemFailure { item, kind: FailureKind::Unanswered, message: outcome.to_string() }
 }
 
 /// An item that gave no output, in words.
