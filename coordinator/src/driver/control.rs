@@ -346,17 +346,24 @@ impl Control for DriverControl {
         invitation: InvitationId,
         request: RevokeRequest,
     ) -> Result<RevokeReply, ControlError> {
-        let now = self.clock.now();
-        let revoked = self.store.revoke(invitation, request.members, now).await;
+        let (now, store, engine) = (self.clock.now(), self.store.clone(), self.engine.clone());
+        // Apart from whoever asks: those who are members no more lose their streams, too, when
+        // nobody waits for the answer.
+        let revoking = tokio::spawn(async move {
+            let revoked = store.revoke(invitation, request.members, now).await?;
+            let removed = revoked.iter().flat_map(|(_, removed)| removed);
+            for worker in removed {
+                engine.send(Input::Expel { worker: *worker }).await;
+            }
+            Ok(revoked)
+        });
+        let revoked = revoking.await.expect("revoking an invitation does not panic");
         let revoked = revoked.map_err(store_failed)?;
         let Some((stored, removed)) = revoked else {
             let error = format!("there is no {invitation}");
             let hint = Some("`gleaner coordinator invite --list` lists those there are".into());
             return Err(ControlError::Refused(ApiError { error, hint }));
         };
-        for worker in &removed {
-            self.engine.send(Input::Expel { worker: *worker }).await;
-        }
         Ok(RevokeReply { invitation: views::invitation(stored, now), removed })
     }
 

@@ -120,6 +120,27 @@ async fn an_invitation_is_used_as_often_as_it_may_be_and_is_taken_back() {
     assert_eq!(nobody, None);
 }
 
+#[tokio::test]
+async fn an_invitation_is_revoked_with_those_who_came_by_it_or_not_at_all() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, _commits) = Store::open(folder.path()).expect("opens");
+    let (secret, worker) = (InvitationSecret([7; 16]), WorkerId([1; 32]));
+    let made = store.invite(secret, at(0), terms(100, None)).await.expect("durable");
+    let invitation = Some(Invitation { secret });
+    store.admit(worker, invitation, at(10)).await.expect("told");
+    let connection = Connection::open(folder.path().join(FILE)).expect("opens");
+    let fault = "CREATE TRIGGER fault BEFORE DELETE ON member BEGIN SELECT raise(ABORT, 'no'); END";
+    connection.execute_batch(fault).expect("made");
+    let failed = store.revoke(made, MembersFate::Remove, at(20)).await;
+    assert!(matches!(failed, Err(StoreError::Sqlite { .. })), "{failed:?}");
+    let listed = store.invitations().await.expect("reads");
+    assert_eq!((listed[0].revoked_at, listed[0].members.len()), (None, 1));
+    connection.execute_batch("DROP TRIGGER fault").expect("dropped");
+    let revoked = store.revoke(made, MembersFate::Remove, at(30)).await.expect("durable");
+    let (revoked, removed) = revoked.expect("there is such an invitation");
+    assert_eq!((revoked.revoked_at, removed), (Some(at(30)), vec![worker]));
+}
+
 #[test]
 fn invitations_of_the_first_version_can_be_used_by_any_number() {
     let folder = tempfile::tempdir().expect("a folder");
