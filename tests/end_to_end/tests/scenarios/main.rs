@@ -30,6 +30,7 @@ mod shapes;
 mod splits;
 mod submission;
 mod submitters;
+mod terminal;
 mod units;
 mod urls;
 mod wordcount;

@@ -46,6 +46,11 @@ fn stage_count(view: &Value, count: &str) -> Result<u64> {
     view["stages"][0][count].as_u64().with_context(|| format!("no {count} in {view}"))
 }
 
+fn jobs(swarm: &Swarm) -> Result<usize> {
+    let jobs: Vec<Value> = serde_json::from_str(&swarm.tell(&["jobs", "--json"])?)?;
+    Ok(jobs.len())
+}
+
 fn check_refused(swarm: &Swarm, job: &str, words: &str) -> Result<()> {
     let refused = swarm.ask(&["retry", job])?;
     ensure!(refused.code == 1 && refused.stderr.contains(words), "{words}: {refused:?}");
@@ -96,6 +101,10 @@ fn a_cancelled_job_is_taken_up_again_and_again_and_nothing_is_computed_twice() -
     ensure!(swarm.output(&third)? == swarm.gleaner().run(&folder.manifest())?, "other bytes");
     let said = swarm.tell(&["status", &third])?;
     ensure!(said.contains("retries job-2"), "{said}");
+    ensure!(retry(&swarm, &second)? == third, "a repeat after its end is the same job");
+    let said = swarm.tell(&["retry", &second])?;
+    ensure!(said.contains("job-3, which retries job-2, has ended"), "{said}");
+    ensure!(jobs(&swarm)? == 3, "a repeat made a job");
     check_refused(&swarm, &third, "no item of it failed")?;
 
     swarm.tell(&["rm", "--yes", &third])?;

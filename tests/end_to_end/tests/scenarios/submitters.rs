@@ -8,6 +8,8 @@ use end_to_end::{Answer, Gleaner, JobFolder, Output, Process, Swarm, read_output
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::terminal::{self, Keys};
+
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// One who submits from elsewhere: all that it has of the project is a line of text.
@@ -122,6 +124,28 @@ fn a_submitter_from_elsewhere_runs_no_command_and_calls_no_private_address() -> 
     })?;
     ensure!(said.contains("is no public address") && said.contains("after 1 try"), "{said}");
     ensure!(listener.accept().is_err(), "somebody called");
+    swarm.stop()
+}
+
+#[test]
+fn a_submitter_from_elsewhere_is_asked_before_a_job_of_its_own_is_removed() -> Result<()> {
+    let swarm = Swarm::with_workers(&[])?;
+    let [ada, bob] = ["ada", "bob"].map(|name| Submitter::added(&swarm, name, &[]));
+    let (ada, bob) = (ada?, bob?);
+    let job = ada.submit(&squares()?.manifest())?;
+    ada.tell(&["cancel", &job])?;
+    check_refused(&ada.ask(&["rm", &job])?, &["no terminal to ask on", "--yes"]);
+    check_refused(&bob.ask(&["rm", "--yes", &job])?, &[]);
+    let words = format!("rm {job}");
+    let ask = |keys| terminal::ask(&ada.gleaner, ada.data.path(), &words, keys);
+    for (keys, code) in [(Keys::Line("no\n"), 1), (Keys::CtrlC, 130)] {
+        let (ended, shown) = ask(keys)?;
+        ensure!(ended == code, "{keys:?}: it ended with {ended}: {shown}");
+        ensure!(swarm.status(&job)?["state"] == "cancelled", "{keys:?} is no yes");
+    }
+    let (ended, shown) = ask(Keys::Line("y\n"))?;
+    ensure!(ended == 0 && shown.contains("job-1 is removed"), "{ended}: {shown}");
+    check_refused(&swarm.ask(&["status", &job])?, &["job-1 was removed"]);
     swarm.stop()
 }
 
