@@ -6,6 +6,8 @@
 //! units of a run are of one cut, consecutive, settled, completed, and wholly within the later stage.
 //! Units of which an item failed are not among them: all their items are computed again.
 
+use std::cmp::Reverse;
+
 use gleaner_coordinator_core::{CutKind, KeptRun};
 use gleaner_protocol::{Answers, BlobHash, ItemRange, JobId, StageIndex};
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -13,14 +15,18 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::load::all;
 use super::{Store, StoreError};
 
-/// The most runs that a stage takes over: what lies beyond is computed again. Units settle nearly
-/// in order, so that a stage that was given up leaves about as many as it had units in flight.
+/// The most runs that a stage takes over, the longest: what lies in others is computed again. Units
+/// settle nearly in order, so that a stage that was given up leaves about as many as it had units in
+/// flight; one of which items failed leaves one more for each such unit.
 const RUNS_MAX: usize = 4096;
 
 /// The same for a retry, whose old job may lack an answer anywhere: a run ends at each unit of which
 /// an item failed. They are held in memory for as long as the job is known, and committed at once.
 const RETRY_RUNS_MAX: usize = 256 * 1024;
 const _: () = assert!(RETRY_RUNS_MAX * size_of::<KeptRun>() <= 32 * 1024 * 1024);
+
+/// How many times as many are held while the longest are looked for.
+const RUNS_HELD: usize = 2;
 
 /// The most stages of one question that are looked at, the newest first: each may cost a look at
 /// all of its units, and most took over what was known before them.
@@ -109,8 +115,43 @@ fn kept_answers(connection: &Connection, question: &Question) -> rusqlite::Resul
         }
         kept = fill_gaps(kept, taken_over(&transaction, question, source)?);
     }
-    kept.truncate(question.runs_max());
-    Ok(kept)
+    let mut longest = Longest::new(question.runs_max());
+    kept.into_iter().for_each(|run| longest.add(run));
+    Ok(longest.in_order())
+}
+
+/// The longest of any number of runs, the first of equal ones.
+struct Longest {
+    runs: Vec<KeptRun>,
+    max: usize,
+}
+
+impl Longest {
+    fn new(max: usize) -> Self {
+        Self { runs: Vec::new(), max }
+    }
+
+    fn add(&mut self, run: KeptRun) {
+        self.runs.push(run);
+        if self.runs.len() == self.max * RUNS_HELD {
+            self.drop_others();
+        }
+    }
+
+    fn drop_others(&mut self) {
+        if self.runs.len() > self.max {
+            let key = |run: &KeptRun| (Reverse(run.items.len()), run.items.start);
+            self.runs.select_nth_unstable_by_key(self.max, key);
+            self.runs.truncate(self.max);
+        }
+    }
+
+    /// In the order of their items.
+    fn in_order(mut self) -> Vec<KeptRun> {
+        self.drop_others();
+        self.runs.sort_unstable_by_key(|run| run.items.start);
+        self.runs
+    }
 }
 
 /// A stage that asks the same.
@@ -165,7 +206,7 @@ impl Source {
     }
 }
 
-/// What a stage has settled of the items asked for, as runs of consecutive units.
+/// What a stage has settled of the items asked for, as runs of consecutive units: the longest.
 fn settled_runs(
     connection: &Connection,
     question: &Question,
@@ -191,7 +232,7 @@ fn settled_runs(
         }
     })?;
     let mut rows = query.query(params![source.job.0, source.stage.0])?;
-    let mut runs: Vec<KeptRun> = Vec::new();
+    let (mut longest, mut last) = (Longest::new(question.runs_max()), None::<KeptRun>);
     while let Some(row) = rows.next()? {
         let unit: u64 = row.get(0)?;
         let items = ItemRange { start: row.get(1)?, end: row.get(2)? };
@@ -199,25 +240,27 @@ fn settled_runs(
         if items.end > question.items {
             break;
         }
-        let is_full = runs.len() == question.runs_max();
-        match runs.last_mut() {
+        match &mut last {
             Some(run) if run.end_unit == unit && run.items.end == items.start => {
                 run.end_unit = unit + 1;
                 run.items.end = items.end;
             }
-            _ if is_full => break,
-            _ => runs.push(KeptRun {
-                stage: question.stage,
-                items,
-                source: source.job,
-                source_stage: source.stage,
-                cut,
-                first_unit: unit,
-                end_unit: unit + 1,
-            }),
+            last => {
+                let begun = last.replace(KeptRun {
+                    stage: question.stage,
+                    items,
+                    source: source.job,
+                    source_stage: source.stage,
+                    cut,
+                    first_unit: unit,
+                    end_unit: unit + 1,
+                });
+                begun.into_iter().for_each(|run| longest.add(run));
+            }
         }
     }
-    Ok(runs)
+    last.into_iter().for_each(|run| longest.add(run));
+    Ok(longest.in_order())
 }
 
 /// What a stage took over itself of the items asked for.

@@ -41,18 +41,23 @@ async fn a_retry_takes_over_what_lies_between_thousands_of_gaps() {
     const RUNS: u64 = 5000;
     let folder = tempfile::tempdir().expect("a folder");
     let (store, mut commits) = Store::open(folder.path()).expect("opens");
-    let mut records = vec![accepted(), opened(JOB, 20 * RUNS)];
-    records.push(Record::BlockCut { job: JOB, block: block(0, 2 * RUNS as u32) });
-    records.extend((0..RUNS).flat_map(|run| settle(2 * run)));
+    // The last run is the longest.
+    let (units, end) = (2 * RUNS + 2, 20 * RUNS + 20);
+    let mut records = vec![accepted(), opened(JOB, end)];
+    records.push(Record::BlockCut { job: JOB, block: block(0, units as u32) });
+    records.extend((0..=RUNS).flat_map(|run| settle(2 * run)));
+    records.extend(settle(units - 1));
     commit_all(&store, &mut commits, records).await;
-    let others = question(&later(1, 20 * RUNS as i64), 20 * RUNS);
+    let others = question(&later(1, end as i64), end);
     let retry = Question { first: Some(JOB), ..others };
-    let all: Vec<_> = (0..RUNS)
-        .map(|number| run(items(20 * number, 20 * number + 10), 2 * number..2 * number + 1))
-        .collect();
+    let short = |number| run(items(20 * number, 20 * number + 10), 2 * number..2 * number + 1);
+    let longest = run(items(20 * RUNS, end), 2 * RUNS..units);
+    let all: Vec<_> = (0..RUNS).map(short).chain([longest]).collect();
     assert!(store.kept_answers(retry).await.expect("reads") == all, "a run is lost");
     let found = store.kept_answers(others).await.expect("reads");
-    assert!(all.starts_with(&found) && found.len() < all.len(), "{} are found", found.len());
+    let (last, others) = found.split_last().expect("some are found");
+    assert_eq!(*last, longest, "it is worth more than one before it");
+    assert!(all.starts_with(others) && found.len() < all.len(), "{} are found", found.len());
 }
 
 #[tokio::test]
