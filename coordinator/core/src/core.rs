@@ -222,6 +222,7 @@ impl Core {
         let job = Job::new(id, submission, owner, spec, retry_of, now);
         if job.is_watched() {
             self.watched.insert(id);
+            self.gate.record(Record::JobMoved { job: id, at: now });
         }
         self.jobs.insert(id, job);
         self.running.insert(id);

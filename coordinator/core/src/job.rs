@@ -81,11 +81,11 @@ impl Job {
         }
     }
 
-    /// The job as its records left it; from `now` on it has to move.
+    /// The job as its records left it.
     pub(crate) fn recover(recovered: RecoveredJob, now: Timestamp) -> Self {
         let RecoveredJob { job, submission, owner, spec, submitted_at, end, stages, .. } =
             recovered;
-        let RecoveredJob { priority, paused_at, retry_of, .. } = recovered;
+        let RecoveredJob { priority, paused_at, retry_of, movement, .. } = recovered;
         let mut recovered = Self::new(job, submission, owner, spec, retry_of, submitted_at);
         let blocks = stages.iter().flat_map(|stage| &stage.blocks);
         recovered.next_unit = blocks.map(crate::Block::end_unit).max().unwrap_or(0);
@@ -98,7 +98,7 @@ impl Job {
         recovered.priority = priority.unwrap_or(recovered.priority);
         recovered.paused_at = paused_at.filter(|_| end.is_none());
         recovered.end = end;
-        recovered.movement = Movement::since(now);
+        recovered.movement = Movement::recover(movement, recovered.notify().stall_after, now);
         recovered
     }
 

@@ -46,7 +46,7 @@ pub use event::{
 pub use notices::{Notice, Occasion};
 pub use record::{
     Block, FailureCause, JobEnd, KeptRun, Opening, Opinion, Record, Recovered, RecoveredJob,
-    RecoveredStage, RemovedJob, StageOutput,
+    RecoveredMovement, RecoveredStage, RemovedJob, StageOutput,
 };
 pub use shares::{OverQuota, Owner, Usage};
 pub use why::Subject;

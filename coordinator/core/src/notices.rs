@@ -8,17 +8,28 @@
 //! ```
 //! A job that is paused, or whose items all are settled and being put together, does not stall.
 //! A notice is recorded with what it is about, in one batch, and says what was so then: nothing
-//! that happens later changes or loses it. Deliberately absent: how it is delivered.
+//! that happens later changes or loses it. A restart goes on with the time of a standstill: a
+//! movement is recorded, but not each, as results come by the thousand. Deliberately absent: how a
+//! notice is delivered.
+
+use std::time::Duration;
 
 use gleaner_protocol::{JobId, Notify, NotifyTarget, Timestamp};
 
 use crate::core::Core;
 use crate::job::Job;
 use crate::why::{count, span};
-use crate::{Action, JobEnd, Record, StageState};
+use crate::{Action, JobEnd, Record, RecoveredMovement, StageState};
 
 /// The longest text of a notice in bytes; what comes after is cut off.
 const TEXT_BYTES_MAX: usize = 8 * 1024;
+
+/// How long after a restart no standstill is told: the coordinator may have been down for longer
+/// than any of them takes, and workers come back and return something first.
+const RESTART_PATIENCE: Duration = Duration::from_secs(10 * 60);
+
+/// Into how many parts the time of a standstill is cut: in each one movement is recorded at most.
+const PARTS: u32 = 8;
 
 /// Something to be told of a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +68,11 @@ pub enum Occasion {
 pub(crate) struct Movement {
     /// When something of it was settled last, or it began or was taken up again.
     moved_at: Timestamp,
+    /// The last of these times that is recorded.
+    recorded_at: Timestamp,
     stall: Stall,
+    /// Not before that time is it told that it stands still.
+    patient_until: Timestamp,
 }
 
 /// Whether it was told since then that it stands still.
@@ -69,15 +84,43 @@ enum Stall {
 
 impl Movement {
     pub(crate) fn since(moved_at: Timestamp) -> Self {
-        Self { moved_at, stall: Stall::Untold }
+        let (recorded_at, patient_until) = (moved_at, moved_at);
+        Self { moved_at, recorded_at, stall: Stall::Untold, patient_until }
+    }
+
+    /// The movement of a job of which it is told after `stall_after`, as a restart finds it.
+    pub(crate) fn recover(
+        recovered: Option<RecoveredMovement>,
+        stall_after: Duration,
+        now: Timestamp,
+    ) -> Self {
+        let Some(RecoveredMovement { moved_at: recorded_at, stall_told }) = recovered else {
+            return Self::since(now);
+        };
+        let moved_at = (recorded_at + stall_after / PARTS).min(now);
+        let stall = if stall_told { Stall::Told } else { Stall::Untold };
+        let patient_until = now + stall_after.min(RESTART_PATIENCE);
+        Self { moved_at, recorded_at, stall, patient_until }
+    }
+
+    /// Something moves now; whether that is to be recorded.
+    fn go_on(&mut self, stall_after: Duration, now: Timestamp) -> bool {
+        let is_due = self.stall == Stall::Told || self.recorded_at + stall_after / PARTS <= now;
+        (self.moved_at, self.stall) = (now, Stall::Untold);
+        if is_due {
+            self.recorded_at = now;
+        }
+        is_due
     }
 }
 
 impl Core {
     /// Something of a job was settled, or it goes on after a pause.
     pub(crate) fn note_movement(&mut self, now: Timestamp, id: JobId) {
-        if let Some(job) = self.jobs.get_mut(&id) {
-            job.movement = Movement::since(now);
+        let Some(job) = self.jobs.get_mut(&id).filter(|job| job.is_watched()) else { return };
+        let stall_after = job.notify().stall_after;
+        if job.movement.go_on(stall_after, now) {
+            self.gate.record(Record::JobMoved { job: id, at: now });
         }
     }
 
@@ -141,7 +184,8 @@ impl Job {
     fn stalls_at(&self) -> Option<Timestamp> {
         let is_open = || self.stages.iter().any(|stage| stage.state() == StageState::Open);
         let may_stall = self.takes_turns() && self.movement.stall == Stall::Untold && is_open();
-        may_stall.then_some(self.movement.moved_at + self.notify().stall_after)
+        let at = self.movement.moved_at + self.notify().stall_after;
+        may_stall.then_some(at.max(self.movement.patient_until))
     }
 
     fn notice(

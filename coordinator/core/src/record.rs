@@ -146,7 +146,15 @@ pub enum Record {
         /// The priority.
         priority: i32,
     },
-    /// Somebody is to be told something of a job.
+    /// Something of a job was settled, or it began or goes on, of which it is told when it stands
+    /// still. Not every movement is recorded: see [`RecoveredMovement`].
+    JobMoved {
+        /// The job.
+        job: JobId,
+        /// When.
+        at: Timestamp,
+    },
+    /// Somebody is to be told something of a job; of a standstill, once until it moves.
     NoticeDue {
         /// The job.
         job: JobId,
@@ -336,10 +344,22 @@ pub struct RecoveredJob {
     pub priority: Option<i32>,
     /// From [`Record::JobPaused`].
     pub paused_at: Option<Timestamp>,
+    /// From [`Record::JobMoved`].
+    pub movement: Option<RecoveredMovement>,
     /// From [`Record::JobEnded`].
     pub end: Option<(JobEnd, Timestamp)>,
     /// One for each stage of the specification, in order.
     pub stages: Vec<RecoveredStage>,
+}
+
+/// Whether a job moved, as its records left it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecoveredMovement {
+    /// When it did at the earliest: for an eighth of the time after which a standstill is told, the
+    /// next movements are not recorded.
+    pub moved_at: Timestamp,
+    /// Whether it was told since then that it stands still.
+    pub stall_told: bool,
 }
 
 /// A stage as its records left it. Of an ended job only `items`, `outputs` and the sums need be

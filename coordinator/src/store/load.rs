@@ -7,8 +7,8 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use gleaner_coordinator_core::{
-    Block, FailureCause, JobEnd, Opinion, Owner, Recovered, RecoveredJob, RecoveredStage,
-    StageOutput,
+    Block, FailureCause, JobEnd, Opinion, Owner, Recovered, RecoveredJob, RecoveredMovement,
+    RecoveredStage, StageOutput,
 };
 use gleaner_protocol::{
     AnswerHash, AttemptId, BlobHash, BlobRef, ItemRange, JobId, JobSpec, OutcomeClass, StageIndex,
@@ -24,9 +24,10 @@ pub(super) fn recovered(connection: &Connection) -> rusqlite::Result<Recovered> 
     // One transaction, so that a commit between two queries does not show in one of them only.
     let transaction = connection.unchecked_transaction()?;
     let query = "SELECT job, submission, spec, submitted_at, ended, failure, ended_at, submitter, \
-                 cause, unit, priority, paused_at, retried FROM job LEFT JOIN job_owner USING (job) \
+                 cause, unit, priority, paused_at, retried, moved_at, stall_told FROM job \
+                 LEFT JOIN job_owner USING (job) \
                  LEFT JOIN job_failure USING (job) LEFT JOIN job_order USING (job) \
-                 LEFT JOIN retry USING (job) \
+                 LEFT JOIN retry USING (job) LEFT JOIN movement USING (job) \
                  WHERE job NOT IN (SELECT job FROM removed_job) ORDER BY job";
     let mut jobs = all(&transaction, query, [], job)?;
     for job in &mut jobs {
@@ -54,6 +55,13 @@ fn job(row: &Row<'_>) -> rusqlite::Result<RecoveredJob> {
         paused_at: match row.get::<_, Option<String>>(4)? {
             None => row.get::<_, Option<u64>>(11)?.map(Timestamp::from_millis),
             Some(_) => None,
+        },
+        movement: match row.get(13)? {
+            None => None,
+            Some(moved_at) => Some(RecoveredMovement {
+                moved_at: Timestamp::from_millis(moved_at),
+                stall_told: row.get(14)?,
+            }),
         },
         end: job_end(row)?,
         stages: Vec::new(),

@@ -5,7 +5,8 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use gleaner_coordinator_core::{
-    Block, CutKind, FailureCause, JobEnd, KeptRun, Opening, Opinion, Owner, Record, StageOutput,
+    Block, CutKind, FailureCause, JobEnd, KeptRun, Occasion, Opening, Opinion, Owner, Record,
+    StageOutput,
 };
 use gleaner_protocol::{
     AttemptId, BlobHash, BlobRef, FailedItems, ItemRange, JobId, JobSpec, Outcome, OutcomeClass,
@@ -73,7 +74,11 @@ impl<'c> Batch<'c> {
             Record::JobPaused { job, at } => self.job_paused(*job, Some(*at)),
             Record::JobResumed { job } => self.job_paused(*job, None),
             Record::PrioritySet { job, priority } => self.priority_set(*job, *priority),
-            Record::NoticeDue { job, notice } => notices::insert(self.connection, *job, notice),
+            Record::JobMoved { job, at } => self.job_moved(*job, *at),
+            Record::NoticeDue { job, notice } => {
+                self.stall_told(*job, notice.occasion)?;
+                notices::insert(self.connection, *job, notice)
+            }
             Record::JobEnded { job, end, at } => self.job_ended(*job, end, *at),
             Record::JobRemoved { job, submission, owner } => {
                 self.job_removed(*job, *submission, *owner)
@@ -345,6 +350,22 @@ impl<'c> Batch<'c> {
         let statement = "INSERT INTO job_order (job, paused_at) VALUES (?1, ?2) \
                          ON CONFLICT (job) DO UPDATE SET paused_at = excluded.paused_at";
         self.change_one(statement, params![job.0, at.map(Timestamp::as_millis)])
+    }
+
+    fn job_moved(&self, job: JobId, at: Timestamp) -> rusqlite::Result<()> {
+        let statement = "INSERT INTO movement (job, moved_at) VALUES (?1, ?2) \
+                         ON CONFLICT (job) DO UPDATE \
+                         SET moved_at = excluded.moved_at, stall_told = 0";
+        self.change_one(statement, params![job.0, at.as_millis()])
+    }
+
+    fn stall_told(&self, job: JobId, occasion: Occasion) -> rusqlite::Result<()> {
+        if occasion != Occasion::Stalled {
+            return Ok(());
+        }
+        // A job that an older version took has no row before it moves.
+        let statement = "UPDATE movement SET stall_told = 1 WHERE job = ?1";
+        self.connection.prepare_cached(statement)?.execute([job.0]).map(drop)
     }
 
     fn priority_set(&self, job: JobId, priority: i32) -> rusqlite::Result<()> {

@@ -21,7 +21,7 @@ const BLOBS_TOLD: u32 = 256;
 
 /// Tables that only the job itself needs, with what orders their rows within a job, in an order in
 /// which nothing that is referred to goes first.
-const OWN_TABLES: [(&str, &str); 12] = [
+const OWN_TABLES: [(&str, &str); 13] = [
     ("kept", "stage, items_start"),
     ("output", "stage, position"),
     ("made_items", "stage"),
@@ -33,6 +33,7 @@ const OWN_TABLES: [(&str, &str); 12] = [
     ("failed_sum", "stage"),
     ("job_failure", "job"),
     ("job_order", "job"),
+    ("movement", "job"),
     ("retry", "job"),
 ];
 

@@ -8,15 +8,15 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use gleaner_coordinator_core::{
-    Block, CutKind, FailureCause, JobEnd, KeptRun, Opening, Opinion, Owner, RecoveredJob,
-    RecoveredStage, StageOutput,
+    Block, CutKind, FailureCause, JobEnd, KeptRun, Notice, Occasion, Opening, Opinion, Owner,
+    RecoveredJob, RecoveredMovement, RecoveredStage, StageOutput,
 };
 use gleaner_protocol::api::MembersFate;
 use gleaner_protocol::{
     Answers, AttemptId, BlobHash, BlobRef, FailedItems, FailureKind, Floats, Invitation,
-    InvitationId, InvitationSecret, ItemRange, JobId, JobSpec, Limits, OnFailure, Outcome, Payload,
-    Reducer, Splitter, StageIndex, StageSpec, StageTask, SubmissionId, SubmitterId, SubmitterTerms,
-    Timestamp, UnitId, UnitSize, Value, ValueMap, WorkerId,
+    InvitationId, InvitationSecret, ItemRange, JobId, JobSpec, Limits, NotifyTarget, OnFailure,
+    Outcome, Payload, Reducer, Splitter, StageIndex, StageSpec, StageTask, SubmissionId,
+    SubmitterId, SubmitterTerms, Timestamp, UnitId, UnitSize, Value, ValueMap, WorkerId,
 };
 use serde_bytes::ByteBuf;
 
@@ -188,6 +188,7 @@ fn half_done_recovered() -> RecoveredJob {
         submitted_at: at(1000),
         priority: None,
         paused_at: None,
+        movement: None,
         end: None,
         stages: vec![search, RecoveredStage::default()],
     }
@@ -196,6 +197,7 @@ fn half_done_recovered() -> RecoveredJob {
 /// Undoes what newer versions than `version` made in the store of `folder`, which nobody holds.
 fn go_back_to(folder: &Path, version: u32) {
     let undo = [
+        (7, "DROP TABLE movement;"),
         (6, "DROP TABLE made_items;"),
         (
             5,
@@ -335,6 +337,40 @@ async fn a_pause_and_a_priority_are_kept_until_they_change() {
     commit_all(&store, &mut commits, records).await;
     let job = &store.load().await.expect("loads").jobs[0];
     assert_eq!((job.paused_at, job.priority), (None, Some(-3)), "what has ended is not paused");
+}
+
+#[tokio::test]
+async fn a_movement_and_that_its_end_was_told_are_kept() {
+    let notice = |occasion| Record::NoticeDue {
+        job: JOB,
+        notice: Notice {
+            occasion,
+            target: NotifyTarget::Command(vec!["tell".to_owned()]),
+            name: "planets".to_owned(),
+            items: 0,
+            items_failed: 0,
+            text: "nothing was settled".to_owned(),
+            at: at(2000),
+        },
+    };
+    let moved = |millis| Record::JobMoved { job: JOB, at: at(millis) };
+    let cases = [
+        (vec![], None),
+        (vec![notice(Occasion::Stalled)], None),
+        (vec![moved(1000), moved(1500)], Some((1500, false))),
+        (vec![moved(1500), notice(Occasion::Done)], Some((1500, false))),
+        (vec![moved(1500), notice(Occasion::Stalled)], Some((1500, true))),
+        (vec![moved(1500), notice(Occasion::Stalled), moved(2500)], Some((2500, false))),
+    ];
+    for (records, expected) in cases {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (store, mut commits) = Store::open(folder.path()).expect("opens");
+        commit_all(&store, &mut commits, [vec![accepted()], records.clone()].concat()).await;
+        let movement = store.load().await.expect("loads").jobs[0].movement;
+        let expected = expected
+            .map(|(moved_at, stall_told)| RecoveredMovement { moved_at: at(moved_at), stall_told });
+        assert_eq!(movement, expected, "{records:?}");
+    }
 }
 
 #[tokio::test]

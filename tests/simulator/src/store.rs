@@ -103,6 +103,7 @@ impl Store {
                     submitted_at: *at,
                     priority: None,
                     paused_at: None,
+                    movement: None,
                     end: None,
                     stages: Vec::new(),
                 };

@@ -360,6 +360,7 @@ fn describe_record(record: &Record) -> String {
         Record::JobPaused { job, .. } => format!("paused {job}"),
         Record::JobResumed { job } => format!("resumed {job}"),
         Record::PrioritySet { job, priority } => format!("priority {priority} of {job}"),
+        Record::JobMoved { job, .. } => format!("moved {job}"),
         Record::NoticeDue { notice, .. } => format!("notice {:?}", notice.occasion),
         Record::JobRemoved { job, .. } => format!("removed {job}"),
         Record::JobEnded { end, .. } => match end {

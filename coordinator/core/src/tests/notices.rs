@@ -82,16 +82,59 @@ fn what_is_paused_or_put_together_or_unasked_does_not_stall() {
     assert_eq!(lab.occasions(), []);
 }
 
+/// A job as above that tells of two hours, in a lab that is restarted every half an hour.
+fn restarted_for(mut lab: Lab, half_hours: u32) -> Lab {
+    for _ in 0..half_hours {
+        lab.advance(MINUTE * 15);
+        lab.advance(MINUTE * 15);
+        lab = restart(lab);
+    }
+    lab
+}
+
 #[test]
-fn a_restart_begins_the_time_anew() {
+fn a_standstill_is_told_once_over_any_number_of_restarts() {
     let mut lab = Lab::new();
-    lab.submit(telling());
-    lab.advance(MINUTE);
-    let mut lab = restart(lab);
-    lab.advance(MINUTE - Duration::from_secs(1));
+    let mut spec = telling();
+    spec.notify.stall_after = MINUTE * 120;
+    lab.submit(spec);
+    let lab = restarted_for(lab, 4);
+    assert_eq!(lab.occasions(), [], "an eighth may be told late, and none early");
+    let mut lab = restarted_for(lab, 9);
     assert_eq!(lab.occasions(), [Occasion::Stalled]);
-    lab.advance(Duration::from_secs(1));
-    assert_eq!(lab.occasions(), [Occasion::Stalled; 2]);
+    lab.settle_one(1);
+    let lab = restarted_for(lab, 3);
+    assert_eq!(lab.occasions(), [Occasion::Stalled]);
+    let lab = restarted_for(lab, 3);
+    assert_eq!(lab.occasions(), [Occasion::Stalled; 2], "it stands still once more");
+}
+
+#[test]
+fn time_without_a_coordinator_tells_of_no_standstill_before_workers_come_back() {
+    let mut lab = Lab::new();
+    let mut spec = telling();
+    spec.notify.stall_after = MINUTE * 120;
+    lab.submit(spec);
+    lab.now = lab.now + MINUTE * 5000;
+    let mut lab = restart(lab);
+    lab.advance(MINUTE * 9);
+    assert_eq!(lab.occasions(), []);
+    lab.advance(MINUTE);
+    assert_eq!(lab.occasions(), [Occasion::Stalled]);
+}
+
+#[test]
+fn of_many_movements_few_are_recorded() {
+    let mut lab = Lab::new();
+    lab.submit(JobSpec { stages: job_spec(200, 1, 1).stages, ..telling() });
+    for _ in 0..100 {
+        lab.settle_one(1);
+        lab.advance(Duration::from_secs(1));
+    }
+    let moved = lab.durable.iter().filter(|record| matches!(record, Record::JobMoved { .. }));
+    let moved = moved.count();
+    assert!((11..=14).contains(&moved), "a minute has eight parts: {moved}");
+    assert_eq!(lab.occasions(), []);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::{Block, RecoveredJob, RecoveredStage, RemovedJob};
+use crate::{Block, Occasion, RecoveredJob, RecoveredMovement, RecoveredStage, RemovedJob};
 
 /// Sums records up as a store does.
 pub(crate) fn recover(records: &[Record]) -> Recovered {
@@ -25,6 +25,7 @@ pub(crate) fn recover(records: &[Record]) -> Recovered {
                     submitted_at: at,
                     priority: None,
                     paused_at: None,
+                    movement: None,
                     end: None,
                     stages,
                 };
@@ -104,7 +105,16 @@ pub(crate) fn recover(records: &[Record]) -> Recovered {
             Record::PrioritySet { job, priority } => {
                 jobs.get_mut(&job).expect("a known job").priority = Some(priority);
             }
-            Record::NoticeDue { .. } => {}
+            Record::JobMoved { job, at } => {
+                let movement = RecoveredMovement { moved_at: at, stall_told: false };
+                jobs.get_mut(&job).expect("a known job").movement = Some(movement);
+            }
+            Record::NoticeDue { job, notice } => {
+                let movement = &mut jobs.get_mut(&job).expect("a known job").movement;
+                if let (Occasion::Stalled, Some(movement)) = (notice.occasion, movement) {
+                    movement.stall_told = true;
+                }
+            }
             Record::JobEnded { job, end, at } => {
                 let job = jobs.get_mut(&job).expect("only a known job ends");
                 assert!(job.end.is_none(), "{} ended twice", job.job);

@@ -1,7 +1,6 @@
 //! Removed jobs: gone at once, swept in steps, and what others took over stays.
 
-use gleaner_coordinator_core::{Notice, Occasion, RemovedJob};
-use gleaner_protocol::NotifyTarget;
+use gleaner_coordinator_core::RemovedJob;
 
 use super::*;
 
@@ -10,7 +9,7 @@ const SUBMISSION: SubmissionId = SubmissionId(u128::MAX);
 const REMOVED: RemovedJob = RemovedJob { job: JOB, submission: SUBMISSION, owner: Owner::Operator };
 
 /// Every table that has rows of jobs.
-const TABLES: [&str; 22] = [
+const TABLES: [&str; 23] = [
     "job",
     "stage",
     "block",
@@ -32,6 +31,7 @@ const TABLES: [&str; 22] = [
     "failed_sum",
     "outcome_blob",
     "notice",
+    "movement",
     "retry",
 ];
 
@@ -66,6 +66,7 @@ fn ended() -> Vec<Record> {
             failed: vec![FailedItems::new(items(50, 51), FailureKind::Failed, "no star")],
         },
         Record::PrioritySet { job: JOB, priority: 3 },
+        Record::JobMoved { job: JOB, at: at(1500) },
         Record::StageDone {
             job: JOB,
             stage: SEARCH,
