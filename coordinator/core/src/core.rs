@@ -13,8 +13,8 @@ use crate::job::Job;
 use crate::roster::Roster;
 use crate::turns::Turns;
 use crate::{
-    Action, Config, Event, JobEnd, KeptRun, Opening, Owner, Question, Record, Recovered,
-    RemovedJob, Reply, RequestId,
+    Action, Config, Event, FirstNumbers, JobEnd, KeptRun, Opening, Owner, Question, Record,
+    Recovered, RecoveredJob, RemovedJob, Reply, RequestId,
 };
 
 /// The coordinator's logic as one deterministic machine: events and the time in, actions out.
@@ -28,6 +28,7 @@ pub struct Core {
     pub(crate) config: Config,
     pub(crate) key: LeaseKey,
     pub(crate) epoch: Epoch,
+    pub(crate) first: FirstNumbers,
     pub(crate) jobs: BTreeMap<JobId, Job>,
     pub(crate) running: BTreeSet<JobId>,
     /// Those running jobs of which it is told when they stand still.
@@ -66,8 +67,9 @@ impl Core {
         recovered: Recovered,
         now: Timestamp,
     ) -> Self {
-        let mut jobs: BTreeMap<_, _> =
-            recovered.jobs.into_iter().map(|job| (job.job, Job::recover(job, now))).collect();
+        let first = recovered.first;
+        let job = |job: RecoveredJob| (job.job, Job::recover(job, first, now));
+        let mut jobs: BTreeMap<_, _> = recovered.jobs.into_iter().map(job).collect();
         Self::note_retries(&mut jobs);
         let running: BTreeSet<_> =
             jobs.values().filter(|job| job.is_running()).map(|job| job.id).collect();
@@ -84,6 +86,7 @@ impl Core {
             config,
             key,
             epoch,
+            first,
             jobs,
             running,
             watched,

@@ -20,7 +20,9 @@ use gleaner_protocol::{
 use crate::notices::Movement;
 use crate::stage::Stage;
 use crate::unit::Unit;
-use crate::{JobEnd, JobSnapshot, KeptRun, LeaseSnapshot, Owner, RecoveredJob, StageState};
+use crate::{
+    FirstNumbers, JobEnd, JobSnapshot, KeptRun, LeaseSnapshot, Owner, RecoveredJob, StageState,
+};
 
 /// How many leased units are told of at one time, so that no answer grows with the job.
 const UNITS_TOLD_MAX: usize = 1000;
@@ -82,7 +84,7 @@ impl Job {
     }
 
     /// The job as its records left it.
-    pub(crate) fn recover(recovered: RecoveredJob, now: Timestamp) -> Self {
+    pub(crate) fn recover(recovered: RecoveredJob, first: FirstNumbers, now: Timestamp) -> Self {
         let RecoveredJob { job, submission, owner, spec, submitted_at, end, stages, .. } =
             recovered;
         let RecoveredJob { priority, paused_at, retry_of, movement, .. } = recovered;
@@ -90,7 +92,7 @@ impl Job {
         let blocks = stages.iter().flat_map(|stage| &stage.blocks);
         recovered.next_unit = blocks.map(crate::Block::end_unit).max().unwrap_or(0);
         for (stage, from) in recovered.stages.iter_mut().zip(stages) {
-            stage.recover(from, recovered.quorum);
+            stage.recover(from, recovered.quorum, first);
             if end.is_some() {
                 stage.abandon();
             }

@@ -133,10 +133,10 @@ impl Core {
         let quorum = job.quorum;
         let books = job.stage_mut(stage).expect("a unit is granted of a known stage");
         let (number, items) = books.lease(unit.number, worker, now, expires_at, quorum);
-        let input = books.input();
+        let (input, unrecorded) = (books.input(), books.unrecorded_attempts(quorum));
         let attempt = AttemptId { unit, number };
         self.turns.take_turn(unit.job, job.owner, job.standing());
-        if number > quorum {
+        if number > unrecorded {
             self.gate.record(Record::AttemptOpened { attempt });
         }
         self.roster.update(worker, |session| {

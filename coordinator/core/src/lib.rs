@@ -45,8 +45,8 @@ pub use event::{
 };
 pub use notices::{Notice, Occasion};
 pub use record::{
-    Block, FailureCause, JobEnd, KeptRun, Opening, Opinion, Record, Recovered, RecoveredJob,
-    RecoveredMovement, RecoveredStage, RemovedJob, StageOutput,
+    Block, FailureCause, FirstNumbers, JobEnd, KeptRun, Opening, Opinion, Record, Recovered,
+    RecoveredJob, RecoveredMovement, RecoveredStage, RemovedJob, StageOutput,
 };
 pub use shares::{OverQuota, Owner, Usage};
 pub use why::Subject;

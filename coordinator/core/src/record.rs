@@ -312,6 +312,25 @@ pub struct Recovered {
     pub removed: Vec<RemovedJob>,
     /// The terms of all submitters there ever were.
     pub submitters: Vec<(SubmitterId, SubmitterTerms)>,
+    /// The same as long as it is one store.
+    pub first: FirstNumbers,
+}
+
+/// Where the numbers that a store gives begin. One that was restored from a backup begins beyond
+/// all that the lost one can have given since: workers still hold that, and call it by its numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FirstNumbers {
+    /// The least id of a job that is taken from now on.
+    pub job: JobId,
+    /// The least number of an attempt that is begun from now on, of a job that is in the store.
+    pub attempt: u32,
+}
+
+impl Default for FirstNumbers {
+    /// Those of a store that was never restored.
+    fn default() -> Self {
+        Self { job: JobId(1), attempt: 1 }
+    }
 }
 
 /// What is remembered of a job that was removed.

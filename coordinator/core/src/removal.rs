@@ -58,7 +58,8 @@ impl Core {
     pub(crate) fn next_job(&self) -> JobId {
         let last = self.jobs.last_key_value().map(|(id, _)| id.0);
         let last_removed = self.removed.last_key_value().map(|(id, _)| id.0);
-        JobId(last.max(last_removed).unwrap_or(0) + 1)
+        let next = JobId(last.max(last_removed).unwrap_or(0) + 1);
+        next.max(self.first.job)
     }
 }
 

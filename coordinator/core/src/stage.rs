@@ -23,7 +23,8 @@ use crate::tail::{EXTRA_MAX, Tail};
 use crate::unit::{Agreement, HeldLease, Unit};
 use crate::wanting::{Fit, Wanting};
 use crate::{
-    Block, KeptRun, Opening, Opinion, RecoveredStage, StageOutput, StageSnapshot, StageState,
+    Block, FirstNumbers, KeptRun, Opening, Opinion, RecoveredStage, StageOutput, StageSnapshot,
+    StageState,
 };
 
 /// How many waiting units are looked at to find one a worker may take, before it gets a fresh one.
@@ -44,6 +45,9 @@ pub(crate) struct Stage {
     /// Answers taken over, in the order of their items; they lie between blocks.
     kept: Vec<KeptRun>,
     blocks: Vec<CutBlock>,
+    /// Where numbers of attempts begin. Those of a job taken since the last start begin with 1: none
+    /// was ever called like it.
+    first: FirstNumbers,
     /// The place among the blocks of the newest one with items never cut before.
     newest: Option<usize>,
     units: BTreeMap<u64, Unit>,
@@ -124,6 +128,7 @@ impl Stage {
             next_item: 0,
             kept: Vec::new(),
             blocks: Vec::new(),
+            first: FirstNumbers::default(),
             newest: None,
             units: BTreeMap::new(),
             wanting: Wanting::default(),
@@ -142,7 +147,7 @@ impl Stage {
 
     /// A stage as a restart finds it. Units cut and not settled are in flight, waiting for nobody
     /// until [`Stage::end_grace`].
-    pub(crate) fn recover(&mut self, recovered: RecoveredStage, quorum: u32) {
+    pub(crate) fn recover(&mut self, recovered: RecoveredStage, quorum: u32, first: FirstNumbers) {
         self.items = recovered.items;
         self.made = recovered.made;
         self.limit_units(recovered.unit_items_max);
@@ -181,7 +186,9 @@ impl Stage {
         let known = closed + self.items_kept();
         self.items_replaced = known.saturating_sub(self.items_settled);
         let open: Vec<u64> = self.blocks.iter().flat_map(CutBlock::unsettled).collect();
-        self.units.extend(open.into_iter().map(|unit| (unit, Unit::recovered(quorum))));
+        self.first = first;
+        let unrecorded = self.unrecorded_attempts(quorum);
+        self.units.extend(open.into_iter().map(|unit| (unit, Unit::recovered(unrecorded))));
         self.recover_attempts(&recovered.attempts, &recovered.opinions, quorum);
         for (attempt, worker) in recovered.inconclusive {
             if let Some(unit) = self.units.get_mut(&attempt.unit.number) {
@@ -388,11 +395,17 @@ impl Stage {
             None => self.items_of(number).expect("an offered unit is of a block"),
         };
         let unit = self.units.get_mut(&number).expect("an offered unit is in flight");
-        let attempt = unit.lease(worker, leased_at, expires_at);
+        let attempt = unit.lease(worker, self.first.attempt, leased_at, expires_at);
         file(&mut self.wanting, number, unit, quorum);
         self.attempts_leased += 1;
         self.note_out(leased_at, number);
         (attempt, items)
+    }
+
+    /// The last number that an attempt of a unit may have without a record of its own: there are as
+    /// many of these as the quorum needs at first.
+    pub(crate) const fn unrecorded_attempts(&self, quorum: u32) -> u32 {
+        self.first.attempt - 1 + quorum
     }
 
     /// Enters a lease of before a restart.

@@ -83,15 +83,16 @@ impl Unit {
         (agreeing.unwrap_or(0) + self.leases.len()).saturating_sub(quorum as usize)
     }
 
-    /// Starts the next attempt.
+    /// Starts the next attempt, with the number `first` at the least.
     pub(crate) fn lease(
         &mut self,
         worker: WorkerId,
+        first: u32,
         leased_at: Timestamp,
         expires_at: Timestamp,
     ) -> u32 {
-        self.attempts_issued += 1;
-        let attempt = self.attempts_issued;
+        let attempt = first.max(self.attempts_issued + 1);
+        self.attempts_issued = attempt;
         // Nearly all units have one lease, and many are in flight.
         self.leases.reserve_exact(1);
         self.leases.push(HeldLease { attempt, worker, leased_at, expires_at });

@@ -1,9 +1,12 @@
 //! Restarts: what the records say, and what workers come back with.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::*;
-use crate::{Block, Occasion, RecoveredJob, RecoveredMovement, RecoveredStage, RemovedJob};
+use crate::{
+    Block, FirstNumbers, Occasion, RecoveredJob, RecoveredMovement, RecoveredStage, RemovedJob,
+};
 
 /// Sums records up as a store does.
 pub(crate) fn recover(records: &[Record]) -> Recovered {
@@ -137,7 +140,7 @@ pub(crate) fn recover(records: &[Record]) -> Recovered {
     for stage in jobs.values_mut().flat_map(|job| &mut job.stages) {
         stage.settled.sort_unstable();
     }
-    Recovered { jobs: jobs.into_values().collect(), removed, submitters: Vec::new() }
+    Recovered { jobs: jobs.into_values().collect(), removed, ..Recovered::default() }
 }
 
 fn stage_of(
@@ -258,4 +261,60 @@ fn a_replaced_unit_stays_so_over_a_restart_and_its_items_settle_alone() {
     lab.drain();
     assert_eq!(lab.reductions, [(job, SEARCH)], "the stage is complete for a restart, too");
     assert_eq!(lab.job(job).stages[0].items_failed, 1);
+}
+
+/// The lab after it was restored from a backup that holds what was durable up to `backed_up`: its
+/// key is another one, and its numbers begin beyond those of the lost one.
+fn restored(lab: &Lab, backed_up: usize, epoch: Epoch) -> Lab {
+    let first = FirstNumbers { job: JobId(1001), attempt: 1001 };
+    let recovered = Recovered { first, ..recover(&lab.durable[..backed_up]) };
+    let mut after = Lab::recovered(Recovered::default(), epoch, lab.now);
+    let key = LeaseKey::new([8; 32]);
+    after.core = Core::recover(Config::default(), key, epoch, recovered, lab.now);
+    after.durable = lab.durable[..backed_up].to_vec();
+    after.requests = 1000;
+    after
+}
+
+#[test]
+fn what_a_lost_store_gave_since_its_backup_is_neither_believed_nor_given_again() {
+    let mut lost = Lab::new();
+    lost.submit(job_spec(8, 1, 1));
+    let worker = lost.connect(1, 2);
+    let answered = lost.lease(worker);
+    lost.answer(worker, &answered, right(&answered));
+    let backed_up = lost.durable.len();
+    lost.submit(job_spec(8, 1, 1));
+    lost.offer(worker, 9);
+    let held = lost.held[&worker].clone();
+    assert!(held.iter().any(|grant| grant.claims.attempt.unit.job == JobId(2)), "it took a job");
+
+    let mut lab = restored(&lost, backed_up, Epoch(1_000_001));
+    let named = held.iter().map(|grant| (grant.claims.clone(), grant.token)).collect();
+    lab.feed(Event::WorkerConnected { worker, held: named });
+    for grant in &held {
+        lab.answer(worker, grant, right(grant));
+    }
+    let said = lab.said();
+    assert_eq!(said.matches("(UnknownLease)").count(), 2 * held.len(), "{said}");
+    assert!(!said.contains("acknowledge"), "{said}");
+
+    assert_eq!(lab.submit(job_spec(1, 1, 1)), JobId(1001));
+    lab.offer(worker, 20);
+    lab.advance(Duration::from_secs(20));
+    let given = attempts(&lab, worker);
+    assert_eq!(given.len(), 8, "all but what was settled before the backup, and the new job");
+    let is_new = |attempt: &AttemptId| attempt.unit.job > JobId(1000) || attempt.number > 1000;
+    assert!(given.iter().all(is_new), "{given:?}");
+
+    let mut again = restored(&lab, lab.durable.len(), Epoch(1_000_002));
+    let other = again.connect(2, 20);
+    again.advance(Duration::from_secs(20));
+    let given_again = attempts(&again, other);
+    assert_eq!(given_again.len(), 8, "its holder did not come back");
+    assert!(given.is_disjoint(&given_again), "{given_again:?}");
+}
+
+fn attempts(lab: &Lab, worker: WorkerId) -> BTreeSet<AttemptId> {
+    lab.held[&worker].iter().map(|grant| grant.claims.attempt).collect()
 }
