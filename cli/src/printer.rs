@@ -6,6 +6,8 @@
 //! on the terminal by itself, with the same [`escape`]. Deliberately absent: what to say, which is
 //! in `words` and the commands.
 
+mod gauge;
+
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
@@ -16,6 +18,8 @@ use serde::Serialize;
 
 use crate::failure::Exit;
 use crate::words;
+
+pub use gauge::{Gauge, Measure};
 
 /// How often live bars are drawn again, so that the time goes on.
 const TICK: Duration = Duration::from_millis(250);
@@ -173,6 +177,11 @@ impl Printer {
             },
             Form::Text => Progress::Plain { printer: *self, stages: Vec::new() },
         }
+    }
+
+    /// Begins to show how far long work is, in the same way.
+    pub fn gauge(&self) -> Gauge {
+        Gauge::new(*self)
     }
 }
 

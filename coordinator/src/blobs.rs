@@ -9,6 +9,7 @@
 //! may read a blob.
 
 mod error;
+mod hold;
 mod scratch;
 #[cfg(test)]
 mod tests;
@@ -31,6 +32,7 @@ use object_store::{MultipartUpload, ObjectStoreExt, PutPayload};
 use error::is_disk_full;
 
 pub use error::BlobError;
+pub(crate) use hold::{Hold, Removals};
 pub use scratch::{BlobsApart, Scratch};
 pub(crate) use uses::{Fate, UNUSED_FOR, Uses};
 
@@ -323,9 +325,16 @@ impl Blobs {
         list().map_err(|error| self.io_error(error))
     }
 
+    /// Leave to remove blobs while it is held; none while another process reads them whole.
+    ///
+    /// # Errors
+    /// [`BlobError::Io`].
+    pub(crate) fn removals(&self) -> Result<Option<Removals>, BlobError> {
+        Removals::begin(&self.folder).map_err(|error| self.io_error(error))
+    }
+
     fn path_of(&self, hash: BlobHash) -> PathBuf {
-        let (folder, name) = location_parts(hash);
-        self.folder.join(folder).join(name)
+        path_in(&self.folder, hash)
     }
 
     fn store_error(&self, source: object_store::Error) -> BlobError {
@@ -359,6 +368,12 @@ fn location_parts(hash: BlobHash) -> (String, String) {
     let mut folder = hash.to_string();
     let name = folder.split_off(2);
     (folder, name)
+}
+
+/// Where a blob lies in the folder of blobs.
+pub(crate) fn path_in(folder: &Path, hash: BlobHash) -> PathBuf {
+    let (shelf, name) = location_parts(hash);
+    folder.join(shelf).join(name)
 }
 
 fn location(hash: BlobHash) -> Location {

@@ -11,6 +11,7 @@
 //! - [`http`]: the control API;
 //! - `notify`: telling whoever a job names how it goes;
 //! - [`project`]: the project's key and record, invitations;
+//! - [`upkeep`]: a folder verified;
 //! - `driver`: the running coordinator, in which one task owns the core.
 
 pub mod blobs;
@@ -25,6 +26,7 @@ pub mod reduce;
 pub mod rehearsal;
 pub mod split;
 pub mod store;
+pub mod upkeep;
 
 pub use gleaner_folder::NetworkFolders;
 pub use gleaner_network::readable_address;

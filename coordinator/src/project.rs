@@ -403,7 +403,7 @@ fn read_record(data: &Path) -> Result<(PathBuf, SignedProjectRecord), LoadError>
 }
 
 /// What the clock on the wall says. Signing is done by people, at their time.
-fn wall_clock() -> Timestamp {
+pub(crate) fn wall_clock() -> Timestamp {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp::ZERO + since_epoch
 }

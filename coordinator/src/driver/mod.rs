@@ -72,7 +72,7 @@ pub(crate) use views::rfc3339;
 
 pub use submission::{SubmissionError, check_submission};
 
-const BLOBS_FOLDER: &str = "blobs";
+pub(crate) const BLOBS_FOLDER: &str = "blobs";
 const COMPILED_FOLDER: &str = "compiled";
 
 /// How a coordinator is set up. [`Config::new`] gives the recommendations.

@@ -109,6 +109,11 @@ impl Sweeper {
         let blobs = self.blobs.clone();
         let removed = blocking(move || {
             let mut removed = Vec::new();
+            // While another process reads blobs that its store names, all stay.
+            let Some(_removals) = blobs.removals()? else {
+                condemned.iter().for_each(|hash| blobs.uses().spare(*hash));
+                return Ok(removed);
+            };
             for hash in condemned {
                 if blobs.remove_condemned(hash)? {
                     removed.push(hash);

@@ -22,20 +22,24 @@ use super::submitters::submitters;
 /// The sum of all records.
 pub(super) fn recovered(connection: &Connection) -> rusqlite::Result<Recovered> {
     // One transaction, so that a commit between two queries does not show in one of them only.
-    let transaction = connection.unchecked_transaction()?;
+    recovered_within(&*connection.unchecked_transaction()?)
+}
+
+/// The same, within a transaction that has begun.
+pub(super) fn recovered_within(connection: &Connection) -> rusqlite::Result<Recovered> {
     let query = "SELECT job, submission, spec, submitted_at, ended, failure, ended_at, submitter, \
                  cause, unit, priority, paused_at, retried, moved_at, stall_told FROM job \
                  LEFT JOIN job_owner USING (job) \
                  LEFT JOIN job_failure USING (job) LEFT JOIN job_order USING (job) \
                  LEFT JOIN retry USING (job) LEFT JOIN movement USING (job) \
                  WHERE job NOT IN (SELECT job FROM removed_job) ORDER BY job";
-    let mut jobs = all(&transaction, query, [], job)?;
+    let mut jobs = all(connection, query, [], job)?;
     for job in &mut jobs {
-        job.stages = stages(&transaction, job)?;
+        job.stages = stages(connection, job)?;
     }
-    let submitters = submitters(&transaction)?;
+    let submitters = submitters(connection)?;
     let submitters = submitters.into_iter().map(|stored| (stored.submitter, stored.terms));
-    let removed = super::removal::removed(&transaction)?;
+    let removed = super::removal::removed(connection)?;
     Ok(Recovered { jobs, removed, submitters: submitters.collect() })
 }
 

@@ -18,6 +18,7 @@ mod records;
 mod removal;
 mod results;
 mod schema;
+mod snapshot;
 mod submitters;
 mod units;
 mod work;
@@ -40,6 +41,9 @@ pub use notices::{DueNotices, NoticeFate, NoticeId, StoredNotice};
 pub(crate) use notices::{OF_SUBMITTER_MAX, OF_TARGET_MAX};
 pub use removal::Swept;
 pub use results::{SettledResults, SettledUnit};
+pub(crate) use schema::VERSION;
+pub(crate) use snapshot::Snapshot;
+pub use snapshot::{BlobUse, Finding};
 pub use submitters::{AddSubmitterError, StoredSubmitter};
 pub use units::{
     StoredAttempt, StoredLog, StoredUnit, StoredUnits, Unanswered, UnitChoice, UnitEntry,
@@ -50,7 +54,7 @@ pub use work::SettledWork;
 use writer::{Progress, Write, Writer};
 
 /// The store's file in the coordinator's folder.
-const FILE: &str = "store.sqlite";
+pub(crate) const FILE: &str = "store.sqlite";
 
 /// The store of one coordinator. Clones share it; when the last one goes, what was queued is
 /// written and the folder is free again.

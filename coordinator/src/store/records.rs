@@ -411,7 +411,7 @@ fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
-fn class_name(class: OutcomeClass) -> &'static str {
+pub(super) fn class_name(class: OutcomeClass) -> &'static str {
     match class {
         OutcomeClass::Completed => "completed",
         OutcomeClass::Failure => "failure",

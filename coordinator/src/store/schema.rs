@@ -20,6 +20,9 @@ const MIGRATIONS: [Migration; 7] = [
     Migration { tables: include_str!("schema_7.sql"), fill: None },
 ];
 
+/// The version of the tables that this program writes.
+pub(crate) const VERSION: u32 = MIGRATIONS.len() as u32;
+
 struct Migration {
     tables: &'static str,
     /// Fills new tables with what SQL cannot read out of older ones.
@@ -57,7 +60,7 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
     let found: u32 = connection
         .pragma_query_value(None, "user_version", |row| row.get(0))
         .map_err(sqlite_error)?;
-    let known = MIGRATIONS.len() as u32;
+    let known = VERSION;
     if found > known {
         return Err(StoreError::TooNew { path: path.to_owned(), found, known });
     }

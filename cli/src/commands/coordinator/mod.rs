@@ -4,6 +4,8 @@ mod init;
 mod invite;
 mod start;
 mod submitter;
+mod upkeep;
+mod verify;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -29,6 +31,14 @@ pub enum Command {
                       gleaner coordinator invite --revoke invitation-3"
     )]
     Invite(invite::Arguments),
+    /// Read all that the coordinator keeps, and tell what is damaged or missing
+    #[command(
+        after_help = "The store is read with all its records, and every file that a job needs, \
+                      beside a coordinator that runs or not; nothing is changed. Each fault is told \
+                      in a line: what, where, what to do; the exit code is 1 when there is one.\n\n\
+                      Example:\n  gleaner coordinator verify"
+    )]
+    Verify(verify::Arguments),
     /// Say who may submit jobs from elsewhere
     #[command(
         subcommand,
@@ -47,6 +57,7 @@ pub async fn run(context: &Context, command: Command) -> Result<Exit> {
         Command::Init(arguments) => init::run(context, arguments),
         Command::Start(arguments) => start::run(context, arguments).await,
         Command::Invite(arguments) => invite::run(context, arguments).await,
+        Command::Verify(arguments) => verify::run(context, arguments).await,
         Command::Submitter(command) => submitter::run(context, command).await,
     }
 }

@@ -32,5 +32,6 @@ mod submission;
 mod submitters;
 mod terminal;
 mod units;
+mod upkeep;
 mod urls;
 mod wordcount;

@@ -1,0 +1,40 @@
+//! What an operator does with a coordinator's folder as a whole: verify it.
+//!
+//! Invariants: nothing here changes a folder that a coordinator may run on, so that all of it is
+//! done beside one. It blocks, and is for threads of its own. Deliberately absent: mending. What is
+//! damaged is told, with what to do.
+
+mod contents;
+mod fault;
+mod pour;
+#[cfg(test)]
+mod tests;
+mod verify;
+
+pub use fault::{BlobFault, Fault};
+pub use verify::{Verification, VerifyError, verify};
+
+/// How far long work is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// What is being done.
+    pub step: Step,
+    /// How much of it is done.
+    pub done: u64,
+    /// How much there is to do; 0 when that is not known.
+    pub of: u64,
+}
+
+/// A part of long work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The store's file is read.
+    Store,
+    /// Answers of attempts are read, counted one by one.
+    Answers,
+    /// Blobs are read, counted in bytes.
+    Blobs,
+}
+
+/// Hears of progress.
+pub type Told<'a> = &'a mut dyn FnMut(Progress);
