@@ -67,7 +67,7 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Make, start and share a project's coordinator
+    /// Make, start, share and look after a project's coordinator
     #[command(
         subcommand,
         after_help = "Example:\n  gleaner coordinator init --name planets\n  gleaner coordinator start"

@@ -11,7 +11,7 @@
 //! - [`http`]: the control API;
 //! - `notify`: telling whoever a job names how it goes;
 //! - [`project`]: the project's key and record, invitations;
-//! - [`upkeep`]: a folder verified;
+//! - [`upkeep`]: a folder verified, backed up and restored;
 //! - `driver`: the running coordinator, in which one task owns the core.
 
 pub mod blobs;

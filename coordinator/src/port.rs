@@ -7,7 +7,7 @@ use tracing::warn;
 
 use crate::files::write_atomically;
 
-const FILE: &str = "port";
+pub(crate) const FILE: &str = "port";
 
 /// The port of the last start, if there was one.
 pub(crate) fn remembered(data: &Path) -> Option<u16> {

@@ -21,9 +21,9 @@ use crate::files::{create_private_folder, write_atomically};
 use crate::http::{CredentialError, load_or_create_token};
 use crate::store::{InvitationTerms, Store, StoreError};
 
-const PROJECT_KEY_FILE: &str = "project.key";
-const HOST_KEY_FILE: &str = "host.key";
-const RECORD_FILE: &str = "project.record";
+pub(crate) const PROJECT_KEY_FILE: &str = "project.key";
+pub(crate) const HOST_KEY_FILE: &str = "host.key";
+pub(crate) const RECORD_FILE: &str = "project.record";
 
 /// How long the record that `init` signs is valid.
 pub const RECORD_VALID: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -390,7 +390,7 @@ fn check_empty(data: &Path) -> Result<(), InitError> {
     Err(InitError::Exists { folder: data.to_owned(), found })
 }
 
-fn read_record(data: &Path) -> Result<(PathBuf, SignedProjectRecord), LoadError> {
+pub(crate) fn read_record(data: &Path) -> Result<(PathBuf, SignedProjectRecord), LoadError> {
     let path = data.join(RECORD_FILE);
     let bytes = std::fs::read(&path).map_err(|source| match source.kind() {
         io::ErrorKind::NotFound => LoadError::NoProject { folder: data.to_owned() },

@@ -6,6 +6,7 @@
 
 mod file_system;
 mod lock;
+mod room;
 
 #[cfg(target_os = "linux")]
 #[path = "linux.rs"]
@@ -16,3 +17,4 @@ mod platform;
 
 pub use file_system::{NetworkFolders, NotLocal, check_local};
 pub use lock::{FolderLock, LockError};
+pub use room::free_bytes;

@@ -11,3 +11,8 @@ pub(crate) fn file_system(_path: &Path) -> Option<(u64, Option<String>)> {
 pub(crate) fn host_name() -> Option<String> {
     None
 }
+
+/// Nothing is known of what is free at any path.
+pub(crate) fn free_bytes(_path: &Path) -> Option<u64> {
+    None
+}

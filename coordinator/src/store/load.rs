@@ -40,7 +40,8 @@ pub(super) fn recovered_within(connection: &Connection) -> rusqlite::Result<Reco
     let submitters = submitters(connection)?;
     let submitters = submitters.into_iter().map(|stored| (stored.submitter, stored.terms));
     let removed = super::removal::removed(connection)?;
-    Ok(Recovered { jobs, removed, submitters: submitters.collect() })
+    let first = super::anew::first_numbers(connection)?;
+    Ok(Recovered { jobs, removed, submitters: submitters.collect(), first })
 }
 
 fn job(row: &Row<'_>) -> rusqlite::Result<RecoveredJob> {

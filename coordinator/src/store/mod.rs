@@ -8,6 +8,7 @@
 //!
 //! Deliberately absent: what records mean (that is the core's), and bytes of blobs.
 
+mod anew;
 mod error;
 mod failed;
 mod kept;
@@ -33,6 +34,7 @@ use gleaner_protocol::{Epoch, LeaseKey};
 use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::watch;
 
+pub(crate) use anew::begin_anew;
 pub use error::StoreError;
 pub use failed::{StoredFailure, StoredJob};
 pub use kept::Question;
@@ -42,8 +44,8 @@ pub(crate) use notices::{OF_SUBMITTER_MAX, OF_TARGET_MAX};
 pub use removal::Swept;
 pub use results::{SettledResults, SettledUnit};
 pub(crate) use schema::VERSION;
-pub(crate) use snapshot::Snapshot;
 pub use snapshot::{BlobUse, Finding};
+pub(crate) use snapshot::{Snapshot, copy};
 pub use submitters::{AddSubmitterError, StoredSubmitter};
 pub use units::{
     StoredAttempt, StoredLog, StoredUnit, StoredUnits, Unanswered, UnitChoice, UnitEntry,

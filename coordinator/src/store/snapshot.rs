@@ -194,6 +194,23 @@ impl std::fmt::Display for BlobUse {
     }
 }
 
+/// Writes the store in `folder`, as it stands at one moment, into the new file `copy`: whole, and
+/// without a log beside it. Not synced to disk.
+///
+/// # Errors
+/// Any [`StoreError`]; what was written of the copy stays.
+pub(crate) fn copy(folder: &Path, copy: &Path) -> Result<(), StoreError> {
+    let path = folder.join(FILE);
+    let Some(name) = copy.to_str() else {
+        let words = "SQLite takes names of text alone";
+        let source = std::io::Error::new(std::io::ErrorKind::InvalidFilename, words);
+        return Err(StoreError::of_io(copy, source));
+    };
+    let connection = schema::open_reader(&path)?;
+    let copied = connection.execute("VACUUM INTO ?1", [name]);
+    copied.map(drop).map_err(|error| StoreError::of_sqlite(&path, error))
+}
+
 /// Holds the store as it is: all later queries see no other.
 fn begin(connection: &Connection) -> rusqlite::Result<u32> {
     connection.execute_batch("BEGIN")?;

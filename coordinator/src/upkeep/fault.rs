@@ -1,6 +1,6 @@
 //! What can be wrong with a coordinator's folder, and what to do about it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use gleaner_protocol::{BlobHash, BlobRef};
 
@@ -30,6 +30,14 @@ pub enum Fault {
         path: PathBuf,
         /// What was found.
         finding: Finding,
+    },
+    /// A file of a backup is not what the backup says.
+    #[error("the backup's {}: {found}", path.display())]
+    Backup {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        found: BlobFault,
     },
     /// A blob that the store names cannot be used.
     #[error("the blob {}: {found} ({used})", path.display())]
@@ -87,8 +95,14 @@ impl Fault {
             Self::Project { .. } => "project",
             Self::Store { .. } => "store",
             Self::Record { .. } => "record",
+            Self::Backup { .. } => "backup",
             Self::Blob { .. } => "blob",
         }
+    }
+
+    /// Whether it is about the file of a backup at `path`.
+    pub(super) fn is_of(&self, path: &Path) -> bool {
+        matches!(self, Self::Backup { path: of, .. } if of == path)
     }
 
     /// What to do about it.
@@ -108,6 +122,7 @@ impl Fault {
                  from a backup"
                     .to_owned()
             }
+            Self::Backup { .. } => "use another backup".to_owned(),
             Self::Blob { used, .. } => {
                 let job = used.job();
                 format!(

@@ -1,18 +1,26 @@
-//! What an operator does with a coordinator's folder as a whole: verify it.
+//! What an operator does with a coordinator's folder as a whole: verify it, back it up, restore it.
 //!
 //! Invariants: nothing here changes a folder that a coordinator may run on, so that all of it is
 //! done beside one. It blocks, and is for threads of its own. Deliberately absent: mending. What is
 //! damaged is told, with what to do.
 
+mod backup;
 mod contents;
 mod fault;
+mod manifest;
 mod pour;
+mod restore;
 #[cfg(test)]
 mod tests;
+mod unfinished;
 mod verify;
 
+pub use backup::{Backup, BackupError, BackupOptions, back_up};
 pub use fault::{BlobFault, Fault};
-pub use verify::{Verification, VerifyError, verify};
+pub use manifest::{BackupFile, Manifest, ManifestError};
+pub use restore::{RestoreError, RestoreOptions, Restored, restore};
+pub use unfinished::WriteError;
+pub use verify::{Verification, VerifyError, verify, verify_backup};
 
 /// How far long work is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,6 +7,7 @@ use std::path::Path;
 use gleaner_protocol::{BlobHash, BlobRef};
 
 use super::BlobFault;
+use super::unfinished::create_private_file;
 
 /// How much is read at a time.
 const PART_BYTES: usize = 1024 * 1024;
@@ -18,6 +19,15 @@ pub(super) enum PourError {
     Read(io::Error),
     /// They could not be given on.
     Write(io::Error),
+}
+
+impl PourError {
+    /// What the system says, where it is the same who said it.
+    pub(super) fn into_io(self) -> io::Error {
+        match self {
+            Self::Read(error) | Self::Write(error) => error,
+        }
+    }
 }
 
 /// Gives all bytes of `from` on to `to`, and says what they were. `poured` hears of each part's
@@ -55,9 +65,7 @@ pub(super) fn inspect(
     };
     match pour(file, io::sink(), poured) {
         Ok(found) => BlobFault::between(expected, found),
-        Err(PourError::Read(error) | PourError::Write(error)) => {
-            Some(BlobFault::Unreadable(error.to_string()))
-        }
+        Err(error) => Some(BlobFault::Unreadable(error.into_io().to_string())),
     }
 }
 
@@ -72,4 +80,32 @@ pub(super) fn open(path: &Path, expected: BlobRef) -> Result<File, BlobFault> {
         bytes if bytes == expected.bytes => Ok(file),
         bytes => Err(BlobFault::Length { bytes, expected: expected.bytes }),
     }
+}
+
+/// Why a file was not copied.
+#[derive(Debug)]
+pub(super) enum CopyError {
+    /// It is not what it must be.
+    Source(BlobFault),
+    /// The copy cannot be written.
+    Target(io::Error),
+}
+
+/// Copies the file at `path`, which is to be `expected`, to the new file `target`, synced to disk.
+pub(super) fn copy(
+    path: &Path,
+    expected: BlobRef,
+    target: &Path,
+    poured: &mut dyn FnMut(u64),
+) -> Result<(), CopyError> {
+    let from = open(path, expected).map_err(CopyError::Source)?;
+    let mut to = create_private_file(target).map_err(CopyError::Target)?;
+    let found = pour(from, &mut to, poured).map_err(|error| match error {
+        PourError::Read(error) => CopyError::Source(BlobFault::Unreadable(error.to_string())),
+        PourError::Write(error) => CopyError::Target(error),
+    })?;
+    if let Some(fault) = BlobFault::between(expected, found) {
+        return Err(CopyError::Source(fault));
+    }
+    to.sync_all().map_err(CopyError::Target)
 }

@@ -1,3 +1,5 @@
+mod backups;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -38,7 +40,7 @@ pub(super) async fn coordinator() -> TempDir {
     };
     init(folder.path(), options).expect("made");
     let blobs = Blobs::open(&folder.path().join(BLOBS_FOLDER)).expect("opens");
-    for bytes in [b"module", OUTPUTS, OUTPUT] {
+    for bytes in [&b"module"[..], OUTPUTS, OUTPUT] {
         blobs.put(bytes).await.expect("kept");
     }
     let (store, mut commits) = Store::open(folder.path()).expect("opens");
@@ -161,7 +163,8 @@ async fn a_store_that_was_cut_off_or_overwritten_is_damaged() {
     let mut overwritten = whole.clone();
     let middle = whole.len() / 2;
     overwritten[middle..middle + 4096].fill(0xAA);
-    for bytes in [&whole[..whole.len() / 2], &whole[..100], b"no store at all", &overwritten] {
+    let cut_off = [&whole[..whole.len() / 2], &whole[..100], &[]];
+    for bytes in cut_off.into_iter().chain([&b"no store at all"[..], &overwritten[..]]) {
         fs::write(&path, bytes).expect("written");
         let faults = faults(folder.path());
         let is_store = |fault: &Fault| matches!(fault, Fault::Store { .. });

@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::contents::NamedBlobs;
+use super::manifest::{Manifest, ManifestError};
 use super::{Fault, Progress, Step, Told, pour};
 use crate::blobs::{Hold, path_in};
 use crate::driver::BLOBS_FOLDER;
@@ -49,7 +50,7 @@ pub enum VerifyError {
     /// The store is of an earlier version.
     #[error(
         "the store {} has version {found}, and this program reads {known}; start its coordinator \
-         once, which brings it up to date", path.display()
+         once, which brings it up to date, or verify a backup with the program that made it", path.display()
     )]
     Older {
         /// The store's file.
@@ -59,6 +60,9 @@ pub enum VerifyError {
         /// The version that is read.
         known: u32,
     },
+    /// The folder is no backup.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
     /// The store cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -96,6 +100,31 @@ pub fn verify(folder: &Path, told: Told<'_>) -> Result<Verification, VerifyError
     Ok(verification)
 }
 
+/// Reads all of a backup, and says what is wrong with it: what `gleaner coordinator restore` would
+/// find, and what a coordinator would that is restored from it.
+///
+/// # Errors
+/// [`VerifyError`].
+pub fn verify_backup(folder: &Path, told: Told<'_>) -> Result<Verification, VerifyError> {
+    let manifest = Manifest::read(folder)?;
+    let mut verification = Verification::default();
+    told(Progress { step: Step::Store, done: 0, of: 0 });
+    for file in &manifest.files {
+        let path = folder.join(&file.name);
+        if let Some(found) = pour::inspect(&path, file.content(), &mut |_| {}) {
+            verification.add(Fault::Backup { path, found });
+        }
+    }
+    let path = folder.join(store::FILE);
+    if verification.faults.iter().any(|fault| fault.is_of(&path)) {
+        return Ok(verification);
+    }
+    let Some(snapshot) = verification.open(folder, &path)? else { return Ok(verification) };
+    verification.read_records(&snapshot, &path, told)?;
+    verification.read_blobs(&snapshot, &folder.join(BLOBS_FOLDER), told)?;
+    Ok(verification)
+}
+
 /// Keeps the blobs in their places; none where there never were any.
 fn hold(blobs: &Path) -> Result<Option<Hold>, VerifyError> {
     match Hold::take(blobs) {
@@ -129,6 +158,10 @@ impl Verification {
             return Ok(None);
         }
         match (snapshot.version(), store::VERSION) {
+            (0, _) => {
+                self.add(Fault::Store { path: path.to_owned(), found: "it is empty".to_owned() });
+                Ok(None)
+            }
             (found, known) if found > known => {
                 Err(StoreError::TooNew { path: path.to_owned(), found, known }.into())
             }

@@ -1,7 +1,9 @@
 //! `gleaner coordinator`: a file for each command.
 
+mod backup;
 mod init;
 mod invite;
+mod restore;
 mod start;
 mod submitter;
 mod upkeep;
@@ -36,9 +38,27 @@ pub enum Command {
         after_help = "The store is read with all its records, and every file that a job needs, \
                       beside a coordinator that runs or not; nothing is changed. Each fault is told \
                       in a line: what, where, what to do; the exit code is 1 when there is one.\n\n\
-                      Example:\n  gleaner coordinator verify"
+                      Examples:\n  gleaner coordinator verify\n  \
+                      gleaner coordinator verify --backup monday"
     )]
     Verify(verify::Arguments),
+    /// Copy all that the coordinator keeps, while it works, into a new folder
+    #[command(
+        after_help = "The backup is of one moment, and there whole or not at all. It holds secrets: \
+                      the coordinator's key, and the project's where it was not taken away. With \
+                      --base, files that an earlier backup has take no room again.\n\n\
+                      Examples:\n  gleaner coordinator backup monday\n  \
+                      gleaner coordinator backup tuesday --base monday"
+    )]
+    Backup(backup::Arguments),
+    /// Make the coordinator's folder anew from a backup
+    #[command(
+        after_help = "The folder must be empty or absent. Every file is compared with its hash. \
+                      Jobs go on as they were at the backup, with the same workers; leases that \
+                      were given since are not believed, and numbers begin anew beyond a \
+                      million.\n\nExample:\n  gleaner coordinator restore monday"
+    )]
+    Restore(restore::Arguments),
     /// Say who may submit jobs from elsewhere
     #[command(
         subcommand,
@@ -57,6 +77,8 @@ pub async fn run(context: &Context, command: Command) -> Result<Exit> {
         Command::Init(arguments) => init::run(context, arguments),
         Command::Start(arguments) => start::run(context, arguments).await,
         Command::Invite(arguments) => invite::run(context, arguments).await,
+        Command::Backup(arguments) => backup::run(context, arguments).await,
+        Command::Restore(arguments) => restore::run(context, arguments).await,
         Command::Verify(arguments) => verify::run(context, arguments).await,
         Command::Submitter(command) => submitter::run(context, command).await,
     }

@@ -1,8 +1,10 @@
 //! `gleaner coordinator verify`.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 use clap::Args;
-use gleaner_coordinator::upkeep::{Fault, Verification, verify};
+use gleaner_coordinator::upkeep::{Fault, Verification, verify, verify_backup};
 use serde_json::{Value, json};
 
 use super::upkeep::at_work;
@@ -12,12 +14,19 @@ use crate::words;
 
 /// What `gleaner coordinator verify` is told.
 #[derive(Debug, Args)]
-pub struct Arguments {}
+pub struct Arguments {
+    /// Verify this backup instead
+    #[arg(long, value_name = "BACKUP")]
+    pub backup: Option<PathBuf>,
+}
 
 /// Reads all that the coordinator needs, and tells what is wrong with it.
-pub async fn run(context: &Context, _: Arguments) -> Result<Exit> {
+pub async fn run(context: &Context, arguments: Arguments) -> Result<Exit> {
     let folder = context.coordinator_data();
-    let work = move |told: &mut dyn FnMut(_)| Ok(verify(&folder, told)?);
+    let work = move |told: &mut dyn FnMut(_)| match arguments.backup {
+        Some(backup) => Ok(verify_backup(&backup, told)?),
+        None => Ok(verify(&folder, told)?),
+    };
     let verification = at_work(context, work, || {
         Interrupted::new("interrupted; nothing was changed".into(), "run it again".into())
     })

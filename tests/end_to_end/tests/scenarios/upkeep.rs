@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::{JobFolder, Swarm};
+use end_to_end::{Gleaner, JobFolder, Swarm};
 use serde_json::Value;
 
 const ITEMS: u64 = 48;
@@ -56,5 +56,44 @@ fn a_coordinator_at_work_is_verified_and_a_flipped_byte_is_found() -> Result<()>
     let told = swarm.ask(&["coordinator", "verify"])?;
     ensure!(told.code == 1 && told.stdout.contains("it is missing"), "{told:?}");
     swarm.start_coordinator()?;
+    swarm.stop()
+}
+
+#[test]
+fn a_lost_coordinator_is_restored_and_its_workers_go_on_to_the_same_bytes() -> Result<()> {
+    let folder = JobFolder::planets(2 * ITEMS - 1, "1")?;
+    let expected = Gleaner::find()?.run(&folder.manifest())?;
+    let mut swarm = Swarm::with_workers(&[1, 1])?;
+    let job = swarm.submit(&folder.manifest())?;
+    swarm.wait_for_items(&job, ITEMS / 4)?;
+    let place = tempfile::tempdir()?;
+    let backup = place.path().join("backup");
+    let backup = backup.to_str().context("a path is text")?;
+    let said = swarm.tell(&["coordinator", "backup", backup])?;
+    ensure!(said.contains("with jobs 1"), "{said}");
+    swarm.tell(&["coordinator", "verify", "--backup", backup])?;
+
+    // What the lost coordinator does from here on is not in the backup.
+    swarm.wait_for_items(&job, ITEMS)?;
+    let lost = swarm.submit(&JobFolder::planets(ITEMS - 1, "2")?.manifest())?;
+    swarm.wait_for_items(&lost, 1)?;
+    swarm.kill_coordinator()?;
+    let refused = swarm.ask(&["coordinator", "restore", backup])?;
+    ensure!(refused.code == 1 && refused.stderr.contains("is not empty"), "{refused:?}");
+    fs::remove_dir_all(swarm.coordinator_folder())?;
+    swarm.tell(&["coordinator", "restore", backup])?;
+    swarm.start_coordinator()?;
+
+    ensure!(swarm.status(&lost).is_err(), "the backup knows nothing of {lost}");
+    let settled = swarm.status(&job)?["stages"][0]["items_settled"].as_u64();
+    ensure!(settled >= Some(ITEMS / 4), "of {} items {settled:?} are left", ITEMS / 4);
+    let end = swarm.wait_for_end(&job)?;
+    ensure!(end["state"] == "done", "it ended as {end}");
+    ensure!(swarm.output(&job)? == expected, "the output differs");
+    let (next, end) = swarm.see_through(&JobFolder::planets(ITEMS - 1, "3")?.manifest())?;
+    ensure!(next == "job-1000001", "a number of the lost coordinator came again: {next}");
+    ensure!(end["state"] == "done", "it ended as {end}");
+    let clean = swarm.tell(&["coordinator", "verify"])?;
+    ensure!(clean.contains("no faults"), "{clean}");
     swarm.stop()
 }

@@ -102,7 +102,7 @@ fn has_own_data(command: &[&str]) -> bool {
     matches!(
         command,
         ["coordinator"]
-            | ["coordinator", "init" | "start"]
+            | ["coordinator", "init" | "start" | "restore"]
             | ["project" | "worker" | "use" | "submitter", ..]
             | ["build" | "test"]
     )
@@ -112,6 +112,11 @@ fn has_own_data(command: &[&str]) -> bool {
 fn prepare(swarm: &Swarm, command: &[&str], own: &Path, folder: &Path) -> Result<()> {
     let ticket;
     let krate = folder.join("pi");
+    if matches!(command, ["coordinator", "verify" | "restore"]) {
+        let backup = folder.join("monday");
+        let backup = backup.to_str().context("a path is text")?;
+        return swarm.tell(&["coordinator", "backup", backup]).map(drop);
+    }
     let before: &[&str] = match command {
         ["coordinator", "start"] | ["project", ..] => {
             &["coordinator", "init", "--name", "planets", "--operator", "o", "--purpose", "p"]
