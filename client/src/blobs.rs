@@ -61,8 +61,8 @@ impl Client {
     /// Sends the bytes of a file unless the coordinator holds them already.
     ///
     /// # Errors
-    /// As [`ClientError`] says: [`ClientError::Refused`] when the file has changed since it was
-    /// hashed. A repeat is harmless.
+    /// As [`ClientError`] says: [`ClientError::FileRefused`] when there is no room for the file, or
+    /// it has changed since it was hashed. A repeat is harmless.
     pub async fn upload(&self, file: &LocalBlob) -> Result<Upload, ClientError> {
         if self.holds_blob(file.blob.hash).await? {
             return Ok(Upload::Held);
@@ -81,7 +81,12 @@ impl Client {
         if let (Err(_), Ok(Err(source))) = (&answer, feeding.await) {
             return Err(read_error(source));
         }
-        answer.map(|_| Upload::Sent)
+        match answer {
+            Err(ClientError::Refused { status, error }) => {
+                Err(ClientError::FileRefused { path: file.path.clone(), status, error })
+            }
+            answer => answer.map(|_| Upload::Sent),
+        }
     }
 
     /// Fetches one file of a job's output to `destination`, replacing what is there.

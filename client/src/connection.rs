@@ -20,6 +20,7 @@ use tokio::net::TcpStream;
 
 use crate::projects::Projects;
 use crate::remote::Remote;
+use crate::to_the_end::ToTheEnd;
 use crate::{ClientError, OpenError, Place};
 
 /// What a request carries.
@@ -175,8 +176,8 @@ async fn exchange(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     request: Request<Body>,
 ) -> hyper::Result<Response<Incoming>> {
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let stream = TokioIo::new(ToTheEnd::new(stream));
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await?;
     // It ends when the answer has been read or dropped; what breaks it is reported there.
     tokio::spawn(connection);
     sender.send_request(request).await

@@ -116,6 +116,16 @@ pub enum ClientError {
         /// The coordinator's words.
         error: ApiError,
     },
+    /// The coordinator does not take a file. A retry does not help with a status of 4xx.
+    #[error("{path:?} was not taken: {error}")]
+    FileRefused {
+        /// The file.
+        path: PathBuf,
+        /// The HTTP status.
+        status: u16,
+        /// The coordinator's words.
+        error: ApiError,
+    },
     /// The answer is not what the API says. A retry does not help; the programs differ in version.
     #[error("the coordinator's answer to {request} cannot be understood: {reason}")]
     Malformed {
@@ -274,7 +284,7 @@ impl ClientError {
             Self::Unauthorised { .. } => {
                 Some("restart the coordinator if its api-token file was changed".into())
             }
-            Self::Refused { error, .. } => error.hint.clone(),
+            Self::Refused { error, .. } | Self::FileRefused { error, .. } => error.hint.clone(),
             Self::Malformed { .. } => {
                 Some("use the same version of Gleaner for the coordinator and for this".into())
             }

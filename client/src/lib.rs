@@ -24,6 +24,7 @@ mod remote;
 mod results;
 mod submission;
 mod submitters;
+mod to_the_end;
 mod units;
 mod why;
 

@@ -359,7 +359,7 @@ async fn a_file_that_changed_after_it_was_hashed_is_refused() {
     let blob = BlobRef::of(b"before");
     std::fs::write(&path, b"behind").unwrap();
     let changed = server.client().upload(&LocalBlob { path: path.clone(), blob }).await;
-    assert!(matches!(changed, Err(ClientError::Refused { status: 400, .. })), "{changed:?}");
+    assert!(matches!(changed, Err(ClientError::FileRefused { status: 400, .. })), "{changed:?}");
     std::fs::write(&path, b"be").unwrap();
     let shorter = server.client().upload(&LocalBlob { path, blob }).await;
     assert!(matches!(shorter, Err(ClientError::File { .. })), "{shorter:?}");

@@ -224,7 +224,8 @@ fn quotas_are_told_with_what_is_used_and_what_to_do() -> Result<()> {
                  reduce = \"csv\"\n";
     large.add("job.toml", stage.as_bytes())?;
     let refused = ada.ask(&["submit", text(&large.manifest())?])?;
-    check_refused(&refused, &["20000 bytes has no room", "its quota is 10000", "operator"]);
+    let words = ["20000 bytes has no room", "its quota is 10000", "operator", "large.txt"];
+    check_refused(&refused, &words);
     let listed = swarm.tell(&["coordinator", "submitter", "list", "--json"])?;
     let listed: Value = serde_json::from_str(&listed)?;
     ensure!(listed[0]["jobs_running"] == 1, "{listed}");
