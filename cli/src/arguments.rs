@@ -116,6 +116,9 @@ pub enum Command {
         after_help = "Outputs are put into DIR/STAGE/NAME, each whole and verified or not at all; \
                       beside them failed.csv, a row for each item that gave no output, and \
                       provenance.json, what made these bytes.\n\n\
+                      Of a job that still runs, failed or was cancelled, the outputs of the stages \
+                      that are done are fetched. With --force, another job's outputs that lie \
+                      there unchanged are removed, so that provenance.json names all there is.\n\n\
                       With --partial, stages that are not done have a preview of what is settled, \
                       called NAME.partial.EXTENSION, and gaps.csv says what is missing. Fetched \
                       again, files of the same job are brought up to date.\n\n\
@@ -177,7 +180,13 @@ pub enum Command {
     )]
     Rm(rm::Arguments),
     /// Run a job on this machine alone, with no server: the same bytes come out
-    #[command(after_help = "Example:\n  gleaner run job.toml -o planets")]
+    #[command(
+        after_help = "DIR gets what `gleaner results` puts there; of a job that failed too, with the \
+                      outputs of the stages done before. Until the job has ended all is in a \
+                      temporary folder (below TMPDIR): Ctrl-C ends it, and keeps nothing. What must \
+                      outlive that is for `gleaner submit`.\n\n\
+                      Example:\n  gleaner run job.toml -o planets"
+    )]
     Run(run::Arguments),
     /// Make a task crate: a Rust crate with a function for many computers, and its job
     #[command(after_help = "Example:\n  gleaner new pi\n  \

@@ -12,6 +12,7 @@ mod downloads;
 mod failure;
 mod logging;
 mod operands;
+mod output_folder;
 mod page;
 mod printer;
 mod signals;

@@ -2,7 +2,9 @@
 //!
 //! A folder of results has the outputs in a folder for each stage, and beside them the reports that
 //! tell of the job. Invariants: files appear whole or not at all; what is there and differs is
-//! replaced only where that was asked for, or where it is a report or a preview of the same job.
+//! replaced only where that was asked for, or where it is a report or a preview of the same job; what
+//! takes the place of another job's results leaves none of its outputs beside reports that do not
+//! name them.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
@@ -19,6 +21,7 @@ use serde::Serialize;
 use super::Context;
 use crate::failure::{Exit, Hinted, Interrupted};
 use crate::operands::Job;
+use crate::output_folder::Earlier;
 use crate::signals::unless_interrupted;
 use crate::words;
 
@@ -33,7 +36,7 @@ pub struct Arguments {
     /// Where to put the files [default: a folder of the job's id]
     #[arg(short, long, value_name = "DIR")]
     pub output: Option<PathBuf>,
-    /// Replace files that are there and differ
+    /// Replace files that are there and differ, and the outputs of another job
     #[arg(long)]
     pub force: bool,
     /// Of what is not done, fetch a preview: what there is now, and `gaps.csv` for what is missing
@@ -88,6 +91,8 @@ pub struct Fetched {
     pub files: Vec<Written>,
     /// How much there is of the stages that are not done.
     stages: Vec<PartialStage>,
+    /// A line for each output of another job that had to go.
+    pub removed: Vec<String>,
 }
 
 /// Fetches a job's results.
@@ -110,6 +115,7 @@ pub async fn run(context: &Context, arguments: Arguments) -> Result<Exit> {
     if extent == Extent::Whole && !fetched.has_output() {
         return Err(no_output(&view, &format!("; what tells of it is in {folder:?}")).into());
     }
+    fetched.removed.iter().for_each(|line| context.printer.note(line));
     for stage in &fetched.stages {
         context.printer.note(&words::partial_stage(stage));
     }
@@ -166,6 +172,12 @@ pub async fn fetch(
         let (kind, stage, name) = (Kind::Output, Some(stage), name.to_string());
         fetched.files.push(Written { kind, stage, name, bytes, hash, path, written });
     }
+    if !reports.are_of_job_in(folder)?
+        && let Some(earlier) = Earlier::of(folder)?
+    {
+        let outputs: Vec<_> = fetched.files.iter().map(|file| file.path.as_path()).collect();
+        fetched.removed = earlier.remove(folder, &outputs)?;
+    }
     reports.put(folder, &mut fetched)?;
     Ok(fetched)
 }
@@ -190,24 +202,6 @@ async fn listed(
             return Ok((partial, outputs));
         }
     }
-}
-
-/// Fetches what tells of a job that has no output.
-///
-/// # Errors
-/// As [`fetch`].
-pub async fn fetch_reports(
-    client: &Client,
-    job: JobId,
-    folder: &Path,
-    overwrite: Overwrite,
-) -> Result<Fetched> {
-    make_folder(folder)?;
-    let reports = Reports::fetch(client, job, folder, None).await?;
-    reports.check(folder, overwrite)?;
-    let mut fetched = Fetched::default();
-    reports.put(folder, &mut fetched)?;
-    Ok(fetched)
 }
 
 impl Fetched {
@@ -258,15 +252,20 @@ impl Reports {
 
     /// Whether all may be put in place: nothing else is there, or what is there is of the same job.
     fn check(&self, folder: &Path, overwrite: Overwrite) -> Result<()> {
-        let provenance = self.files.last().expect("the provenance comes last");
-        let known = identity(&folder.join(PROVENANCE_FILE))?;
-        if known.is_some() && known == identity(provenance.fetched.path())? {
+        if self.are_of_job_in(folder)? {
             return Ok(());
         }
         for file in &self.files {
             is_missing(&file.path, file.fetched.blob(), overwrite)?;
         }
         Ok(())
+    }
+
+    /// Whether the reports that are there are of the same job.
+    fn are_of_job_in(&self, folder: &Path) -> Result<bool> {
+        let provenance = self.files.last().expect("the provenance comes last");
+        let known = identity(&folder.join(PROVENANCE_FILE))?;
+        Ok(known.is_some() && known == identity(provenance.fetched.path())?)
     }
 
     fn put(self, folder: &Path, fetched: &mut Fetched) -> Result<()> {

@@ -1,7 +1,8 @@
 //! `gleaner run`: a coordinator and a worker of its own, for one job, in one process.
 //!
 //! The parts are the same as anywhere else, so the bytes are the same too. Their data is in a
-//! temporary folder that goes with them.
+//! temporary folder that goes with them, unless the output could not be put where it was wanted: then
+//! the coordinator's stays, with all that was computed.
 
 use std::cell::Cell;
 use std::fs;
@@ -12,17 +13,18 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 use gleaner_client::{Client, PreparedJob, new_submission_id};
 use gleaner_coordinator::{Coordinator, InitOptions, NetworkFolders};
-use gleaner_protocol::Ticket;
 use gleaner_protocol::api::{InviteRequest, JobState};
-use gleaner_protocol::results::{PROVENANCE_FILE, is_reserved};
+use gleaner_protocol::{JobId, Ticket};
 use gleaner_sandbox::Priority;
 use gleaner_worker::Worker;
+use tempfile::TempDir;
 
 use super::prepare::{Source, prepare};
-use super::results::{Extent, Overwrite, fetch, fetch_reports, listing};
+use super::results::{Extent, Overwrite, fetch, listing};
 use super::watch::{exit, follow, tell_end};
 use super::{Context, dry_run};
 use crate::failure::{Exit, Hinted, Interrupted};
+use crate::output_folder::{Earlier, check_usable, entries};
 use crate::printer::Form;
 use crate::signals::StopRequests;
 
@@ -59,7 +61,9 @@ pub async fn run(context: &Context, arguments: Arguments) -> Result<Exit> {
     let folder =
         arguments.output.unwrap_or_else(|| PathBuf::from(format!("{}-output", prepared.spec.name)));
     let overwrite = if arguments.force { Overwrite::Allow } else { Overwrite::Refuse };
+    // Computing for hours and then not being allowed to write would help nobody.
     let overwrite = refuse_occupied(&folder, overwrite)?;
+    check_usable(&folder)?;
     let mut stop = StopRequests::listen()?;
     let data = tempfile::tempdir().context("cannot make a temporary folder")?;
     let mut swarm = Swarm::start(data.path(), &context.program, arguments.slots).await?;
@@ -76,7 +80,7 @@ pub async fn run(context: &Context, arguments: Arguments) -> Result<Exit> {
             Err(Interrupted::new(line, step.get().what_is_left(&folder)).into())
         })),
     };
-    let Swarm { coordinator, worker, .. } = swarm;
+    let Swarm { coordinator, worker, client: _ } = swarm;
     match ended {
         Ended::Computed(computed) => {
             let stopping = async {
@@ -85,7 +89,12 @@ pub async fn run(context: &Context, arguments: Arguments) -> Result<Exit> {
                 coordinator.stop().await;
             };
             stop.or_at_once(stopping).await;
-            computed
+            match (computed, step.get()) {
+                (Err(error), Step::Writing(job)) if !error.is::<Interrupted>() => {
+                    Err(kept(data, job, &folder, error))
+                }
+                (computed, _) => computed,
+            }
         }
         Ended::Coordinator(ended) => {
             stop.or_at_once(worker.stop()).await;
@@ -106,24 +115,41 @@ struct Place<'a> {
     step: &'a Cell<Step>,
 }
 
-/// What an interruption would cut short.
+/// What an interruption or a failure would cut short.
 #[derive(Clone, Copy)]
 enum Step {
     Computing,
-    Writing,
+    Writing(JobId),
+    Telling,
 }
 
 impl Step {
     fn what_is_left(self, folder: &Path) -> String {
         match self {
             Self::Computing => "nothing was kept; run it again".into(),
-            Self::Writing => format!(
+            Self::Writing(_) => format!(
                 "the files that are in {} are whole, but others are missing; run it again with \
                  --force",
                 folder.display()
             ),
+            Self::Telling => format!("its results are in {}", folder.display()),
         }
     }
+}
+
+/// Keeps what was computed and could not be put into `folder`, as `error` says, and tells how to
+/// fetch it.
+fn kept(data: TempDir, job: JobId, folder: &Path, error: anyhow::Error) -> anyhow::Error {
+    let data = data.keep();
+    // The worker has nothing that the coordinator has not; what cannot be removed stays.
+    let _ = fs::remove_dir_all(data.join("worker"));
+    let line = format!("{job} has ended, but its results cannot be put into {folder:?}");
+    let data = data.display();
+    let hint = format!(
+        "they are kept in {data}: `gleaner coordinator start --data {data} --loopback` and, in \
+         another terminal, `gleaner results {job} --data {data} -o DIR`; then remove that folder"
+    );
+    Hinted::new(line, hint).with_source(error).into()
 }
 
 /// What came to its end first.
@@ -194,16 +220,17 @@ async fn compute(
     let Place { folder, overwrite, step } = place;
     let job = client.submit_prepared(prepared, new_submission_id()).await?;
     let view = follow(client, &context.printer, job).await?;
-    step.set(Step::Writing);
+    step.set(Step::Writing(job));
+    // The coordinator goes with what it knows: of a failure too, and of the stages done before it.
+    let fetched = fetch(client, job, folder, overwrite, Extent::Whole).await?;
+    step.set(Step::Telling);
+    fetched.removed.iter().for_each(|line| context.printer.note(line));
     if view.state != JobState::Done {
-        // The coordinator goes with what it knows of the failure.
-        let fetched = fetch_reports(client, job, folder, overwrite).await?;
         if context.printer.form() == Form::Text {
             context.printer.result(&fetched.files, || listing(&fetched.files))?;
         }
         return tell_end(&context.printer, &view, None);
     }
-    let fetched = fetch(client, job, folder, overwrite, Extent::Whole).await?;
     if context.printer.form() == Form::Text {
         tell_end(&context.printer, &view, None)?;
     }
@@ -211,27 +238,15 @@ async fn compute(
     Ok(exit(&view))
 }
 
-/// Computing for hours and then not being allowed to write would lose it all. What a run that
-/// failed has left, the reports alone, may be replaced.
+/// What a run that failed has left may be replaced, as long as nothing else lies there.
 fn refuse_occupied(folder: &Path, overwrite: Overwrite) -> Result<Overwrite> {
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(overwrite),
-        Err(error) => {
-            return Err(error).with_context(|| format!("cannot use the folder {folder:?}"));
-        }
-    };
-    let names: Vec<_> = entries
-        .map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()))
-        .collect::<Result<_, _>>()
-        .with_context(|| format!("cannot use the folder {folder:?}"))?;
-    let is_of_failed_run = names.iter().any(|name| name == PROVENANCE_FILE)
-        && names.iter().all(|name| is_reserved(name));
-    if is_of_failed_run {
-        return Ok(Overwrite::Allow);
-    }
-    if names.is_empty() || overwrite == Overwrite::Allow {
+    if entries(folder)?.is_empty() || overwrite == Overwrite::Allow {
         return Ok(overwrite);
+    }
+    if let Some(earlier) = Earlier::of(folder)?
+        && earlier.is_all_of_a_failure(folder)?
+    {
+        return Ok(Overwrite::Allow);
     }
     let line = format!("the folder {folder:?} is not empty");
     let hint = "choose another folder with -o DIR, or put the output into it with --force";

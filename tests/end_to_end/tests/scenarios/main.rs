@@ -26,6 +26,7 @@ mod proxy;
 mod removal;
 mod results;
 mod retry;
+mod runs;
 mod shapes;
 mod splits;
 mod submission;

@@ -179,3 +179,24 @@ fn a_job_that_runs_has_previews_that_go_when_it_is_done() -> Result<()> {
     ensure!(!names(&results)?.contains("gaps.csv"), "nothing is missing any more");
     swarm.stop()
 }
+
+#[test]
+fn forced_results_leave_no_output_of_another_job() -> Result<()> {
+    let swarm = Swarm::with_workers(&[1])?;
+    let range = "function = \"square\"\nrange = { field = \"number\", end = 4 }";
+    let (table, _) =
+        swarm.see_through(&job("", &format!("{range}\nreduce = \"csv\""))?.manifest())?;
+    let (lines, _) =
+        swarm.see_through(&job("", &format!("{range}\nreduce = \"lines\""))?.manifest())?;
+    let results = tempfile::tempdir()?;
+    let place = text(results.path())?;
+    swarm.tell(&["results", &table, "-o", place])?;
+    fs::write(results.path().join("s/notes"), "mine")?;
+    let refused = swarm.ask(&["results", &lines, "-o", place])?;
+    ensure!(refused.code == 1 && results.path().join("s/s.csv").exists(), "{refused:?}");
+    let forced = swarm.ask(&["results", &lines, "-o", place, "--force"])?;
+    ensure!(forced.code == 0 && forced.stderr.contains("s.csv, which was of job-1"), "{forced:?}");
+    let there: Vec<_> = read_output(results.path())?.into_keys().collect();
+    ensure!(there == ["s/notes", "s/s.txt"], "{there:?}");
+    swarm.stop()
+}
