@@ -9,6 +9,7 @@ use crate::commands::{
     build, check, coordinator, logs, manual, new, priority, project, results, retry, rm, run,
     schema, submit, submitter, test, units, use_project, why, worker,
 };
+use crate::logging::Audience;
 use crate::operands::Job;
 
 const EXIT_CODES: &str = "\
@@ -250,13 +251,14 @@ impl Command {
         )
     }
 
-    /// Whether it runs until it is stopped, so that its log is what its user sees.
-    pub fn is_service(&self) -> bool {
-        matches!(
-            self,
+    /// Who reads its log, at first: one that joins a project tells of it before it works.
+    pub fn audience(&self) -> Audience {
+        match self {
             Self::Coordinator(coordinator::Command::Start(_))
-                | Self::Worker(worker::Command::Start(_) | worker::Command::Join(_))
-        )
+            | Self::Worker(worker::Command::Start(_)) => Audience::Service,
+            Self::Run(_) => Audience::Whole,
+            _ => Audience::Command,
+        }
     }
 }
 

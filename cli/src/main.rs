@@ -28,7 +28,6 @@ use clap::Parser;
 use crate::arguments::Arguments;
 use crate::commands::Context;
 use crate::failure::Exit;
-use crate::logging::Audience;
 use crate::printer::{Form, PrintError, Printer};
 
 fn main() -> ExitCode {
@@ -64,9 +63,7 @@ fn run(arguments: Arguments) -> Exit {
 }
 
 fn start(arguments: Arguments, printer: Printer) -> Result<Exit> {
-    let audience =
-        if arguments.command.is_service() { Audience::Service } else { Audience::Command };
-    logging::start(arguments.verbose, audience);
+    logging::start(arguments.verbose, arguments.command.audience());
     let data = data_folder::find(arguments.data)?;
     let program = std::env::current_exe().context("cannot find this program's own file")?;
     let context = Context::new(data, arguments.project, program, printer);

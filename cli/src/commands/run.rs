@@ -84,7 +84,9 @@ pub async fn run(context: &Context, arguments: Arguments) -> Result<Exit> {
     match ended {
         Ended::Computed(computed) => {
             let stopping = async {
-                coordinator.notified().await;
+                for failure in coordinator.notified().await {
+                    context.printer.note(&format!("nobody was told of the job: {failure}"));
+                }
                 worker.stop().await;
                 coordinator.stop().await;
             };

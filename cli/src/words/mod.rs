@@ -196,7 +196,7 @@ pub fn stage(stage: &StageView) -> String {
 /// What runs of a stage now.
 pub fn attempts(stage: &StageView) -> String {
     match (stage.attempts_leased, stage.attempts_inconclusive) {
-        (0, 0) => "no worker has units of it".into(),
+        (0, 0) => "none running".into(),
         (leased, 0) => format!("{leased} running"),
         (leased, retried) => format!("{leased} running, {retried} retried"),
     }

@@ -259,9 +259,10 @@ impl Coordinator {
     }
 
     /// Waits until whoever jobs named was told of what has happened, or could not be told at the
-    /// first try. What was not delivered then is tried again after the next start on this folder.
-    pub async fn notified(&self) {
-        self.notices.tried(&self.store).await;
+    /// first try; gives why not. What was not delivered then is tried again after the next start on
+    /// this folder.
+    pub async fn notified(&self) -> Vec<String> {
+        self.notices.tried(&self.store).await
     }
 
     /// Waits until it ends by itself.

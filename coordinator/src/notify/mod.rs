@@ -17,7 +17,7 @@ mod message;
 mod post;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use gleaner_clock::Clock;
@@ -63,6 +63,8 @@ pub(crate) struct Notices {
     /// Counts tries that have ended.
     tries: watch::Sender<u64>,
     given_up: Mutex<BTreeMap<JobId, String>>,
+    /// Why the last try of a job failed, for those that are tried again.
+    failing: Mutex<BTreeMap<JobId, String>>,
 }
 
 /// Delivers notices.
@@ -88,7 +90,8 @@ impl Notices {
     /// With what `store` says was given up before.
     pub(crate) fn new(given_up: Vec<(JobId, String)>) -> Self {
         let given_up = Mutex::new(given_up.into_iter().collect());
-        Self { bell: Bell::new(), tries: watch::Sender::new(0), given_up }
+        let failing = Mutex::default();
+        Self { bell: Bell::new(), tries: watch::Sender::new(0), given_up, failing }
     }
 
     /// There may be something to deliver.
@@ -98,26 +101,35 @@ impl Notices {
 
     /// Why nobody was told of a job, if a notice of it was given up.
     pub(crate) fn given_up(&self, job: JobId) -> Option<String> {
-        self.given_up.lock().unwrap_or_else(PoisonError::into_inner).get(&job).cloned()
+        lock(&self.given_up).get(&job).cloned()
     }
 
-    /// Waits until every notice that there is now was tried once.
-    pub(crate) async fn tried(&self, store: &Store) {
+    /// Waits until every notice that there is now was tried once; gives why some did not arrive.
+    pub(crate) async fn tried(&self, store: &Store) -> Vec<String> {
         let mut tries = self.tries.subscribe();
         loop {
             tries.borrow_and_update();
             // A store that cannot be asked any more has nothing to wait for.
             let untried = store.has_untried_notices().await.unwrap_or(false);
             if !untried || tries.changed().await.is_err() {
-                return;
+                let (failing, given_up) = (lock(&self.failing), lock(&self.given_up));
+                return failing.values().chain(given_up.values()).cloned().collect();
             }
         }
     }
 
     fn note(&self, job: JobId, fate: &NoticeFate) {
-        if let NoticeFate::GivenUp { failure } = fate {
-            let mut given_up = self.given_up.lock().unwrap_or_else(PoisonError::into_inner);
-            given_up.insert(job, failure.clone());
+        match fate {
+            NoticeFate::Again { failure, .. } => {
+                lock(&self.failing).insert(job, failure.clone());
+            }
+            NoticeFate::GivenUp { failure } => {
+                lock(&self.failing).remove(&job);
+                lock(&self.given_up).insert(job, failure.clone());
+            }
+            NoticeFate::Delivered => {
+                lock(&self.failing).remove(&job);
+            }
         }
         self.tries.send_modify(|count| *count += 1);
     }
@@ -250,6 +262,10 @@ impl Rounds {
             () = over => {}
         }
     }
+}
+
+fn lock(failures: &Mutex<BTreeMap<JobId, String>>) -> MutexGuard<'_, BTreeMap<JobId, String>> {
+    failures.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether one more may be told beside those who are being told. Some room is the operator's alone.

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::work::{Work, work};
 use crate::commands::Context;
 use crate::failure::{Exit, Hinted};
+use crate::logging;
 use crate::printer::{Form, Reply};
 
 /// What `gleaner worker join` is told.
@@ -64,6 +65,7 @@ pub async fn run(context: &Context, arguments: Arguments) -> Result<Exit> {
     if no_start {
         return Ok(Exit::Done);
     }
+    logging::go_on_as_service();
     work(context, config).await
 }
 
