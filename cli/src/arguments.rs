@@ -168,7 +168,13 @@ pub enum Command {
                       over the answers that the old one has and computes what is missing; a unit \
                       of which an item failed is computed again, whole. The old job stays as it \
                       is. A repeat gives the same new job; once that one has ended, it can be \
-                      retried itself.\n\n\
+                      retried itself, by its own id. A name means the newest job that has it: \
+                      that is the new one, which a repeat tells of while it runs and retries once \
+                      it has ended.\n\n\
+                      What follows from the inputs alone fails again in the same words: an earlier \
+                      stage's output that cannot be cut, outputs that the reducer does not take, an \
+                      item that fails everywhere. Mend it and submit the job anew: the answers that \
+                      the change does not touch are taken over.\n\n\
                       Example:\n  gleaner retry job-7 --wait"
     )]
     Retry(retry::Arguments),

@@ -35,10 +35,21 @@ pub(super) fn not_ended(job: JobId) -> ControlError {
     })
 }
 
+fn still_runs(job: &JobView) -> ControlError {
+    let (id, retried) = (job.job, job.retry_of);
+    let of = retried.map(|retried| format!("; it retries {retried}")).unwrap_or_default();
+    ControlError::Refused(ApiError {
+        error: format!("{id} has not ended{of}"),
+        hint: Some(format!(
+            "follow it with `gleaner watch {id}`, or end it with `gleaner cancel {id}`"
+        )),
+    })
+}
+
 /// A job that lacks answers and will get no more may be taken up again.
 pub(super) fn check_retry(job: &JobView) -> Result<(), ControlError> {
     if !job.state.is_final() {
-        return Err(not_ended(job.job));
+        return Err(still_runs(job));
     }
     if job.lacks_answers() {
         return Ok(());

@@ -206,3 +206,24 @@ fn a_job_that_went_on_computes_the_units_of_which_items_failed() -> Result<()> {
     }
     swarm.stop()
 }
+
+#[test]
+fn a_repeat_by_name_tells_of_the_retry_that_runs() -> Result<()> {
+    let swarm = Swarm::with_workers(&[])?;
+    let first = swarm.submit(&spins()?.manifest())?;
+    swarm.tell(&["cancel", &first])?;
+    let named = |words: &str| {
+        let said = swarm.tell(&["retry", "trial"])?;
+        ensure!(said.contains(words), "{words}: {said}");
+        Ok(())
+    };
+    for _ in 0..3 {
+        named("job-2 retries job-1, which stays as it was")?;
+    }
+    check_refused(&swarm, "job-2", "job-2 has not ended; it retries job-1")?;
+    check_refused(&swarm, "job-2", "gleaner watch job-2")?;
+    swarm.tell(&["cancel", "job-2"])?;
+    named("job-3 retries job-2, which stays as it was")?;
+    swarm.tell(&["cancel", "job-3"])?;
+    swarm.stop()
+}
