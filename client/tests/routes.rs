@@ -149,6 +149,7 @@ fn view(job: JobId, version: u64, state: JobState) -> JobView {
         submitted_at: "2026-01-01T00:00:00Z".into(),
         ended_at: None,
         failure: None,
+        failure_cause: None,
         kept_until: None,
         notify_failure: None,
         stages: vec![],

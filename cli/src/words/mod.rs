@@ -8,7 +8,7 @@ pub mod workers;
 
 use std::time::Duration;
 
-use gleaner_protocol::api::{JobState, JobView, PartialStage, StageState, StageView};
+use gleaner_protocol::api::{FailureCause, JobState, JobView, PartialStage, StageState, StageView};
 use gleaner_protocol::{JobId, WorkerId};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Unit};
@@ -122,8 +122,14 @@ pub fn ending(job: &JobView) -> String {
     }
 }
 
-/// How to go on with a job that lacks answers, or which job goes on with it.
+/// How to go on with a job that lacks answers, or which job goes on with it. What follows from its
+/// inputs is the same in a retry.
 pub fn how_to_retry(job: &JobView) -> String {
+    if job.failure_cause == Some(FailureCause::Stage) {
+        return "a retry would fail alike: mend that and submit the job anew, which takes over what \
+                the change does not touch"
+            .into();
+    }
     match job.retried_by {
         None => format!("`gleaner retry {}` computes what is missing", job.job),
         Some(retry) => format!("{retry} retries it"),
@@ -150,7 +156,9 @@ pub fn after_retry(job: &JobView) -> Vec<String> {
         return vec![format!("follow it with `gleaner watch {}`", job.job)];
     }
     let mut lines = vec![ending(job)];
-    if job.lacks_answers() {
+    if job.failure_cause == Some(FailureCause::Stage) {
+        lines.push(how_to_retry(job));
+    } else if job.lacks_answers() {
         lines.push(format!("`gleaner retry {}` goes on from there", job.job));
     }
     lines
@@ -404,6 +412,7 @@ mod tests {
             submitted_at: "2026-11-22T14:00:00Z".into(),
             ended_at: state.is_final().then(|| "2026-11-22T14:01:05Z".into()),
             failure: (state == JobState::Failed).then(|| "item 3 trapped".into()),
+            failure_cause: (state == JobState::Failed).then_some(FailureCause::Task),
             kept_until: None,
             notify_failure: None,
             stages: vec![search, report],
@@ -532,6 +541,25 @@ mod tests {
                 job-9 retries it"#]],
         );
         assert!(jobs(&[job], now())[1].contains("planets (retries job-3)"));
+    }
+
+    #[test]
+    fn no_retry_is_recommended_where_it_would_fail_alike() {
+        let mut job = view(JobState::Failed);
+        let is_recommended = |job: &JobView| {
+            let told = [super::job(job, now()), after_retry(job)].concat().join("\n");
+            told.matches("`gleaner retry job-7`").count()
+        };
+        assert_eq!(is_recommended(&job), 2);
+        job.failure_cause = Some(FailureCause::Stage);
+        assert_eq!(is_recommended(&job), 0);
+        check(
+            &[how_to_retry(&job)],
+            expect![
+                "a retry would fail alike: mend that and submit the job anew, which takes over \
+                 what the change does not touch"
+            ],
+        );
     }
 
     #[test]

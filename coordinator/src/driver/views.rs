@@ -1,7 +1,7 @@
 //! The core's snapshots as the control API shows them.
 
 use gleaner_coordinator_core::{
-    JobEnd, JobSnapshot, StageSnapshot, StageState, Usage, WorkerSnapshot,
+    FailureCause, JobEnd, JobSnapshot, StageSnapshot, StageState, Usage, WorkerSnapshot,
 };
 use gleaner_protocol::{Timestamp, api};
 use jiff::Timestamp as Instant;
@@ -9,6 +9,10 @@ use jiff::Timestamp as Instant;
 use crate::store::{StoredInvitation, StoredLog, StoredSubmitter};
 
 pub(crate) fn job(snapshot: JobSnapshot, submitter: Option<String>) -> api::JobView {
+    let failure_cause = match &snapshot.end {
+        Some((JobEnd::Failed { cause, .. }, _)) => Some(self::failure_cause(*cause)),
+        _ => None,
+    };
     let (state, failure) = match snapshot.end.as_ref().map(|(end, _)| end) {
         None if snapshot.paused_at.is_some() => (api::JobState::Paused, None),
         None => (api::JobState::Running, None),
@@ -28,9 +32,19 @@ pub(crate) fn job(snapshot: JobSnapshot, submitter: Option<String>) -> api::JobV
         submitted_at: rfc3339(snapshot.submitted_at),
         ended_at: snapshot.end.map(|(_, at)| rfc3339(at)),
         failure,
+        failure_cause,
         kept_until: snapshot.kept_until.map(rfc3339),
         notify_failure: None,
         stages: snapshot.stages.into_iter().map(stage).collect(),
+    }
+}
+
+fn failure_cause(cause: FailureCause) -> api::FailureCause {
+    match cause {
+        FailureCause::Task { .. } => api::FailureCause::Task,
+        FailureCause::NoAnswer { .. } => api::FailureCause::NoAnswer,
+        FailureCause::NoAgreement { .. } => api::FailureCause::NoAgreement,
+        FailureCause::Stage => api::FailureCause::Stage,
     }
 }
 

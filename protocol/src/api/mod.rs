@@ -134,6 +134,9 @@ pub struct JobView {
     pub ended_at: Option<String>,
     /// Why it failed, in a sentence.
     pub failure: Option<String>,
+    /// What kind of failure that is.
+    #[serde(default)]
+    pub failure_cause: Option<FailureCause>,
     /// RFC 3339, UTC; when it is removed by itself. None while it runs, and when it is kept for ever.
     #[serde(default)]
     pub kept_until: Option<String>,
@@ -158,6 +161,21 @@ impl JobView {
     pub fn items_failed(&self) -> u64 {
         self.stages.iter().map(|stage| stage.items_failed).fold(0, u64::saturating_add)
     }
+}
+
+/// What a job failed of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureCause {
+    /// An item: its task fails on every machine.
+    Task,
+    /// An item that found no answer: other machines may do better.
+    NoAnswer,
+    /// An item on whose answer workers did not agree.
+    NoAgreement,
+    /// A stage's input could not be cut, or its outputs could not be put together: that follows from
+    /// what the job is given, and a retry comes to the same.
+    Stage,
 }
 
 /// Where a stage stands.

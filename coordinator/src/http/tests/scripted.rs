@@ -23,6 +23,7 @@ impl Scripted {
             submitted_at: "2026-11-22T00:00:00Z".to_owned(),
             ended_at: None,
             failure: None,
+            failure_cause: None,
             kept_until: None,
             notify_failure: None,
             stages: Vec::new(),

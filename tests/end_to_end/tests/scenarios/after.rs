@@ -95,7 +95,10 @@ fn an_output_that_cannot_be_cut_fails_its_job_with_the_line_and_stays() -> Resul
     let reason = "stage `stars`: \"rows/rows.txt\", line 1: it is a list, no JSON object";
     ensure!(end["state"] == "failed", "{end}");
     ensure!(end["failure"].as_str().is_some_and(|told| told.starts_with(reason)), "{end}");
+    ensure!(end["failure_cause"] == "stage", "{end}");
     ensure!(end["stages"][0]["state"] == "done", "the first stage is lost: {end}");
+    let said = swarm.tell(&["status", &job])?;
+    ensure!(said.contains("a retry would fail alike") && !said.contains("gleaner retry"), "{said}");
     swarm.stop()
 }
 
