@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use gleaner_protocol::JobId;
 use gleaner_protocol::api::{
-    JobView, OutputFile, ProjectView, SubmitReply, SubmitRequest, WorkerView,
+    JobView, OutputFile, ProjectView, RoomView, SubmitReply, SubmitRequest, WorkerView,
 };
 use http::{Method, Request};
 use http_body_util::{BodyExt, Empty, Full};
@@ -155,6 +155,14 @@ impl Client {
     /// As [`ClientError`] says; nothing is changed.
     pub async fn workers(&self) -> Result<Vec<WorkerView>, ClientError> {
         self.fetch("/v1/workers").await
+    }
+
+    /// What the coordinator has room for, for this user.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says; nothing is changed.
+    pub async fn room(&self) -> Result<RoomView, ClientError> {
+        self.fetch("/v1/room").await
     }
 
     pub(crate) fn endpoint(&self) -> &Endpoint {

@@ -88,6 +88,18 @@ impl Blobs {
         &self.uses
     }
 
+    /// How many bytes are free on the disk that holds them, for this user.
+    ///
+    /// # Errors
+    /// [`BlobError::Io`] when the system does not tell.
+    pub(crate) fn disk_bytes_free(&self) -> Result<u64, BlobError> {
+        let disk = rustix::fs::statvfs(&*self.folder).map_err(|error| BlobError::Io {
+            folder: self.folder.to_path_buf(),
+            source: error.into(),
+        })?;
+        Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+    }
+
     /// The length of a blob, or `None` when it is not held. One that is found stays for a day, for
     /// a job to refer to.
     ///

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use gleaner_client::{Client, PreparedJob};
 use gleaner_coordinator::rehearsal::{RehearsalError, Sample, SampleEnd, StageRehearsal, rehearse};
+use gleaner_protocol::api::RoomView;
 use gleaner_protocol::limits::ITEMS_PER_UNIT_MAX;
 use gleaner_protocol::{BlobRef, JobSpec, OnFailure, StageSpec, UnitSize};
 use serde::Serialize;
@@ -29,6 +30,8 @@ pub struct Plan {
     /// What it takes on the coordinator's disk, or on this one's: what is sent, the results, and
     /// the output made of them.
     pub disk_bytes: u64,
+    /// What the coordinator has room for; none for a job that runs here.
+    pub room: Option<RoomView>,
     /// The workers connected; none for a job that runs here.
     pub workers: Option<Present>,
     /// How long it would take.
@@ -118,8 +121,13 @@ pub async fn submission(context: &Context, client: &Client, job: &PreparedJob) -
     let stages = stages(context, job).await?;
     let estimate = estimate(&stages, &job.spec, workers.slots_able);
     let disk_bytes = sending.bytes + results_bytes(&stages);
-    let (sending, workers) = (Some(sending), Some(workers));
-    conclude(context, job, plan(job, stages, sending, disk_bytes, workers, estimate))
+    let plan = Plan {
+        sending: Some(sending),
+        room: Some(client.room().await?),
+        workers: Some(workers),
+        ..plan(job, stages, disk_bytes, estimate)
+    };
+    conclude(context, job, plan)
 }
 
 /// Prints what would become of a job that runs here, on `slots` slots.
@@ -128,25 +136,53 @@ pub async fn run(context: &Context, job: &PreparedJob, slots: u32) -> Result<Exi
     let estimate = estimate(&stages, &job.spec, slots.into());
     let inputs: u64 = job.files.iter().map(|file| file.blob.bytes).sum();
     let disk_bytes = inputs + results_bytes(&stages);
-    conclude(context, job, plan(job, stages, None, disk_bytes, None, estimate))
+    conclude(context, job, plan(job, stages, disk_bytes, estimate))
 }
 
-fn plan(
-    job: &PreparedJob,
-    stages: Vec<StagePlan>,
-    sending: Option<Sending>,
-    disk_bytes: u64,
-    workers: Option<Present>,
-    estimate: Estimate,
-) -> Plan {
+/// The plan of a job without a coordinator.
+fn plan(job: &PreparedJob, stages: Vec<StagePlan>, disk_bytes: u64, estimate: Estimate) -> Plan {
     let (name, quorum) = (job.spec.name.clone(), job.spec.quorum.get());
-    Plan { job: name, quorum, stages, sending, disk_bytes, workers, estimate }
+    let (sending, room, workers) = (None, None, None);
+    Plan { job: name, quorum, stages, sending, disk_bytes, room, workers, estimate }
+}
+
+impl Plan {
+    /// Why the coordinator would not take the job as it stands now, and what to do.
+    fn lacks_room(&self) -> Option<(String, &'static str)> {
+        let (sending, room) = (self.sending.as_ref()?.bytes, self.room?);
+        let RoomView { jobs_running, storage_bytes: used, disk_bytes_free: free, .. } = room;
+        if let Some(max) = room.jobs_max.filter(|max| jobs_running >= *max) {
+            let line = format!("the quota of running jobs is used up: {jobs_running} of {max}");
+            return Some((line, "wait for one to end (`gleaner jobs`), or cancel one"));
+        }
+        if let Some(max) = room.storage_bytes_max.filter(|max| used.saturating_add(sending) > *max)
+        {
+            let line = format!(
+                "the quota for storage has no room for the {sending} bytes to send: {used} of {max} \
+                 are used"
+            );
+            return Some((
+                line,
+                "submit what is smaller, or ask the coordinator's operator for more",
+            ));
+        }
+        (sending > free).then(|| {
+            let line = format!(
+                "the coordinator's disk has no room for the {sending} bytes to send: {free} are free"
+            );
+            (line, "ask the coordinator's operator to make room")
+        })
+    }
 }
 
 /// A job that fails here would fail there, and one that goes on without items would there: that is
 /// told as its end would be.
 fn conclude(context: &Context, job: &PreparedJob, plan: Plan) -> Result<Exit> {
     context.printer.result(&plan, || words::plan::lines(&plan))?;
+    if let Some((line, hint)) = plan.lacks_room() {
+        context.printer.failure(&line, Some(hint));
+        return Ok(Exit::Failed);
+    }
     let mut exit = Exit::Done;
     for (spec, stage) in job.spec.stages.iter().zip(&plan.stages) {
         for failure in stage.sample.iter().flat_map(|sample| &sample.failures) {
@@ -348,6 +384,30 @@ mod tests {
         assert_eq!((waiting.cpu_seconds, waiting.seconds), (Some(100.0), None));
         let blind = estimate(&stages[1..], &spec(), 4);
         assert_eq!((blind.cpu_seconds, blind.seconds), (None, None));
+    }
+
+    #[test]
+    fn a_job_that_would_be_refused_for_lack_of_room_is_told_so() {
+        let room = RoomView {
+            jobs_running: 1,
+            jobs_max: Some(2),
+            storage_bytes: 60,
+            storage_bytes_max: Some(100),
+            disk_bytes_free: 50,
+        };
+        let told = |bytes, room| {
+            let job = PreparedJob { spec: spec(), files: Vec::new() };
+            let sending = Some(Sending { bytes, ..Sending::default() });
+            let plan = plan(&job, Vec::new(), 0, Estimate::default());
+            Plan { sending, room: Some(room), ..plan }.lacks_room().map(|(line, _)| line)
+        };
+        assert_eq!(told(40, room), None);
+        assert!(told(41, room).is_some_and(|line| line.contains("60 of 100")));
+        let without = RoomView { storage_bytes_max: None, jobs_max: None, ..room };
+        assert_eq!(told(50, without), None);
+        assert!(told(51, without).is_some_and(|line| line.contains("50 are free")));
+        let busy = RoomView { jobs_running: 2, ..room };
+        assert!(told(0, busy).is_some_and(|line| line.contains("2 of 2")));
     }
 
     #[test]

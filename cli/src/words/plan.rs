@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use gleaner_protocol::api::RoomView;
+
 use super::{bytes, items_after, span, table};
 use crate::commands::dry_run::{Estimate, Plan, Present, SampleView, Sending, StagePlan};
 
@@ -17,7 +19,12 @@ pub fn lines(plan: &Plan) -> Vec<String> {
         facts.push(vec!["to send".into(), to_send(sending)]);
     }
     let place = if plan.sending.is_some() { "at the coordinator" } else { "here, for its time" };
-    facts.push(vec!["disk".into(), format!("about {} {place}", bytes(plan.disk_bytes))]);
+    let disk = format!("about {} {place}", bytes(plan.disk_bytes));
+    facts.push(vec![
+        "disk".into(),
+        format!("{disk}{}", plan.room.map(|room| free(plan, room)).unwrap_or_default()),
+    ]);
+    facts.extend(plan.room.and_then(quota));
     if let Some(workers) = &plan.workers {
         facts.push(vec!["workers".into(), present(workers, plan.quorum)]);
     }
@@ -86,6 +93,20 @@ fn to_send(sending: &Sending) -> String {
         0 => format!("nothing; {held}"),
         files => format!("{} of {}; {held}", count(files, "file"), bytes(sending.bytes)),
     }
+}
+
+/// What there is of the coordinator's disk, and what a job that needs more comes to.
+fn free(plan: &Plan, room: RoomView) -> String {
+    let free = format!(", where {} are free", bytes(room.disk_bytes_free));
+    match plan.disk_bytes > room.disk_bytes_free {
+        true => format!("{free}: the job would wait for room"),
+        false => free,
+    }
+}
+
+fn quota(room: RoomView) -> Option<Vec<String>> {
+    let (used, max) = (room.storage_bytes, room.storage_bytes_max?);
+    Some(vec!["quota".into(), format!("{} of {} are used", bytes(used), bytes(max))])
 }
 
 fn present(present: &Present, quorum: u32) -> String {
@@ -177,6 +198,13 @@ mod tests {
             stages: vec![search, report],
             sending: Some(Sending { files: 1, bytes: 300_000, files_held: 1, bytes_held: 41_000 }),
             disk_bytes: 5_902_800,
+            room: Some(RoomView {
+                jobs_running: 0,
+                jobs_max: None,
+                storage_bytes: 0,
+                storage_bytes_max: None,
+                disk_bytes_free: 40_000_000_000,
+            }),
             workers: Some(Present {
                 workers: 2,
                 slots: 4,
@@ -210,7 +238,7 @@ mod tests {
                 report  1      1           not measured: it takes an earlier stage's output
 
                 to send  1 file of 300.0 kB; the coordinator has 1 file of 41.0 kB already
-                disk     about 5.9 MB at the coordinator
+                disk     about 5.9 MB at the coordinator, where 40.0 GB are free
                 workers  2 workers connected with 4 slots; all have the memory it asks for
                 time     about 3 min 0 s: 12 min 0 s of CPU on 4 slots
                          estimated from 16 items run here; other machines and items may differ
@@ -223,6 +251,12 @@ mod tests {
         let mut plan = plan();
         plan.quorum = 2;
         plan.sending = Some(Sending { files: 2, bytes: 341_000, ..Sending::default() });
+        plan.room = plan.room.map(|room| RoomView {
+            storage_bytes: 1_000_000,
+            storage_bytes_max: Some(2_000_000),
+            disk_bytes_free: 3_000_000,
+            ..room
+        });
         plan.workers = Some(Present {
             workers: 2,
             slots: 4,
@@ -244,7 +278,8 @@ mod tests {
                 report  1      1            not measured: it takes an earlier stage's output
 
                 to send  2 files of 341.0 kB; the coordinator has none of it
-                disk     about 5.9 MB at the coordinator
+                disk     about 5.9 MB at the coordinator, where 3.0 MB are free: the job would wait for room
+                quota    1.0 MB of 2.0 MB are used
                 workers  2 workers connected with 4 slots; 1 with 1 slot offer the 3.2 GB of memory that a unit asks for; quorum = 2 waits for 2 such workers
                 time     no estimate: no item was seen to its end here"#]],
         );

@@ -12,7 +12,7 @@ use gleaner_network::Node;
 use gleaner_protocol::api::{
     self, AddSubmitterReply, AddSubmitterRequest, ApiError, InvitationView, InviteReply,
     InviteRequest, JobView, OutputFile, PriorityRequest, ProjectView, RevokeReply, RevokeRequest,
-    SubmitReply, SubmitRequest, SubmitterView, UnitLogs, UnitsPage, WhyView, WorkerView,
+    RoomView, SubmitReply, SubmitRequest, SubmitterView, UnitLogs, UnitsPage, WhyView, WorkerView,
 };
 use gleaner_protocol::limits::PRIORITY_MAX;
 use gleaner_protocol::{
@@ -143,11 +143,8 @@ impl Control for DriverControl {
         hash: BlobHash,
         bytes: Option<u64>,
     ) -> Result<(), ControlError> {
-        let (Owner::Submitter(submitter), Some(_)) =
-            (owner, self.submitters.storage_bytes_max(owner))
-        else {
-            return Ok(());
-        };
+        let max = self.submitters.terms(owner).and_then(|terms| terms.storage_bytes_max);
+        let (Owner::Submitter(submitter), Some(_)) = (owner, max) else { return Ok(()) };
         let Some(bytes) = bytes else {
             let error = "the request does not tell the length of the blob".to_owned();
             let hint = Some("send a `Content-Length`".to_owned());
@@ -156,6 +153,19 @@ impl Control for DriverControl {
         let used = self.usage(owner).await?.storage_bytes;
         let reserved = self.submitters.reserve(submitter, BlobRef { hash, bytes }, used);
         reserved.map_err(|no_room| refusals::no_room(&self.submitter_name(owner), bytes, no_room))
+    }
+
+    async fn room(&self, owner: Owner) -> Result<RoomView, ControlError> {
+        let usage = self.usage(owner).await?;
+        let terms = self.submitters.terms(owner);
+        let waiting = self.submitters.waiting_bytes(owner);
+        Ok(RoomView {
+            jobs_running: usage.jobs_running,
+            jobs_max: terms.and_then(|terms| terms.jobs_max),
+            storage_bytes: usage.storage_bytes.saturating_add(waiting),
+            storage_bytes_max: terms.and_then(|terms| terms.storage_bytes_max),
+            disk_bytes_free: self.blobs.disk_bytes_free().map_err(refusals::no_disk)?,
+        })
     }
 
     async fn job(&self, job: JobId) -> Result<JobView, ControlError> {

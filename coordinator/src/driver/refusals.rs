@@ -7,6 +7,7 @@ use gleaner_protocol::{JobId, Notify, NotifyTarget, StageIndex, SubmitterTerms};
 
 use super::submission::SubmissionError;
 use super::submitters::{BLOBS_WAITING_MAX, NoRoom};
+use crate::blobs::BlobError;
 use crate::http::ControlError;
 use crate::store::{AddSubmitterError, StoreError};
 
@@ -185,6 +186,11 @@ pub(super) fn disk_full(full: &StoreError, asked: WhileFull) -> ControlError {
         }
     };
     ControlError::Failed(ApiError { error: full.to_string(), hint: Some(hint.to_owned()) })
+}
+
+pub(super) fn no_disk(error: BlobError) -> ControlError {
+    let hint = Some("the coordinator's operator must look at its disk".to_owned());
+    ControlError::Failed(ApiError { error: error.to_string(), hint })
 }
 
 pub(super) fn store_failed(error: StoreError) -> ControlError {

@@ -85,10 +85,16 @@ impl Submitters {
         self.lock().get(&submitter).map(|entry| entry.name.clone())
     }
 
-    /// The most bytes that `owner`'s blobs may take; none when there is no limit.
-    pub(crate) fn storage_bytes_max(&self, owner: Owner) -> Option<u64> {
+    /// What `owner` may use; none for the operator, who may use everything.
+    pub(crate) fn terms(&self, owner: Owner) -> Option<SubmitterTerms> {
         let Owner::Submitter(submitter) = owner else { return None };
-        self.lock().get(&submitter)?.terms.storage_bytes_max
+        Some(self.lock().get(&submitter)?.terms)
+    }
+
+    /// The length of what `owner` has sent that no job refers to yet, as far as that is counted.
+    pub(crate) fn waiting_bytes(&self, owner: Owner) -> u64 {
+        let Owner::Submitter(submitter) = owner else { return 0 };
+        self.lock().get(&submitter).map_or(0, |entry| entry.waiting.values().sum())
     }
 
     /// Keeps room for a blob, beside the `used` bytes that the submitter's jobs refer to.
@@ -184,6 +190,7 @@ mod tests {
         let refused = Err(NoRoom::Storage { used: 10, waiting: 60, max: 100 });
         assert_eq!(submitters.reserve(ADA, blob(2, 31), 10), refused);
         assert_eq!(submitters.reserve(ADA, blob(2, 30), 10), Ok(()));
+        assert_eq!(submitters.waiting_bytes(Owner::Submitter(ADA)), 90);
         submitters.settle(Owner::Submitter(ADA), [blob(1, 60)].into_iter());
         let refused = Err(NoRoom::Storage { used: 70, waiting: 30, max: 100 });
         assert_eq!(submitters.reserve(ADA, blob(3, 1), 70), refused);

@@ -54,14 +54,14 @@ pub(super) async fn keep_to_own<C: Control>(
 
 /// Whom a path is for, by its first name and the job or unit that the router found in it.
 fn audience<'a>(path: &str, parameter: impl Fn(&str) -> Option<&'a str>) -> Audience {
-    let room = path.strip_prefix("/v1/").and_then(|path| path.split('/').next());
+    let first = path.strip_prefix("/v1/").and_then(|path| path.split('/').next());
     let of_job = match (parameter("job"), parameter("unit")) {
         (Some(job), _) => job.parse().ok(),
         (None, Some(unit)) => unit.parse().ok().map(|UnitId { job, .. }| job),
         (None, None) => None,
     };
-    match (room, of_job) {
-        (Some("openapi.json" | "project" | "blobs"), _) => Audience::Everybody,
+    match (first, of_job) {
+        (Some("openapi.json" | "project" | "blobs" | "room"), _) => Audience::Everybody,
         // Who computes is everybody's to see; what for is not.
         (Some("workers"), _) if path == "/v1/workers" => Audience::Everybody,
         (Some("jobs"), None) if path == "/v1/jobs" => Audience::Everybody,
@@ -94,6 +94,7 @@ mod tests {
         };
         let seven = Audience::OwnerOf(JobId(7));
         check("/v1/project", &[], Audience::Everybody);
+        check("/v1/room", &[], Audience::Everybody);
         check("/v1/blobs/abc", &[("hash", "abc")], Audience::Everybody);
         check("/v1/jobs", &[], Audience::Everybody);
         check("/v1/jobs/job-7", &[("job", "job-7")], seven);

@@ -3,8 +3,8 @@
 use gleaner_coordinator_core::{Owner, Subject};
 use gleaner_protocol::api::{
     AddSubmitterReply, AddSubmitterRequest, ApiError, InvitationView, InviteReply, InviteRequest,
-    JobView, OutputFile, PriorityRequest, ProjectView, RevokeReply, RevokeRequest, SubmitReply,
-    SubmitRequest, SubmitterView, UnitLogs, UnitsPage, WhyView, WorkerView,
+    JobView, OutputFile, PriorityRequest, ProjectView, RevokeReply, RevokeRequest, RoomView,
+    SubmitReply, SubmitRequest, SubmitterView, UnitLogs, UnitsPage, WhyView, WorkerView,
 };
 use gleaner_protocol::{BlobHash, InvitationId, JobId, UnitId};
 
@@ -38,6 +38,9 @@ pub trait Control: Send + Sync + 'static {
         hash: BlobHash,
         bytes: Option<u64>,
     ) -> impl Future<Output = Result<(), ControlError>> + Send;
+
+    /// What there is room for, for `owner`.
+    fn room(&self, owner: Owner) -> impl Future<Output = Result<RoomView, ControlError>> + Send;
 
     /// One job.
     fn job(&self, job: JobId) -> impl Future<Output = Result<JobView, ControlError>> + Send;

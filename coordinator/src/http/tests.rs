@@ -7,8 +7,8 @@ use gleaner_coordinator_core::{Owner, Subject};
 use gleaner_protocol::api::{
     AddSubmitterReply, AddSubmitterRequest, ApiError, InvitationState, InvitationView, InviteReply,
     InviteRequest, JobState, JobView, MembersFate, OutputFile, PriorityRequest, ProjectView,
-    RevokeReply, RevokeRequest, SubmitReply, SubmitRequest, SubmitterView, UnitLogs, UnitState,
-    UnitView, UnitsPage, WhyView, WorkerView,
+    RevokeReply, RevokeRequest, RoomView, SubmitReply, SubmitRequest, SubmitterView, UnitLogs,
+    UnitState, UnitView, UnitsPage, WhyView, WorkerView,
 };
 use gleaner_protocol::{
     BlobHash, BlobRef, InvitationId, ItemRange, JobId, ProjectId, SubmissionId, SubmitterId,
@@ -193,6 +193,8 @@ async fn every_route_answers_as_the_contract_says() {
     let path = "/v1/invitations/invitation-3/revoke";
     let reply: RevokeReply = fixture.ask("POST", path, revoke).await.json();
     assert_eq!(reply.invitation.state, InvitationState::Revoked);
+    let room: RoomView = fixture.ask("GET", "/v1/room", b"").await.json();
+    assert_eq!((room.storage_bytes_max, room.disk_bytes_free), (None, 1000));
     let error = fixture.ask("GET", "/v1/workers", b"").await.fault(503);
     assert_eq!(error.error, "the coordinator is stopping");
 }

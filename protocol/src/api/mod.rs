@@ -42,6 +42,7 @@ mod submitters;
 mod invitations;
 
 mod partial;
+mod room;
 mod units;
 mod why;
 
@@ -53,6 +54,7 @@ pub use invitations::{
 };
 
 pub use self::partial::{FILES_CONTENT_TYPE, PartialEntry, PartialFile, PartialStage};
+pub use self::room::RoomView;
 pub use self::units::{
     AttemptLog, AttemptState, AttemptView, UnitLogs, UnitState, UnitView, UnitsPage,
 };

@@ -18,7 +18,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, head, post};
 use axum::{Extension, Json, Router, middleware};
 use gleaner_coordinator_core::Owner;
-use gleaner_protocol::api::{JobView, OPENAPI, OutputFile, ProjectView, SubmitReply, WorkerView};
+use gleaner_protocol::api::{
+    JobView, OPENAPI, OutputFile, ProjectView, RoomView, SubmitReply, WorkerView,
+};
 use gleaner_protocol::limits::BLOB_BYTES_MAX;
 use gleaner_protocol::{BlobHash, JobId};
 use serde::Deserialize;
@@ -60,6 +62,7 @@ pub(super) fn router<C: Control>(control: Arc<C>, blobs: Blobs, stop: Cancellati
         .route("/v1/openapi.json", get(openapi))
         .route("/v1/project", get(project::<C>))
         .route("/v1/blobs/{hash}", head(find_blob::<C>).put(put_blob::<C>))
+        .route("/v1/room", get(room::<C>))
         .route("/v1/jobs", get(jobs::<C>).post(submit::<C>))
         .route("/v1/jobs/{job}", get(job::<C>).delete(orders::remove::<C>))
         .route("/v1/jobs/{job}/cancel", post(cancel::<C>))
@@ -125,6 +128,13 @@ async fn put_blob<C: Control>(
     api.control.reserve_blob(owner, hash, length).await?;
     api.blobs.put_stream(hash, body.into_data_stream()).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+async fn room<C: Control>(
+    State(api): State<Api<C>>,
+    Extension(owner): Extension<Owner>,
+) -> Result<Json<RoomView>, Fault> {
+    Ok(Json(api.control.room(owner).await?))
 }
 
 async fn submit<C: Control>(

@@ -185,6 +185,18 @@ impl Control for Scripted {
         Ok(UnitLogs { unit, attempts: Vec::new() })
     }
 
+    async fn room(&self, owner: Owner) -> Result<RoomView, ControlError> {
+        let storage_bytes_max = (owner != Owner::Operator).then_some(100);
+        let (jobs_running, jobs_max) = (1, None);
+        Ok(RoomView {
+            jobs_running,
+            jobs_max,
+            storage_bytes: 10,
+            storage_bytes_max,
+            disk_bytes_free: 1000,
+        })
+    }
+
     async fn workers(&self) -> Result<Vec<WorkerView>, ControlError> {
         Err(ControlError::Stopping)
     }

@@ -112,6 +112,7 @@ fn every_operation_answers_as_the_document_says() -> Result<()> {
     let mut api = Api { swarm: &swarm, document, seen: Seen::new() };
     api.json("openapi", "/v1/openapi.json", &Value::Null)?;
     api.json("project", "/v1/project", &Value::Null)?;
+    api.json("room", "/v1/room", &Value::Null)?;
     api.json("workers", "/v1/workers", &Value::Null)?;
     call_blobs(&mut api)?;
     call_jobs(&mut api, &folder, &job)?;

@@ -216,6 +216,8 @@ fn quotas_are_told_with_what_is_used_and_what_to_do() -> Result<()> {
     ada.submit(&manifest)?;
     check_refused(&ada.ask(&["retry", &first])?, &over);
 
+    let plan = ada.ask(&["submit", text(&manifest)?, "--dry-run"])?;
+    check_refused(&plan, &["the quota of running jobs is used up: 1 of 1"]);
     ada.be_added(&swarm, "ada", &["--storage", "10kB"])?;
     let large = squares()?;
     large.add("large.txt", &vec![b'x'; 20_000])?;
@@ -230,6 +232,8 @@ fn quotas_are_told_with_what_is_used_and_what_to_do() -> Result<()> {
     let listed: Value = serde_json::from_str(&listed)?;
     ensure!(listed[0]["jobs_running"] == 1, "{listed}");
     ensure!(listed[0]["storage_bytes"].as_u64() > Some(10_000), "{listed}");
+    let plan = ada.ask(&["submit", text(&large.manifest())?, "--dry-run"])?;
+    check_refused(&plan, &["no room for the 20000 bytes to send", "of 10000"]);
     swarm.stop()
 }
 
