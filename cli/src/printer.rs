@@ -216,14 +216,16 @@ pub enum Progress {
 pub struct StageBar {
     bar: ProgressBar,
     template: &'static str,
+    /// Of the items it shows, those that an earlier job answered.
+    items_kept: u64,
 }
 
-/// What was last said of a stage, and what it was at first.
+/// What was last said of a stage, and what it was when its rate began to be measured.
 #[derive(Clone, Copy, Debug)]
 pub struct Said {
     state: StageState,
     at: Instant,
-    first_items: u64,
+    first_computed: u64,
     first_at: Instant,
 }
 
@@ -238,8 +240,7 @@ impl Progress {
             Self::Silent => {}
             Self::Live { bars, stages } => {
                 while stages.len() < job.stages.len() {
-                    let bar = ProgressBar::new(0).with_style(bar_style(BAR_WITHOUT_ITEMS));
-                    stages.push(StageBar { bar: bars.add(bar), template: BAR_WITHOUT_ITEMS });
+                    stages.push(StageBar::new(bars.add(ProgressBar::new(0))));
                 }
                 let width = job.stages.iter().map(|stage| stage.name.chars().count()).max();
                 for (bar, stage) in stages.iter_mut().zip(&job.stages) {
@@ -271,7 +272,15 @@ impl Progress {
 }
 
 impl StageBar {
+    fn new(bar: ProgressBar) -> Self {
+        let template = BAR_WITHOUT_ITEMS;
+        Self { bar: bar.with_style(bar_style(template)), template, items_kept: 0 }
+    }
+
     fn update(&mut self, stage: &StageView, width: usize) {
+        // What was settled when it was first seen, or is known from an earlier job, is no progress.
+        let is_first = self.template == BAR_WITHOUT_ITEMS || self.items_kept != stage.items_kept;
+        self.items_kept = stage.items_kept;
         let template = match (stage.state, stage.items) {
             (StageState::Open, Some(_)) => BAR_OF_KNOWN_ITEMS,
             (StageState::Open, None) => BAR_OF_UNKNOWN_ITEMS,
@@ -285,15 +294,19 @@ impl StageBar {
                 _ => self.bar.disable_steady_tick(),
             }
         }
+        self.bar.set_position(stage.items_settled);
         if let Some(items) = stage.items {
             self.bar.set_length(items);
         }
-        self.bar.set_position(stage.items_settled);
         self.bar.set_prefix(format!("{:width$}", escape(&stage.name)));
         self.bar.set_message(match stage.state {
             StageState::Open => words::attempts(stage),
             _ => words::stage(stage),
         });
+        if is_first {
+            // The bar has noted the position by now; the rate is measured from here.
+            self.bar.reset_eta();
+        }
     }
 }
 
@@ -313,18 +326,15 @@ fn say(printer: &Printer, said: &mut Vec<Said>, index: usize, stage: &StageView)
                 || (stage.state == StageState::Open && now - said.at >= PLAIN_INTERVAL)
         }
     };
-    let first = before.unwrap_or(Said {
-        state: stage.state,
-        at: now,
-        first_items: stage.items_settled,
-        first_at: now,
-    });
+    let computed = words::items_computed(stage);
+    let opened = Said { state: stage.state, at: now, first_computed: computed, first_at: now };
+    let first = before.filter(|said| said.state != StageState::Blocked).unwrap_or(opened);
     if before.is_none() {
         said.push(first);
     }
     if is_due {
-        let settled = stage.items_settled.saturating_sub(first.first_items);
-        printer.note(&words::progress(stage, settled, now - first.first_at));
+        let computed = computed.saturating_sub(first.first_computed);
+        printer.note(&words::progress(stage, computed, now - first.first_at));
         said[index] = Said { state: stage.state, at: now, ..first };
     }
 }
@@ -364,6 +374,31 @@ mod tests {
         assert_eq!(escape("a\x1b[2J\nb\r\t"), "a\\u{1b}[2J\\nb\\r\\t");
         assert_eq!(escape("\u{202e}gpj.exe"), "\\u{202e}gpj.exe");
         assert_eq!(escape("\u{9b}0m"), "\\u{9b}0m");
+    }
+
+    #[test]
+    fn what_is_known_from_an_earlier_job_is_no_rate() {
+        let stage = |items_settled, items_kept| StageView {
+            name: "s".into(),
+            state: StageState::Open,
+            items: Some(60),
+            items_settled,
+            items_kept,
+            items_failed: 0,
+            units_settled: 0,
+            attempts_leased: 1,
+            attempts_inconclusive: 0,
+            cpu_seconds: 0.0,
+        };
+        let blocked = StageView { state: StageState::Blocked, items: None, ..stage(0, 0) };
+        let mut bar = StageBar::new(ProgressBar::hidden());
+        bar.update(&blocked, 1);
+        for known in [stage(30, 30), stage(50, 50)] {
+            bar.update(&known, 1);
+            assert_eq!(bar.bar.per_sec(), 0.0, "{known:?}");
+        }
+        bar.update(&stage(51, 50), 1);
+        assert!(bar.bar.per_sec() > 0.0, "one was computed");
     }
 
     #[test]

@@ -36,8 +36,8 @@ pub struct Page {
     workers: Vec<WorkerView>,
     /// What came up while it was watched, the newest last.
     messages: VecDeque<String>,
-    /// How many items were settled when, the newest last.
-    settled: VecDeque<(Instant, u64)>,
+    /// How many items were computed when, the newest last.
+    computed: VecDeque<(Instant, u64)>,
     now: Instant,
 }
 
@@ -67,7 +67,7 @@ impl Page {
             job: job.clone(),
             workers: Vec::new(),
             messages: VecDeque::new(),
-            settled: VecDeque::new(),
+            computed: VecDeque::new(),
             now,
         };
         page.on_job(job, now);
@@ -76,8 +76,8 @@ impl Page {
 
     /// The job as it stands now.
     pub fn on_job(&mut self, job: JobView, now: Instant) {
-        let settled = words::total(job.stages.iter().map(|stage| stage.items_settled));
-        self.settled.push_back((now, settled));
+        let computed = words::total(job.stages.iter().map(words::items_computed));
+        self.computed.push_back((now, computed));
         self.job = job;
         self.on_tick(now);
     }
@@ -107,15 +107,15 @@ impl Page {
     pub fn on_tick(&mut self, now: Instant) {
         self.now = now;
         // The last one before the window stays: the rate is measured from it.
-        while self.settled.get(1).is_some_and(|(at, _)| now.duration_since(*at) > RATE_WINDOW) {
-            self.settled.pop_front();
+        while self.computed.get(1).is_some_and(|(at, _)| now.duration_since(*at) > RATE_WINDOW) {
+            self.computed.pop_front();
         }
     }
 
-    /// Items settled a second, over the last half minute; none before anything was.
+    /// Items computed a second, over the last half minute; none before anything was.
     fn rate(&self) -> Option<f64> {
-        let (since, first) = *self.settled.front()?;
-        let (_, last) = *self.settled.back()?;
+        let (since, first) = *self.computed.front()?;
+        let (_, last) = *self.computed.back()?;
         let seconds = self.now.duration_since(since).as_secs_f64();
         (last > first && seconds >= 1.0).then(|| (last - first) as f64 / seconds)
     }

@@ -210,6 +210,11 @@ pub fn attempts(stage: &StageView) -> String {
     }
 }
 
+/// How many items of a stage were computed: those that an earlier job answered cost no time.
+pub fn items_computed(stage: &StageView) -> u64 {
+    stage.items_settled.saturating_sub(stage.items_kept)
+}
+
 /// A stage's progress in a line; `settled` of its items were seen to be settled in `time`.
 pub fn progress(view: &StageView, settled: u64, time: Duration) -> String {
     let mut line = format!("{}: {}", view.name, stage(view));
