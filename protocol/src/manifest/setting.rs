@@ -219,7 +219,22 @@ impl<'a> Placed<'a> {
             true => Names::TheTasks,
             false => Names::Ours,
         };
+        if let ([key], Names::TheTasks) = (keys, names) {
+            self.refuse_added(stage, key)?;
+        }
         self.walk(stage, keys, names)
+    }
+
+    /// A whole table may take the place of the one at `key`, with no name that this does not have.
+    fn refuse_added(&self, stage: &DeTable<'_>, key: &str) -> Result<(), ManifestError> {
+        let value = DeValue::parse(&self.setting.value).expect("it was read before");
+        let DeValue::Table(said) = value.get_ref() else { return Ok(()) };
+        let none = DeTable::new();
+        let there = match stage.get(key).map(Spanned::get_ref) {
+            Some(DeValue::Table(there)) => there,
+            _ => &none,
+        };
+        said.keys().try_for_each(|name| self.refuse_absent(there, name.get_ref()))
     }
 
     /// Goes from `table` down to the one that the last of `keys` belongs in; tables on the way
@@ -261,10 +276,19 @@ impl<'a> Placed<'a> {
             return Ok(());
         }
         Err(self.error(ManifestProblem::NotThere {
-            key: self.setting.key(),
+            key: self.key_of(name),
             name: name.to_owned(),
             there: table.keys().map(|key| key.get_ref().to_string()).collect(),
         }))
+    }
+
+    /// The key that is said, down to `name`, which a whole table says in its value.
+    fn key_of(&self, name: &str) -> String {
+        let key = self.setting.key();
+        match &self.setting.keys[..] {
+            [.., table] if NAMED_BY_THE_TASK.contains(&table.as_str()) => format!("{key}.{name}"),
+            _ => key,
+        }
     }
 
     fn whole_stage(&self) -> ManifestError {

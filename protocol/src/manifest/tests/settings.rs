@@ -97,6 +97,20 @@ fn a_wrong_setting_is_named_in_its_error() {
     );
     check_with(
         WHOLE,
+        &["stage.search.parameters={ period_min_days = 2.0, typo = 1 }"],
+        expect![[r#"
+            --set stage.search.parameters={ period_min_days = 2.0, typo = 1 }: `stage.search.parameters.typo` is not in the manifest
+            it has `period_min_days`"#]],
+    );
+    check_with(
+        WHOLE,
+        &["stage.report.parameters={ typo = 1 }"],
+        expect![[r#"
+            --set stage.report.parameters={ typo = 1 }: `stage.report.parameters.typo` is not in the manifest
+            a setting changes what the manifest names: write it there first"#]],
+    );
+    check_with(
+        WHOLE,
         &["stage.search=1"],
         expect![[r#"
             --set stage.search=1: `stage.search` is a whole stage, or all of them
