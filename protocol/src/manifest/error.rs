@@ -102,6 +102,14 @@ pub enum ManifestProblem {
         /// Why.
         reason: RelativeNameError,
     },
+    /// A path in the place of a file name.
+    #[error("`{key}` is {name:?}, which is a path; it must be the name of a file")]
+    NotPlain {
+        /// The key.
+        key: String,
+        /// What it is.
+        name: String,
+    },
     /// A path that names no file.
     #[error("`{key}` is empty; it must be the path of a file")]
     EmptyPath {

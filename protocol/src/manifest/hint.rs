@@ -25,7 +25,9 @@ impl ManifestProblem {
             Self::Name { .. } => {
                 format!("use 1 to {NAME_BYTES_MAX} letters, digits, `-`, `_` or `.`")
             }
-            Self::FileName { .. } => "use a plain name such as \"result.csv\"".into(),
+            Self::FileName { .. } | Self::NotPlain { .. } => {
+                "use a plain name such as \"result.csv\"".into()
+            }
             Self::EmptyPath { .. } => "paths are relative to the manifest's folder".into(),
             Self::Choice { found, allowed, .. } => match nearest(found, allowed) {
                 Some(near) => format!("did you mean \"{near}\"?"),

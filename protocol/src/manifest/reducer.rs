@@ -160,7 +160,14 @@ fn output_name(
     extension: &str,
 ) -> Result<RelativeName, ManifestError> {
     match section.find("output") {
-        Some(entry) => result_name(&entry, entry.text()?),
+        Some(entry) => {
+            let name = entry.text()?;
+            if name.contains('/') {
+                let (key, name) = (entry.path.clone(), name.to_owned());
+                return Err(entry.error(ManifestProblem::NotPlain { key, name }));
+            }
+            result_name(&entry, name)
+        }
         None => {
             let entry = section.require("name", "name = \"search\"")?;
             result_name(&entry, &format!("{stage}.{extension}"))

@@ -362,7 +362,13 @@ fn stages_that_do_not_fit_together_are_refused() {
     check(
         &WHOLE.replace("\"search.csv\"", "\"../search.csv\""),
         expect![[r#"
-        line 15, column 10: `stage.search.output`: the file name "../search.csv" has a part that cannot be used: ".."
+        line 15, column 10: `stage.search.output` is "../search.csv", which is a path; it must be the name of a file
+        use a plain name such as "result.csv""#]],
+    );
+    check(
+        &WHOLE.replace("\"search.csv\"", "\"A/failed.csv\""),
+        expect![[r#"
+        line 15, column 10: `stage.search.output` is "A/failed.csv", which is a path; it must be the name of a file
         use a plain name such as "result.csv""#]],
     );
 }
