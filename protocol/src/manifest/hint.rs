@@ -55,6 +55,11 @@ impl ManifestProblem {
             Self::Pattern { .. } => {
                 "use `*`, `?`, `[a-z]` and `**`; a bracket itself is `[[]`".into()
             }
+            Self::NoMatch { pattern, .. } if pattern.ends_with("**") => {
+                format!(
+                    "`**` stands for folders alone; for the files in them write \"{pattern}/*\""
+                )
+            }
             Self::NoMatch { .. } => {
                 "patterns are relative to the manifest's folder; `*` stops at `/`, `**` does not"
                     .into()

@@ -183,6 +183,14 @@ fn patterns_without_files_or_with_too_large_ones_are_refused() {
         line 7, column 39: `stage.s.each_file.glob` is "data/*.png", which matches no file
         patterns are relative to the manifest's folder; `*` stops at `/`, `**` does not"#]]
     .assert_eq(&refused(&FoundFiles::default()));
+    let folders = stage("each_file = { field = \"image\", glob = \"data/**\" }");
+    let manifest = Manifest::parse(&folders).expect("the manifest is sound");
+    let nothing = FoundFiles {
+        files: self::found(&manifest).files,
+        matches: BTreeMap::from([("data/**".into(), Vec::new())]),
+    };
+    let error = manifest.into_job_spec(&nothing).expect_err("refused");
+    assert!(error.hint().contains("\"data/**/*\""), "{}", error.hint());
     let blob = BlobRef { hash: BlobHash([0; 32]), bytes: (1 << 30) + 1 };
     let huge = vec![FileRef { name: "data/huge.png".into(), blob }];
     let matches = BTreeMap::from([("data/*.png".into(), huge)]);
