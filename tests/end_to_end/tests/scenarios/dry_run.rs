@@ -110,7 +110,7 @@ fn items_without_an_answer_end_no_trial_of_a_job_that_goes_on() -> Result<()> {
     let stage = "[[stage]]\nname = \"s\"\nmodule = \"tasks.wasm\"\nfunction = \"deep\"\n\
                  grid = { number = [1, 2, 3, 4], depth = [10, 100000000] }\nreduce = \"lines\"";
     let gleaner = Gleaner::find()?;
-    for (on_failure, code) in [("continue", 6), ("stop", 3)] {
+    for (on_failure, codes) in [("continue", [6, 6]), ("stop", [3, 1])] {
         let folder = JobFolder::of_test_tasks(&format!("on_failure = \"{on_failure}\""), stage)?;
         let manifest = manifest(&folder)?;
         let planned = gleaner.ask(folder.path(), &["run", "--dry-run", &manifest])?;
@@ -119,7 +119,7 @@ fn items_without_an_answer_end_no_trial_of_a_job_that_goes_on() -> Result<()> {
             planned.stdout.contains("4 items: ") && planned.stdout.contains("4 items failed"),
             tried.stdout.contains("8 of 8") && tried.stdout.contains("the same bytes, 4 failed"),
         ];
-        for (answer, goes_on) in [planned, tried].into_iter().zip(goes_on) {
+        for ((answer, code), goes_on) in [planned, tried].into_iter().zip(codes).zip(goes_on) {
             ensure!(answer.code == code, "{on_failure}: {answer:?}");
             ensure!(goes_on == (on_failure == "continue"), "{on_failure}: {answer:?}");
         }
