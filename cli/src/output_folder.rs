@@ -109,7 +109,8 @@ impl Earlier {
             let is_report = below == folder && is_reserved(&entry.file_name().to_string_lossy());
             let is_known = is_report || self.outputs.contains(&path);
             let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
-            if !is_known && !(is_folder && self.is_all_in(folder, &path)?) {
+            let is_in = is_known || (is_folder && self.is_all_in(folder, &path)?);
+            if !is_in {
                 return Ok(false);
             }
         }

@@ -137,7 +137,8 @@ async fn every_damage_to_a_blob_is_told_with_what_it_is_for() {
         fs::write(path, "a").expect("written");
         BlobFault::Length { bytes: 1, expected: OUTPUT.len() as u64 }
     };
-    let cases: [(&[u8], fn(&Path) -> BlobFault, BlobUse); 3] = [
+    type Damage = fn(&Path) -> BlobFault;
+    let cases: [(&[u8], Damage, BlobUse); 3] = [
         (b"module", flipped, BlobUse::Job(JOB)),
         (OUTPUTS, missing, BlobUse::Outcome(attempt)),
         (OUTPUT, cut, BlobUse::Output { job: JOB, stage: STAGE, name }),
