@@ -73,6 +73,17 @@ pub enum RecordProblem {
         /// The key.
         key: String,
     },
+    /// A whole number that no task could be given as it is.
+    #[error(
+        "the field {field:?} has a whole number of more than 64 bits at column {column}; put it \
+         in quotes, which keeps every digit, or end it with `.0` if a float will do"
+    )]
+    NumberTooLarge {
+        /// The field.
+        field: String,
+        /// Where the number begins, in bytes from 1.
+        column: usize,
+    },
     /// Lists and objects in one another.
     #[error("it nests lists and objects deeper than {max}; flatten it")]
     TooDeep {

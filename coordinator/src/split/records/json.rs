@@ -16,6 +16,9 @@ const DEPTH_MAX: usize = 32;
 /// two of text may stand for.
 const VALUES_MAX: usize = 1_000_000;
 
+/// Below this size every whole number fits in 64 bits, and the parser makes no float of it.
+const CERTAINLY_WHOLE: f64 = 9_223_372_036_854_775_808.0;
+
 /// A value of JSON. Numbers are whole where they are written so and fit in 64 bits.
 #[derive(Debug, PartialEq)]
 pub(super) enum Json {
@@ -40,6 +43,11 @@ pub(super) fn object(line: &str) -> Result<Content<'static>, RecordProblem> {
     }
     if let Some(key) = json.key_twice() {
         return Err(RecordProblem::KeyTwice { key: key.to_owned() });
+    }
+    if json.has_large_float()
+        && let Some(problem) = too_large_number(line)
+    {
+        return Err(problem);
     }
     let Json::Object(entries) = json else {
         return Err(RecordProblem::NotObject { found: json.kind() });
@@ -76,6 +84,48 @@ fn skip_text(bytes: &mut std::str::Bytes<'_>) {
     }
 }
 
+/// The first whole number that does not fit in 64 bits, of a line that is JSON: the parser makes
+/// floats of such numbers, and what an identifier loses by that nobody would see.
+fn too_large_number(line: &str) -> Option<RecordProblem> {
+    let bytes = line.as_bytes();
+    let mut key = 0..0;
+    let mut depth = 0;
+    let mut next = 0;
+    while next < bytes.len() {
+        let start = next;
+        next += 1;
+        match bytes[start] {
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth -= 1,
+            b'"' => {
+                let mut rest = line[next..].bytes();
+                skip_text(&mut rest);
+                next = bytes.len() - rest.len();
+                // What stands there is a field's name, or its value, which holds no number.
+                if depth == 1 {
+                    key = start..next;
+                }
+            }
+            b'-' | b'0'..=b'9' => {
+                let is_of_number =
+                    |byte: &u8| matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-');
+                next += bytes[next..].iter().take_while(|byte| is_of_number(byte)).count();
+                if is_too_large(&line[start..next]) {
+                    let field = serde_json::from_str(&line[key]).unwrap_or_default();
+                    return Some(RecordProblem::NumberTooLarge { field, column: start + 1 });
+                }
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+fn is_too_large(number: &str) -> bool {
+    let is_whole = !number.contains(['.', 'e', 'E']);
+    is_whole && number.parse::<i64>().is_err() && number.parse::<u64>().is_err()
+}
+
 /// The parser's words without the line, which is always the first.
 fn not_json(error: &serde_json::Error) -> RecordProblem {
     let words = error.to_string();
@@ -102,6 +152,16 @@ impl Json {
                 1 + entries.iter().map(|(_, value)| value.depth()).max().unwrap_or(0)
             }
             _ => 0,
+        }
+    }
+
+    /// Whether a float is there that may have been written as a whole number.
+    fn has_large_float(&self) -> bool {
+        match self {
+            Self::Float(number) => number.abs() >= CERTAINLY_WHOLE,
+            Self::List(values) => values.iter().any(Self::has_large_float),
+            Self::Object(entries) => entries.iter().any(|(_, value)| value.has_large_float()),
+            _ => false,
         }
     }
 

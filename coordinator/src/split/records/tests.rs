@@ -175,6 +175,31 @@ fn each_line_of_json_is_an_object() {
 }
 
 #[test]
+fn whole_numbers_of_more_than_64_bits_are_refused() {
+    let check = |file, expected| check(RecordFormat::JsonLines, file, expected);
+    check(
+        "{\"most\": 18446744073709551615, \"least\": -9223372036854775808}\n",
+        expect![[r#"{"most":18446744073709551615,"least":-9223372036854775808}"#]],
+    );
+    check(
+        "{\"id\": 1}\n{\"x\": \"\\\"1\", \"i\\u0064\": 18446744073709551616}\n",
+        expect![[
+            r#"error: line 2: the field "id" has a whole number of more than 64 bits at column 25; put it in quotes, which keeps every digit, or end it with `.0` if a float will do"#
+        ]],
+    );
+    check(
+        "{\"a\": {\"b\": [1e30, -9223372036854775809]}}\n",
+        expect![[
+            r#"error: line 1: the field "a" has a whole number of more than 64 bits at column 20; put it in quotes, which keeps every digit, or end it with `.0` if a float will do"#
+        ]],
+    );
+    check(
+        "{\"id\": \"18446744073709551616\", \"x\": 18446744073709551616.0, \"y\": 2E19}\n",
+        expect![[r#"{"id":"18446744073709551616","x":1.8446744073709552e19,"y":2e19}"#]],
+    );
+}
+
+#[test]
 fn a_line_of_json_has_a_bounded_number_of_values() {
     let of_values = |values: usize| format!("{{\"a\": [{}0]}}\n", "0,".repeat(values - 3));
     let scan = |line: &str| {
