@@ -129,7 +129,9 @@ pub enum Command {
     Results(results::Arguments),
     /// List a job's units: where each stands, who has it, how its attempts ended
     #[command(
-        after_help = "Units that wait are told as runs. With --json: one line of JSON for each.\n\n\
+        after_help = "Units that wait are told as runs. Of the items that failed, ten of each unit are \
+                      named; `gleaner results` puts all into failed.csv. With --json: one line of \
+                      JSON for each unit.\n\n\
                       Examples:\n  gleaner units job-7\n  gleaner units planets --failed"
     )]
     Units(units::Arguments),

@@ -272,6 +272,8 @@ async fn units(
         items: ItemRange { start: 0, end: 1 },
         state: if query.contains_key("failed") { UnitState::Failed } else { UnitState::Waiting },
         attempts: vec![],
+        items_failed: 0,
+        failures: vec![],
     };
     Json(UnitsPage { units: vec![unit], next: Some(43) })
 }
@@ -281,7 +283,7 @@ async fn why(UrlPath(subject): UrlPath<String>) -> Json<WhyView> {
 }
 
 async fn logs(UrlPath(unit): UrlPath<UnitId>) -> Json<UnitLogs> {
-    Json(UnitLogs { unit, attempts: vec![] })
+    Json(UnitLogs { unit, attempts: vec![], items_failed: 0, failures: vec![] })
 }
 
 async fn invite(Json(request): Json<InviteRequest>) -> Json<InviteReply> {

@@ -1,6 +1,9 @@
 //! Units, their attempts and their logs in words.
 
-use gleaner_protocol::api::{AttemptLog, AttemptState, AttemptView, UnitLogs, UnitState, UnitView};
+use gleaner_protocol::api::{
+    AttemptLog, AttemptState, AttemptView, FailedItemView, UnitLogs, UnitState, UnitView,
+};
+use serde_json::Value;
 
 use super::{local_time, short};
 
@@ -9,7 +12,9 @@ pub fn table(units: &[UnitView]) -> Vec<String> {
     let head = ["unit", "stage", "items", "state", "CPU", "worker", "attempt"];
     let mut rows = vec![head.map(String::from).to_vec()];
     for unit in units {
-        let mut attempts = unit.attempts.iter().map(attempt);
+        let failed = failed_items(unit.items_failed, &unit.failures).into_iter();
+        let failed = failed.map(|line| vec![String::new(), String::new(), line]);
+        let mut attempts = unit.attempts.iter().map(attempt).chain(failed);
         let mut row = vec![name(unit), unit.stage.clone(), unit.items.to_string()];
         row.push(state(unit.state).to_owned());
         row.extend(attempts.next().unwrap_or_default());
@@ -19,9 +24,32 @@ pub fn table(units: &[UnitView]) -> Vec<String> {
     super::table(&rows)
 }
 
-/// What each attempt logged, below a line that says whose it was and how it ended.
+/// What each attempt logged, below a line that says whose it was and how it ended; then the items
+/// that failed.
 pub fn logs(logs: &UnitLogs) -> Vec<String> {
-    logs.attempts.iter().flat_map(log).collect()
+    let failed = failed_items(logs.items_failed, &logs.failures);
+    logs.attempts.iter().flat_map(log).chain(failed).collect()
+}
+
+/// A line for each failed item that is named, and one for those that are not.
+fn failed_items(of: u64, failures: &[FailedItemView]) -> Vec<String> {
+    let more = match of.saturating_sub(failures.len() as u64) {
+        0 => None,
+        1 => Some("1 more item failed".to_owned()),
+        more => Some(format!("{more} more items failed")),
+    };
+    failures.iter().map(failed_item).chain(more).collect()
+}
+
+fn failed_item(failure: &FailedItemView) -> String {
+    let FailedItemView { item, outcome, message, parameters } = failure;
+    let why = if message.is_empty() { outcome } else { message };
+    match parameters {
+        Some(parameters) => {
+            format!("item {item} failed: {why}  {}", Value::Object(parameters.clone()))
+        }
+        None => format!("item {item} failed: {why}"),
+    }
 }
 
 fn name(unit: &UnitView) -> String {
@@ -71,6 +99,7 @@ fn state(state: UnitState) -> &'static str {
 mod tests {
     use expect_test::expect;
     use gleaner_protocol::{AttemptId, ItemRange, JobId, UnitId, WorkerId};
+    use serde_json::json;
 
     use super::*;
 
@@ -86,6 +115,8 @@ mod tests {
             items: ItemRange { start: number * 4, end: number * 4 + 4 },
             state,
             attempts,
+            items_failed: 0,
+            failures: Vec::new(),
         }
     }
 
@@ -130,6 +161,29 @@ mod tests {
             not cut yet       search  36..40  waiting"#]].assert_eq(&lines);
     }
 
+    fn failure(item: u64, message: &str) -> FailedItemView {
+        let parameters = json!({ "number": item }).as_object().cloned();
+        FailedItemView { item, outcome: "disputed".into(), message: message.into(), parameters }
+    }
+
+    #[test]
+    fn items_that_failed_are_named_below_the_attempts_of_their_unit() {
+        let attempts = vec![ended(unit(0), 1, AttemptState::Completed, "completed")];
+        let nameless = FailedItemView { parameters: None, ..failure(3, "") };
+        let failed = UnitView {
+            items_failed: 4,
+            failures: vec![failure(1, "no star"), nameless],
+            ..view(0, UnitState::Settled, attempts)
+        };
+        expect![[r#"
+            unit      stage   items  state    CPU    worker            attempt
+            unit-7.0  search  0..4   settled  1.3 s  worker-aeaqcaiba  completed
+                                                                       item 1 failed: no star  {"number":1}
+                                                                       item 3 failed: disputed
+                                                                       2 more items failed"#]]
+        .assert_eq(&table(&[failed]).join("\n"));
+    }
+
     #[test]
     fn logs_stand_below_their_attempts() {
         let log = |number: u32, log: &str| AttemptLog {
@@ -139,14 +193,17 @@ mod tests {
             log: log.into(),
         };
         let attempts = vec![log(1, ""), log(2, "item 12 info: one\nand more\nitem 13 warn: two\n")];
-        let lines = logs(&UnitLogs { unit: unit(3), attempts }).join("\n");
+        let (items_failed, failures) = (1, vec![failure(12, "no star")]);
+        let told = UnitLogs { unit: unit(3), attempts, items_failed, failures };
+        let lines = logs(&told).join("\n");
         expect![[r#"
             attempt-7.3.1  worker-aeaqcaiba  completed
               (nothing was logged)
             attempt-7.3.2  worker-aibaeaqca  completed
               item 12 info: one
               and more
-              item 13 warn: two"#]]
+              item 13 warn: two
+            item 12 failed: no star  {"number":12}"#]]
         .assert_eq(&lines);
     }
 }

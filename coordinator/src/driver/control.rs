@@ -233,9 +233,8 @@ impl Control for DriverControl {
 
     async fn failed(&self, job: JobId) -> Result<Streamed, ControlError> {
         let snapshot = self.snapshot(Ask::Question(Question::Job(job))).await?;
-        let parts = self.parts(&snapshot).await?.1;
-        let (blobs, inputs) = (self.blobs.clone(), self.inputs.clone());
-        self.reports.start(FailedTable { job, parts, blobs, inputs }).await
+        let fields = self.item_fields(&snapshot).await?;
+        self.reports.start(FailedTable { job, fields }).await
     }
 
     async fn provenance(&self, caller: Owner, job: JobId) -> Result<Streamed, ControlError> {
@@ -287,6 +286,7 @@ impl Control for DriverControl {
                 units::hide_source(unit);
             }
         }
+        self.add_fields(&running.job, &mut page.units).await?;
         Ok(page)
     }
 
@@ -304,6 +304,10 @@ impl Control for DriverControl {
         };
         if let Some((unit, stored)) = stored {
             sentences.extend(units::attempts(unit.job, &stored));
+            sentences.extend(self.why_unit_failed(unit.job, &stored).await?);
+        }
+        if let Subject::Job(job) = subject {
+            sentences.extend(self.why_job_failed(job).await?);
         }
         Ok(WhyView { sentences })
     }
@@ -315,9 +319,11 @@ impl Control for DriverControl {
             return Err(removed);
         }
         let logs = self.store.logs(unit).await.map_err(store_failed)?;
-        let logs = logs.ok_or(ControlError::NoSuchUnit(unit))?;
+        let stored = self.store.unit(unit).await.map_err(store_failed)?;
+        let (logs, stored) = logs.zip(stored).ok_or(ControlError::NoSuchUnit(unit))?;
+        let failures = self.failures_of(&job?, &stored).await?;
         let attempts = logs.into_iter().map(views::attempt_log).collect();
-        Ok(UnitLogs { unit, attempts })
+        Ok(UnitLogs { unit, attempts, items_failed: stored.items_failed, failures })
     }
 
     async fn workers(&self) -> Result<Vec<WorkerView>, ControlError> {

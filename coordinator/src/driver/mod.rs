@@ -13,6 +13,7 @@
 mod answers;
 mod control;
 mod engine;
+mod failures;
 mod inputs;
 mod openings;
 mod outbox;

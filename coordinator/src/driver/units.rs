@@ -6,6 +6,7 @@ use gleaner_coordinator_core::{JobEnd, JobSnapshot, KeptRun, LeaseSnapshot};
 use gleaner_protocol::api::{AttemptState, AttemptView, UnitState, UnitView, UnitsPage};
 use gleaner_protocol::{AttemptId, ItemRange, JobId, OutcomeClass, StageIndex, UnitId};
 
+use super::failures::first_items;
 use super::views::rfc3339;
 use crate::store::{StoredAttempt, StoredUnit, StoredUnits, Unanswered, UnitEntry};
 
@@ -82,7 +83,9 @@ pub(crate) fn attempts(job: JobId, unit: &StoredUnit) -> Vec<String> {
 }
 
 fn told(running: &Running, unit: StoredUnit, held: &[LeaseSnapshot]) -> UnitView {
-    let StoredUnit { number, stage, items, attempts: stored, settled_by, unanswered } = unit;
+    let failures = first_items(&unit.failures);
+    let StoredUnit { number, stage, items, attempts: stored, settled_by, .. } = unit;
+    let (unanswered, items_failed) = (unit.unanswered, unit.items_failed);
     let id = UnitId { job: running.job.job, number };
     let settled = settled_by.and_then(|by| stored.iter().find(|attempt| attempt.number == by));
     let returned = |lease: &&LeaseSnapshot| {
@@ -107,7 +110,16 @@ fn told(running: &Running, unit: StoredUnit, held: &[LeaseSnapshot]) -> UnitView
         None => UnitState::Waiting,
     };
     let stage = stage_name(running, stage);
-    UnitView { unit: Some(id), units: Some(1), stage, items, state, attempts }
+    UnitView {
+        unit: Some(id),
+        units: Some(1),
+        stage,
+        items,
+        state,
+        attempts,
+        items_failed,
+        failures,
+    }
 }
 
 /// Whether the job failed of this unit.
@@ -163,6 +175,8 @@ impl Run {
             items: ItemRange { start: item(first), end: item(end) },
             state,
             attempts: Vec::new(),
+            items_failed: 0,
+            failures: Vec::new(),
         }
     }
 }
@@ -175,6 +189,8 @@ fn uncut(running: &Running, stage: StageIndex, items: ItemRange) -> UnitView {
         items,
         state: waiting_state(&running.job),
         attempts: Vec::new(),
+        items_failed: 0,
+        failures: Vec::new(),
     }
 }
 
@@ -186,6 +202,8 @@ fn kept(running: &Running, run: &KeptRun) -> UnitView {
         items: run.items,
         state: UnitState::Kept,
         attempts: Vec::new(),
+        items_failed: 0,
+        failures: Vec::new(),
     }
 }
 
@@ -295,6 +313,8 @@ mod tests {
             attempts,
             settled_by,
             unanswered: None,
+            items_failed: 0,
+            failures: Vec::new(),
         })
     }
 
@@ -375,6 +395,8 @@ mod tests {
             attempts: (1..=count).map(|n| attempt(n, OutcomeClass::Inconclusive)).collect(),
             settled_by: Some(2),
             unanswered: None,
+            items_failed: 0,
+            failures: Vec::new(),
         };
         let worker = WorkerId([2; 32]);
         let expected =

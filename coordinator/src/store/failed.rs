@@ -2,7 +2,7 @@
 
 use gleaner_protocol::{ItemRange, JobId, JobSpec, StageIndex, SubmissionId, UnitId, wire};
 use rusqlite::types::Type;
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{OptionalExtension, Row, params};
 
 use super::load::all;
 use super::{Store, StoreError};
@@ -34,6 +34,20 @@ pub struct StoredJob {
     pub spec: JobSpec,
 }
 
+/// What a row has of a failure.
+pub(super) const FAILURE_COLUMNS: &str = "stage, items_start, items_end, unit, kind, message";
+
+/// The failure of a row of [`FAILURE_COLUMNS`].
+pub(super) fn failure(job: JobId, row: &Row<'_>) -> rusqlite::Result<StoredFailure> {
+    Ok(StoredFailure {
+        stage: StageIndex(row.get(0)?),
+        items: ItemRange { start: row.get(1)?, end: row.get(2)? },
+        unit: UnitId { job, number: row.get(3)? },
+        kind: row.get(4)?,
+        message: row.get(5)?,
+    })
+}
+
 impl Store {
     /// A page of a job's failed items, from item `item` of `stage` on; empty after the last.
     ///
@@ -45,19 +59,14 @@ impl Store {
         stage: StageIndex,
         item: u64,
     ) -> Result<Vec<StoredFailure>, StoreError> {
-        let query = "SELECT stage, items_start, items_end, unit, kind, message FROM failed \
-                     WHERE job = ?1 AND (stage, items_start) >= (?2, ?3) \
-                     ORDER BY stage, items_start LIMIT ?4";
+        let query = format!(
+            "SELECT {FAILURE_COLUMNS} FROM failed \
+             WHERE job = ?1 AND (stage, items_start) >= (?2, ?3) \
+             ORDER BY stage, items_start LIMIT ?4"
+        );
         self.read(move |connection| {
-            all(connection, query, params![job.0, stage.0, item, PAGE_ROWS], |row| {
-                Ok(StoredFailure {
-                    stage: StageIndex(row.get(0)?),
-                    items: ItemRange { start: row.get(1)?, end: row.get(2)? },
-                    unit: UnitId { job, number: row.get(3)? },
-                    kind: row.get(4)?,
-                    message: row.get(5)?,
-                })
-            })
+            let values = params![job.0, stage.0, item, PAGE_ROWS];
+            all(connection, &query, values, |row| failure(job, row))
         })
         .await
     }

@@ -7,18 +7,23 @@
 use std::time::Duration;
 
 use gleaner_coordinator_core::KeptRun;
+use gleaner_protocol::api::FAILED_ITEMS_TOLD_MAX;
 use gleaner_protocol::{
     AttemptId, ItemRange, JobId, Outcome, OutcomeClass, StageIndex, UnitId, WorkerId, wire,
 };
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::failed::{FAILURE_COLUMNS, StoredFailure, failure};
 use super::kept::runs_of;
 use super::load::{all, unknown_word};
 use super::{Store, StoreError};
 
 /// Entries of one page: a tenth of a second's reading at most.
 const PAGE_ENTRIES: usize = 1000;
+
+/// Failed items told of on one page, about: what is known of each may take 16 KiB.
+const PAGE_FAILURES: usize = 250;
 
 /// Which units of a job are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +100,10 @@ pub struct StoredUnit {
     pub settled_by: Option<u32>,
     /// What became of it when it found no answer and its job went on.
     pub unanswered: Option<Unanswered>,
+    /// How many of its items gave no output.
+    pub items_failed: u64,
+    /// The first of these, as many as are told.
+    pub failures: Vec<StoredFailure>,
 }
 
 /// What became of a unit that found no answer, its job going on.
@@ -249,13 +258,13 @@ fn walk(connection: &Connection, query: UnitsQuery) -> rusqlite::Result<StoredUn
             page.push_untold(&block, next, unit);
             page.entries.push(UnitEntry::Told(load(connection, job, &block, unit)?));
             next = unit + 1;
-            if page.entries.len() >= PAGE_ENTRIES {
+            if page.is_full() {
                 page.next = Some(next);
                 return Ok(page);
             }
         }
         page.push_untold(&block, next, block.end_unit);
-        if page.entries.len() >= PAGE_ENTRIES {
+        if page.is_full() {
             page.next = Some(block.end_unit);
             return Ok(page);
         }
@@ -265,6 +274,15 @@ fn walk(connection: &Connection, query: UnitsQuery) -> rusqlite::Result<StoredUn
 }
 
 impl StoredUnits {
+    fn is_full(&self) -> bool {
+        let failures = |entry: &UnitEntry| match entry {
+            UnitEntry::Told(unit) => unit.items_failed.min(FAILED_ITEMS_TOLD_MAX as u64) as usize,
+            _ => 0,
+        };
+        let failures: usize = self.entries.iter().map(failures).sum();
+        self.entries.len() >= PAGE_ENTRIES || failures >= PAGE_FAILURES
+    }
+
     /// Adds the units of `block` from `first` up to, not including, `end`: to the last run where
     /// they follow on it.
     fn push_untold(&mut self, block: &BlockRow, first: u64, end: u64) {
@@ -311,6 +329,10 @@ fn troubled(connection: &Connection, query: UnitsQuery) -> rusqlite::Result<Stor
     let next = units.last().filter(|_| units.len() == PAGE_ENTRIES).map(|unit| unit + 1);
     let mut page = StoredUnits { entries: Vec::new(), next };
     for unit in units {
+        if page.is_full() {
+            page.next = Some(unit);
+            break;
+        }
         let block = block_of(connection, job, unit)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
         if stage.is_none_or(|stage| stage == block.stage) {
             page.entries.push(UnitEntry::Told(load(connection, job, &block, unit)?));
@@ -341,14 +363,48 @@ fn load(
             replaced.exists(params![job.0, block.stage.0, unit])?.then_some(Unanswered::Replaced)
         }
     };
+    let id = UnitId { job, number: unit };
+    let settled_by = settled.flatten();
+    let (items_failed, failures) = failures_of(connection, id)?;
+    let mut attempts = attempts(connection, id)?;
+    let settled = attempts.iter_mut().find(|attempt| settled_by == Some(attempt.number));
+    if let Some(settled) = settled.filter(|_| items_failed > 0)
+        && settled.class == OutcomeClass::Completed
+    {
+        settled.words = format!("completed, but for {items_failed} of its items");
+    }
     Ok(StoredUnit {
         number: unit,
         stage: block.stage,
         items,
-        attempts: attempts(connection, UnitId { job, number: unit })?,
-        settled_by: settled.flatten(),
+        attempts,
+        settled_by,
         unanswered,
+        items_failed,
+        failures,
     })
+}
+
+/// How many items of a unit failed, and the first of them.
+fn failures_of(
+    connection: &Connection,
+    unit: UnitId,
+) -> rusqlite::Result<(u64, Vec<StoredFailure>)> {
+    let UnitId { job, number } = unit;
+    let sum = "SELECT coalesce(sum(items_end - items_start), 0) FROM failed \
+               WHERE job = ?1 AND unit = ?2";
+    let mut sum = connection.prepare_cached(sum)?;
+    let items = sum.query_row(params![job.0, number], |row| row.get(0))?;
+    if items == 0 {
+        return Ok((0, Vec::new()));
+    }
+    let first = format!(
+        "SELECT {FAILURE_COLUMNS} FROM failed WHERE job = ?1 AND unit = ?2 \
+         ORDER BY stage, items_start LIMIT ?3"
+    );
+    let values = params![job.0, number, FAILED_ITEMS_TOLD_MAX];
+    let first = all(connection, &first, values, |row| failure(job, row))?;
+    Ok((items, first))
 }
 
 fn attempts(connection: &Connection, unit: UnitId) -> rusqlite::Result<Vec<StoredAttempt>> {

@@ -56,7 +56,8 @@ pub use invitations::{
 pub use self::partial::{FILES_CONTENT_TYPE, PartialEntry, PartialFile, PartialStage};
 pub use self::room::RoomView;
 pub use self::units::{
-    AttemptLog, AttemptState, AttemptView, UnitLogs, UnitState, UnitView, UnitsPage,
+    AttemptLog, AttemptState, AttemptView, FAILED_ITEMS_TOLD_MAX, FailedItemView, UnitLogs,
+    UnitState, UnitView, UnitsPage,
 };
 pub use self::why::WhyView;
 use crate::{BlobHash, JobId, JobSpec, ProjectId, RelativeName, SubmissionId, WorkerId};

@@ -1,8 +1,12 @@
 //! The units of a job, and what their tasks logged.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::{AttemptId, ItemRange, UnitId, WorkerId};
+
+/// The most failed items that are named of a unit; `failed.csv` has all.
+pub const FAILED_ITEMS_TOLD_MAX: usize = 10;
 
 /// A page of a job's units, in the order of their numbers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -51,6 +55,24 @@ pub struct UnitView {
     pub state: UnitState,
     /// In the order of their numbers; those given back or expired are not kept.
     pub attempts: Vec<AttemptView>,
+    /// How many of its items gave no output.
+    pub items_failed: u64,
+    /// The first of these, at most [`FAILED_ITEMS_TOLD_MAX`].
+    pub failures: Vec<FailedItemView>,
+}
+
+/// An item that gave no output.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedItemView {
+    /// Numbered within its stage.
+    pub item: u64,
+    /// How, in one word, as `failed.csv` has it.
+    pub outcome: String,
+    /// Why.
+    pub message: String,
+    /// Its own fields as far as they are short, as `failed.csv` has them; none where they are not
+    /// told.
+    pub parameters: Option<Map<String, Value>>,
 }
 
 /// How an attempt stands.
@@ -93,6 +115,10 @@ pub struct UnitLogs {
     pub unit: UnitId,
     /// The attempts that came back, in the order of their numbers.
     pub attempts: Vec<AttemptLog>,
+    /// How many of its items gave no output.
+    pub items_failed: u64,
+    /// The first of these, at most [`FAILED_ITEMS_TOLD_MAX`].
+    pub failures: Vec<FailedItemView>,
 }
 
 /// What the task of one attempt logged.

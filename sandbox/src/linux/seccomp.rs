@@ -186,7 +186,7 @@ mod tests {
             let mut verdicts = filters.iter().map(|filter| verdict(filter, call, arguments));
             let allow = u32::from(SeccompAction::Allow);
             let strictest = verdicts.find(|verdict| *verdict != allow);
-            assert_eq!(strictest.unwrap_or(allow), expected.clone().into(), "{command:#x}");
+            assert_eq!(strictest.unwrap_or(allow), u32::from(expected.clone()), "{command:#x}");
         }
     }
 

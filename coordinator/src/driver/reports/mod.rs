@@ -5,6 +5,7 @@
 //! cannot be finished breaks off, and is never taken for a whole one.
 
 mod failed;
+mod fields;
 mod gaps;
 mod partial;
 mod provenance;
@@ -14,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gleaner_protocol::{BlobHash, BlobRef, JobSpec, StageIndex, StageSpec};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::error;
 
 use crate::blobs::{BlobError, Blobs};
@@ -24,6 +25,7 @@ use crate::split::{SplitError, StageInput};
 use crate::store::{Store, StoreError};
 
 pub(crate) use failed::FailedTable;
+pub(crate) use fields::ItemFields;
 pub(crate) use partial::Partial;
 pub(crate) use provenance::{Provenance, Sight};
 
@@ -100,10 +102,7 @@ impl Reports {
     /// # Errors
     /// [`ControlError::Busy`] when as many as may be are made, and none ends for a while.
     pub(crate) async fn start<R: Report>(&self, report: R) -> Result<Streamed, ControlError> {
-        let Self { store, max, permits } = self.clone();
-        let permit = tokio::time::timeout(PERMIT_PATIENCE, permits.acquire_owned()).await;
-        let permit = permit.map_err(|_| ControlError::Busy { report: R::NAME, max })?;
-        let permit = permit.expect("it is never closed");
+        let (store, permit) = (self.store.clone(), self.permit(R::NAME).await?);
         let (mut body, streamed) = streamed();
         tokio::spawn(async move {
             let written = async {
@@ -120,6 +119,20 @@ impl Reports {
             }
         });
         Ok(streamed)
+    }
+
+    /// Leave to read as much as a report called `report` does.
+    ///
+    /// # Errors
+    /// As [`Reports::start`].
+    pub(crate) async fn permit(
+        &self,
+        report: &'static str,
+    ) -> Result<OwnedSemaphorePermit, ControlError> {
+        let permit = Arc::clone(&self.permits).acquire_owned();
+        let permit = tokio::time::timeout(PERMIT_PATIENCE, permit).await;
+        let permit = permit.map_err(|_| ControlError::Busy { report, max: self.max })?;
+        Ok(permit.expect("it is never closed"))
     }
 }
 

@@ -167,7 +167,16 @@ impl Control for Scripted {
         let (unit, items) = (UnitId { job, number: query.from }, ItemRange { start: 0, end: 1 });
         let (unit, units, attempts) = (Some(unit), Some(1), Vec::new());
         Ok(UnitsPage {
-            units: vec![UnitView { unit, units, stage, items, state, attempts }],
+            units: vec![UnitView {
+                unit,
+                units,
+                stage,
+                items,
+                state,
+                attempts,
+                items_failed: 0,
+                failures: Vec::new(),
+            }],
             next: None,
         })
     }
@@ -182,7 +191,7 @@ impl Control for Scripted {
 
     async fn logs(&self, unit: UnitId) -> Result<UnitLogs, ControlError> {
         self.known(unit.job).map_err(|_| ControlError::NoSuchUnit(unit))?;
-        Ok(UnitLogs { unit, attempts: Vec::new() })
+        Ok(UnitLogs { unit, attempts: Vec::new(), items_failed: 0, failures: Vec::new() })
     }
 
     async fn room(&self, owner: Owner) -> Result<RoomView, ControlError> {

@@ -37,6 +37,8 @@ fn told(number: u64, attempts: Vec<StoredAttempt>, settled_by: Option<u32>) -> U
         attempts,
         settled_by,
         unanswered: None,
+        items_failed: 0,
+        failures: Vec::new(),
     })
 }
 
@@ -103,6 +105,38 @@ async fn a_long_list_comes_in_pages_that_fit_together() {
     // The block that nobody touched is one run.
     expected.push(untold(2000, 1000));
     assert_eq!(entries, expected);
+}
+
+#[tokio::test]
+async fn a_unit_tells_its_first_failed_items_and_how_many_there_are() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, mut commits) = Store::open(folder.path()).expect("opens");
+    let mut records = vec![accepted(), opened(JOB, 30_000)];
+    records.extend((0..3).map(|n| Record::BlockCut { job: JOB, block: block(n * 1000, 1000) }));
+    let failed = |unit: u64| {
+        let kind = FailureKind::Failed;
+        let each = (0..12).map(|n| unit * 10 + n % 10 + n / 10 * 20_000);
+        let failed = each.map(|item| FailedItems::new(items(item, item + 1), kind, "no star"));
+        let unit = UnitId { job: JOB, number: unit };
+        Record::ItemsFailed { stage: SEARCH, unit, failed: failed.collect() }
+    };
+    records.extend((0..60).map(failed));
+    commit_all(&store, &mut commits, records).await;
+    let unit = store.unit(UnitId { job: JOB, number: 7 }).await.expect("reads").expect("is there");
+    let told: Vec<_> = unit.failures.iter().map(|failure| failure.items.start).collect();
+    assert_eq!((unit.items_failed, told), (12, (70..80).collect()));
+    assert_eq!(unit.failures[0].message, "no star");
+    let (mut next, mut units) = (Some(0), Vec::new());
+    while let Some(from) = next {
+        let page = store.units(query(from, UnitChoice::Troubled)).await.expect("reads");
+        assert!(page.entries.len() <= 25, "a page tells of {} units", page.entries.len());
+        units.extend(page.entries.iter().map(|entry| match entry {
+            UnitEntry::Told(unit) => unit.number,
+            other => panic!("{other:?} is no unit that failed"),
+        }));
+        next = page.next;
+    }
+    assert_eq!(units, (0..60).collect::<Vec<_>>());
 }
 
 #[tokio::test]

@@ -106,6 +106,29 @@ fn commands_on_a_job_of_which_items_failed_end_with_6() -> Result<()> {
 }
 
 #[test]
+fn items_that_failed_are_named_wherever_their_unit_is_told() -> Result<()> {
+    let swarm = Swarm::with_workers(&[1])?;
+    let folder = GOING[0].folder("4")?;
+    let job = swarm.submit(&folder.manifest())?;
+    swarm.wait_for_end(&job)?;
+    let unit = format!("{}.0", job.replace("job", "unit"));
+    for command in
+        [&["units", &job, "--failed"][..], &["why", &job], &["why", &unit], &["logs", &unit]]
+    {
+        let said = swarm.tell(command)?;
+        for words in ["item 3", "3 is the item that fails", "{\"number\":3}"] {
+            ensure!(said.contains(words), "{command:?} says nothing of {words:?}: {said}");
+        }
+    }
+    let units = swarm.tell(&["units", &job, "--failed", "--json"])?;
+    let view: serde_json::Value = serde_json::from_str(&units)?;
+    let failure = &view["failures"][0];
+    ensure!(view["items_failed"] == 1 && failure["item"] == 3, "{view}");
+    ensure!(failure["outcome"] == "failed" && failure["parameters"]["number"] == 3, "{view}");
+    swarm.stop()
+}
+
+#[test]
 fn a_killed_coordinator_forgets_no_failed_item() -> Result<()> {
     let mut swarm = Swarm::with_workers(&[1])?;
     let stage = "[[stage]]\nname = \"s\"\nmodule = \"tasks.wasm\"\nfunction = \"fail_at\"\n\
