@@ -7,6 +7,7 @@
 
 mod check;
 mod licences;
+mod links;
 mod symbols;
 
 use std::fs;
@@ -27,19 +28,27 @@ const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// What is installed from PyPI into a folder of its own: Cargo's way to Zig, and Zig.
 const TOOLS: [&str; 2] = ["cargo-zigbuild==0.24.1", "ziglang==0.17.1"];
 
-/// What lies beside the program, as it lies in the workspace.
-const DOCUMENTS: [&str; 7] = [
-    "README.md",
-    "CHANGELOG.md",
-    "LICENSE",
-    "LICENSE-APACHE",
-    "LICENSE-MIT",
-    "docs/manifest.md",
-    "docs/results.md",
+/// What lies beside the program: where it lies there, and where in the workspace. The archive has a
+/// README of its own: the repository's begins with sources.
+const DOCUMENTS: [(&str, &str); 11] = [
+    ("README.md", "xtask/src/dist/README.md"),
+    ("CHANGELOG.md", "CHANGELOG.md"),
+    ("LICENSE", "LICENSE"),
+    ("LICENSE-APACHE", "LICENSE-APACHE"),
+    ("LICENSE-MIT", "LICENSE-MIT"),
+    ("docs/manifest.md", "docs/manifest.md"),
+    ("docs/operating.md", "docs/operating.md"),
+    ("docs/results.md", "docs/results.md"),
+    ("docs/tasks.md", "sdk/README.md"),
+    ("jobs/planets/README.md", "jobs/planets/README.md"),
+    ("jobs/planets/job.toml", "jobs/planets/job.toml"),
 ];
 
-/// The example job, which needs no compiler to be run.
-const EXAMPLE: [&str; 4] = ["job.toml", "planets.wasm", "README.md", "data/hd164922.csv"];
+/// What the example job needs besides, so that it is run without a compiler.
+const EXAMPLE: [&str; 2] = ["jobs/planets/planets.wasm", "jobs/planets/data/hd164922.csv"];
+
+/// Whose licences are whose: made when the archive is.
+const LICENCES: &str = "THIRD-PARTY.txt";
 
 /// Whether the archive is tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,18 +144,24 @@ fn gather(workspace: &Workspace, program: &Path) -> Result<PathBuf> {
             .with_context(|| format!("cannot empty {}", folder.display()))?;
     }
     copy(program, &folder.join("gleaner"))?;
-    for document in DOCUMENTS {
-        copy(&workspace.root().join(document), &folder.join(document))?;
-    }
-    let example = Path::new("jobs/planets");
     for file in EXAMPLE {
-        copy(&workspace.root().join(example).join(file), &folder.join(example).join(file))?;
+        copy(&workspace.root().join(file), &folder.join(file))?;
     }
     step::run(Command::new(folder.join("gleaner")).arg("manual").arg(&folder))?;
-    let third_party = folder.join("THIRD-PARTY.txt");
-    fs::write(&third_party, licences::gather(workspace)?)
-        .with_context(|| format!("cannot write {}", third_party.display()))?;
+    copy_documents(workspace.root(), &licences::gather(workspace)?, &folder)?;
     Ok(folder)
+}
+
+/// Puts the documents into `folder`, and sees that their links lead somewhere there.
+fn copy_documents(root: &Path, licences: &str, folder: &Path) -> Result<()> {
+    for (place, source) in DOCUMENTS {
+        copy(&root.join(source), &folder.join(place))?;
+    }
+    let third_party = folder.join(LICENCES);
+    fs::write(&third_party, licences)
+        .with_context(|| format!("cannot write {}", third_party.display()))?;
+    let places = DOCUMENTS.map(|(place, _)| place);
+    links::check(folder, places.into_iter().filter(|place| place.ends_with(".md")))
 }
 
 fn copy(from: &Path, to: &Path) -> Result<()> {
@@ -174,4 +189,16 @@ fn pack(folder: &Path) -> Result<PathBuf> {
     let sums = parent.join(format!("{archive}.sha256"));
     fs::write(&sums, format!("{sum}\n")).with_context(|| format!("cannot write {sums:?}"))?;
     Ok(parent.join(archive))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_link_of_the_archive_is_dead() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace");
+        copy_documents(root, "", folder.path()).expect("all lead somewhere");
+    }
 }
