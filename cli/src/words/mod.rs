@@ -261,6 +261,14 @@ pub fn local_time(text: &str) -> String {
     local_time_in(text, TimeZone::system())
 }
 
+/// The same in UTC, which says so: for readers elsewhere.
+pub fn utc(text: &str) -> String {
+    match text.parse::<Timestamp>() {
+        Ok(time) => time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
+        Err(_) => text.to_owned(),
+    }
+}
+
 /// Rows as lines, each column as wide as its widest cell.
 pub fn table(rows: &[Vec<String>]) -> Vec<String> {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);

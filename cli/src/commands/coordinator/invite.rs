@@ -98,7 +98,8 @@ fn letter(project: &ProjectView, reply: &InviteReply) -> Vec<String> {
         Some(1) => ", on one machine".into(),
         Some(uses) => format!(", on {uses} machines"),
     };
-    let until = words::local_time(&reply.expires_at);
+    // Whoever reads it may live elsewhere.
+    let until = words::utc(&reply.expires_at);
     vec![
         format!("Please lend {} ({}) your computer's idle time.", project.name, project.operator),
         format!("What it is for: {}.", project.purpose.trim_end_matches('.')),
@@ -115,8 +116,8 @@ fn letter(project: &ProjectView, reply: &InviteReply) -> Vec<String> {
         String::new(),
         format!("    {}", project.project.fingerprint()),
         String::new(),
-        format!("The line can be used until {until}{uses}. Ctrl-C stops lending; the next"),
-        "`gleaner worker start` goes on.".into(),
+        format!("The line can be used until {until}{uses}. Ctrl-C stops lending;"),
+        "the next `gleaner worker start` goes on.".into(),
     ]
 }
 
@@ -207,7 +208,7 @@ mod tests {
         let reply = InviteReply {
             invitation: InvitationId(1),
             ticket: "gleaner1xyz".into(),
-            expires_at: "soon".into(),
+            expires_at: "2026-12-02T13:12:55.358Z".into(),
             uses_max: Some(3),
         };
         let letter = letter(&project, &reply).join("\n");
@@ -224,8 +225,8 @@ mod tests {
 
                 a4dq-obyh-a4dq
 
-            The line can be used until soon, on 3 machines. Ctrl-C stops lending; the next
-            `gleaner worker start` goes on."#]]
+            The line can be used until 2026-12-02 13:12:55 UTC, on 3 machines. Ctrl-C stops lending;
+            the next `gleaner worker start` goes on."#]]
         .assert_eq(&letter);
     }
 
