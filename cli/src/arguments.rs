@@ -9,29 +9,16 @@ use crate::commands::{
     build, check, coordinator, logs, manual, new, priority, project, results, retry, rm, run,
     schema, submit, submitter, test, units, use_project, why, worker,
 };
+use crate::failure::Exit;
 use crate::logging::Audience;
 use crate::operands::Job;
-
-const EXIT_CODES: &str = "\
-Exit codes:
-  0  done
-  1  the operation failed
-  2  the command line is wrong
-  3  the job failed
-  4  the job was cancelled
-  5  the coordinator cannot be reached
-  6  the job is done, but some of its items failed
-  130  interrupted, as by Ctrl-C
-
-Example, on one machine without a server:
-  gleaner run jobs/planets/job.toml -o planets";
 
 /// Where help shows the options that are no command's own.
 const EVERY_COMMAND: &str = "Options of every command";
 
 /// Turns idle computers into one large, trustworthy computer.
 #[derive(Debug, Parser)]
-#[command(name = "gleaner", version, after_help = EXIT_CODES, max_term_width = 100)]
+#[command(name = "gleaner", version, after_help = overview(), max_term_width = 100)]
 pub struct Arguments {
     /// The data folder; `coordinator/` and `worker/` lie in it [default: gleaner in the user's
     /// data folder]
@@ -223,6 +210,16 @@ pub enum Command {
     /// Write the manual's pages and completions for shells into a folder
     #[command(hide = true, after_help = "Example:\n  gleaner manual share")]
     Manual(manual::Arguments),
+}
+
+/// The exit codes, and how to begin.
+fn overview() -> String {
+    let codes = Exit::ALL.map(|exit| format!("  {}  {}\n", exit as u8, exit.words()));
+    format!(
+        "Exit codes:\n{}\nExample, on one machine without a server:\n  \
+         gleaner run jobs/planets/job.toml -o planets",
+        codes.concat()
+    )
 }
 
 impl Arguments {

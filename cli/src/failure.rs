@@ -28,6 +28,34 @@ pub enum Exit {
     Interrupted = 130,
 }
 
+impl Exit {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Done,
+        Self::Failed,
+        Self::Usage,
+        Self::JobFailed,
+        Self::JobCancelled,
+        Self::Unreachable,
+        Self::ItemsFailed,
+        Self::Interrupted,
+    ];
+
+    /// What the code means, as help and manual say it.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Failed => "the operation failed",
+            Self::Usage => "the command line is wrong",
+            Self::JobFailed => "the job failed",
+            Self::JobCancelled => "the job was cancelled",
+            Self::Unreachable => "the coordinator cannot be reached",
+            Self::ItemsFailed => "the job is done, but some of its items failed",
+            Self::Interrupted => "interrupted, as by Ctrl-C",
+        }
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)

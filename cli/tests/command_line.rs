@@ -107,6 +107,27 @@ fn every_command_explains_itself_with_an_example() {
 }
 
 #[test]
+fn every_page_of_the_manual_has_the_sections_that_manuals_have() {
+    let folder = folder_with(&[]);
+    assert_eq!(gleaner(folder.path(), &["manual", "."]).status.code(), Some(0));
+    let pages: Vec<_> = fs::read_dir(folder.path().join("man1")).unwrap().collect();
+    assert!(pages.len() > 40, "{pages:?}");
+    for page in pages {
+        let text = fs::read_to_string(page.unwrap().path()).unwrap();
+        for section in ["SYNOPSIS", "DESCRIPTION", "EXAMPLES", "\"EXIT STATUS\"", "ENVIRONMENT"] {
+            assert!(text.contains(&format!(".SH {section}\n")), "no {section}: {text}");
+        }
+        for words in ["\\fBGLEANER_DATA\\fR", "some of its items failed", "[OPTIONS]"] {
+            assert!(text.contains(words), "no {words}: {text}");
+        }
+        assert!(!text.contains("EXTRA") && !text.contains("subcommands"), "{text}");
+    }
+    let page = fs::read_to_string(folder.path().join("man1/gleaner-worker-join.1")).unwrap();
+    assert!(page.contains("\\fBgleaner worker join\\fR [OPTIONS] <TICKET>\n"), "{page}");
+    assert!(page.contains("gleaner(1), gleaner\\-worker(1)\n"), "{page}");
+}
+
+#[test]
 fn a_wrong_command_line_is_a_usage_error() {
     let folder = folder_with(&[]);
     for arguments in [

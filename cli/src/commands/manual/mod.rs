@@ -1,10 +1,12 @@
 //! `gleaner manual`: what a package of the program holds beside it.
 
+mod page;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use clap::{Args, CommandFactory, ValueEnum};
+use clap::{Args, Command, CommandFactory, ValueEnum};
 use clap_complete::Shell;
 use serde_json::json;
 
@@ -43,9 +45,19 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<Exit> {
 
 fn write(pages: &Path, completions: &Path) -> std::io::Result<()> {
     let command = crate::arguments::Arguments::command();
-    clap_mangen::generate_to(command.clone(), pages)?;
     for shell in Shell::value_variants() {
         clap_complete::generate_to(*shell, &mut command.clone(), "gleaner", completions)?;
     }
-    Ok(())
+    let mut command = command.disable_help_subcommand(true);
+    command.build();
+    write_pages(&command, pages)
+}
+
+/// The page of `command`, and those of the commands below it.
+fn write_pages(command: &Command, folder: &Path) -> std::io::Result<()> {
+    for below in command.get_subcommands().filter(|below| !below.is_hide_set()) {
+        write_pages(below, folder)?;
+    }
+    let name = command.get_display_name().unwrap_or_else(|| command.get_name());
+    fs::write(folder.join(format!("{name}.1")), page::of(command)?)
 }
