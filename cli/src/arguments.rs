@@ -20,13 +20,11 @@ const EVERY_COMMAND: &str = "Options of every command";
 #[derive(Debug, Parser)]
 #[command(name = "gleaner", version, after_help = overview(), max_term_width = 100)]
 pub struct Arguments {
-    /// The data folder; `coordinator/` and `worker/` lie in it [default: gleaner in the user's
-    /// data folder]
+    /// The data folder; `coordinator/` and `worker/` lie in it [default: what GLEANER_DATA says, or
+    /// gleaner in the user's data folder]
     #[arg(
         long,
         value_name = "DIR",
-        env = "GLEANER_DATA",
-        hide_env_values = true,
         global = true,
         hide_default_value = true,
         help_heading = EVERY_COMMAND

@@ -7,12 +7,16 @@ use anyhow::Result;
 
 use crate::failure::Hinted;
 
-/// The folder asked for, or `gleaner` in the platform's folder for a user's data.
+/// The folder asked for, or that of the environment, or `gleaner` in the platform's folder for a
+/// user's data. The parser knows nothing of the environment: it would take what is set there for
+/// said, and show it in every usage.
 ///
 /// # Errors
 /// When none was asked for and the user has no home folder.
 pub fn find(asked: Option<PathBuf>) -> Result<PathBuf> {
-    if let Some(folder) = asked.filter(|folder| !folder.as_os_str().is_empty()) {
+    let is_said = |folder: &PathBuf| !folder.as_os_str().is_empty();
+    let set = || env::var_os("GLEANER_DATA").map(PathBuf::from).filter(is_said);
+    if let Some(folder) = asked.filter(is_said).or_else(set) {
         return Ok(folder);
     }
     let Some(folder) = platform() else {

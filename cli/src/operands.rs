@@ -1,5 +1,7 @@
 //! What several commands are told, and how it is read.
 
+use std::fmt::Display;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
@@ -104,6 +106,17 @@ pub fn duration(text: &str) -> Result<Duration, &'static str> {
     }
 }
 
+/// A whole number within bounds, both included.
+pub fn whole<T>(min: T, max: T) -> impl Fn(&str) -> Result<T, String> + Clone
+where
+    T: Copy + Display + FromStr + PartialOrd,
+{
+    move |text| {
+        let number = text.parse().ok().filter(|number| (min..=max).contains(number));
+        number.ok_or_else(|| format!("write a whole number from {min} to {max}"))
+    }
+}
+
 /// A size in bytes.
 ///
 /// # Errors
@@ -137,6 +150,15 @@ mod tests {
         assert_eq!(subject("planets"), Ok(Subject::Job(JobRef::Name("planets".into()))));
         assert_eq!(subject("worker-ab"), Ok(Subject::Worker("worker-ab".into())));
         assert!(subject("").is_err());
+    }
+
+    #[test]
+    fn a_whole_number_is_within_its_bounds() {
+        let whole = whole(-3, 10);
+        assert_eq!([whole("-3"), whole("10")], [Ok(-3), Ok(10)]);
+        for text in ["", "-4", "11", "1.5", "x", "99999999999999999999"] {
+            assert_eq!(whole(text), Err("write a whole number from -3 to 10".into()), "{text:?}");
+        }
     }
 
     #[test]

@@ -159,6 +159,39 @@ fn a_wrong_command_line_is_a_usage_error() {
     }
     check(
         folder.path(),
+        &["status"],
+        expect![[r#"
+        2
+        error: the following required arguments were not provided:
+          <JOB>
+
+        Usage: gleaner status <JOB>
+
+        For more information, try '--help'.
+    "#]],
+    );
+    check(
+        folder.path(),
+        &["priority", "job-7", "high"],
+        expect![[r#"
+        2
+        error: invalid value 'high' for '<N>': write a whole number from -1000 to 1000
+
+        For more information, try '--help'.
+    "#]],
+    );
+    check(
+        folder.path(),
+        &["coordinator", "start", "--port", "99999"],
+        expect![[r#"
+        2
+        error: invalid value '99999' for '--port <PORT>': write a whole number from 0 to 65535
+
+        For more information, try '--help'.
+    "#]],
+    );
+    check(
+        folder.path(),
         &["logs", "x"],
         expect![[r#"
         2

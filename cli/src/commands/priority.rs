@@ -6,7 +6,7 @@ use gleaner_protocol::limits::PRIORITY_MAX;
 
 use super::Context;
 use crate::failure::{Exit, Hinted};
-use crate::operands::Job;
+use crate::operands::{Job, whole};
 use crate::words;
 
 /// What `gleaner priority` is told.
@@ -18,7 +18,7 @@ pub struct Arguments {
     #[arg(
         value_name = "N",
         allow_negative_numbers = true,
-        value_parser = clap::value_parser!(i32).range(-(PRIORITY_MAX as i64)..=PRIORITY_MAX as i64)
+        value_parser = whole(-PRIORITY_MAX, PRIORITY_MAX)
     )]
     pub priority: i32,
 }

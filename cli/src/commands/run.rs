@@ -14,6 +14,7 @@ use clap::Args;
 use gleaner_client::{Client, PreparedJob, new_submission_id};
 use gleaner_coordinator::{Coordinator, InitOptions, NetworkFolders};
 use gleaner_protocol::api::{InviteRequest, JobState};
+use gleaner_protocol::limits::SLOTS_MAX;
 use gleaner_protocol::{JobId, Ticket};
 use gleaner_sandbox::Priority;
 use gleaner_worker::Worker;
@@ -24,6 +25,7 @@ use super::results::{Extent, Overwrite, fetch, listing};
 use super::watch::{exit, follow, tell_end};
 use super::{Context, dry_run};
 use crate::failure::{Exit, Hinted, Interrupted};
+use crate::operands::whole;
 use crate::output_folder::{Earlier, check_usable, entries};
 use crate::printer::Form;
 use crate::signals::StopRequests;
@@ -43,7 +45,7 @@ pub struct Arguments {
     #[arg(long)]
     pub dry_run: bool,
     /// How many units to run at once [default: one for each CPU]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=i64::from(gleaner_protocol::limits::SLOTS_MAX)))]
+    #[arg(long, value_parser = whole(1, SLOTS_MAX))]
     pub slots: Option<u32>,
 }
 

@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::commands::Context;
 use crate::failure::Exit;
-use crate::operands::duration;
+use crate::operands::{duration, whole};
 use crate::words;
 
 /// What `gleaner coordinator invite` is told.
@@ -24,7 +24,7 @@ pub struct Arguments {
     #[arg(long, default_value = "7d", value_parser = duration)]
     pub valid: Duration,
     /// How many machines may join by it [default: any number]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = whole(1, u32::MAX))]
     pub uses: Option<u32>,
     /// For whom it is, for your own list
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::commands::Context;
 use crate::failure::Exit;
-use crate::operands::{DataPlace, Reach};
+use crate::operands::{DataPlace, Reach, whole};
 use crate::signals::StopRequests;
 
 /// What `gleaner coordinator start` is told.
@@ -16,10 +16,10 @@ use crate::signals::StopRequests;
 pub struct Arguments {
     /// The port for workers, UDP and TCP; 0 is any free one [default: that of the last start, and
     /// 4747 at the first]
-    #[arg(long)]
+    #[arg(long, value_parser = whole(0, u16::MAX))]
     pub port: Option<u16>,
     /// The port of the control API on loopback; 0 is any free one [default: 4748]
-    #[arg(long)]
+    #[arg(long, value_parser = whole(0, u16::MAX))]
     pub api_port: Option<u16>,
     #[command(flatten)]
     pub reach: Reach,

@@ -26,9 +26,13 @@ use super::check::manifest_at;
 use super::prepare::{Source, prepare};
 use super::{Context, dry_run};
 use crate::failure::{Exit, Hinted, Interrupted};
+use crate::operands::whole;
 use crate::signals::unless_interrupted;
 use crate::task_crate::TaskCrate;
 use crate::words;
+
+/// The most items of a stage that are tried: each runs several times.
+const ITEMS_MAX: u64 = 10_000;
 
 /// What `gleaner test` is told.
 #[derive(Debug, Args)]
@@ -37,7 +41,7 @@ pub struct Arguments {
     #[arg(value_name = "PATH", default_value = ".")]
     pub path: PathBuf,
     /// How many items of each stage to try
-    #[arg(long, value_name = "N", default_value_t = 12, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    #[arg(long, value_name = "N", default_value_t = 12, value_parser = whole(1, ITEMS_MAX))]
     pub items: u64,
     /// By how much of the larger a number may differ natively
     #[arg(long, value_name = "SHARE", default_value_t = 1e-9, value_parser = share)]

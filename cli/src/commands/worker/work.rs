@@ -8,17 +8,17 @@ use serde_json::json;
 
 use crate::commands::Context;
 use crate::failure::Exit;
-use crate::operands::{DataPlace, Reach};
+use crate::operands::{DataPlace, Reach, whole};
 use crate::signals::StopRequests;
 
 /// How to work.
 #[derive(Debug, Args)]
 pub struct Work {
     /// How many units to run at once [default: one for each CPU]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=i64::from(SLOTS_MAX)))]
+    #[arg(long, value_parser = whole(1, SLOTS_MAX))]
     pub slots: Option<u32>,
     /// The port for peers, UDP and TCP [default: any free one]
-    #[arg(long)]
+    #[arg(long, value_parser = whole(0, u16::MAX))]
     pub port: Option<u16>,
     #[command(flatten)]
     pub reach: Reach,

@@ -9,7 +9,7 @@ use gleaner_protocol::{SubmitterId, SubmitterTerms};
 
 use crate::commands::Context;
 use crate::failure::Exit;
-use crate::operands::size;
+use crate::operands::{size, whole};
 use crate::words::submitters;
 
 /// What `gleaner coordinator submitter add` is told.
@@ -24,11 +24,11 @@ pub struct Arguments {
         long,
         value_name = "N",
         default_value = "1",
-        value_parser = clap::value_parser!(u32).range(1..=i64::from(SubmitterTerms::WEIGHT_MAX))
+        value_parser = whole(1, SubmitterTerms::WEIGHT_MAX)
     )]
     pub weight: u32,
     /// The most jobs it may have running [default: no limit]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole(0, u32::MAX))]
     pub jobs: Option<u32>,
     /// The most bytes of modules, inputs and outputs that its jobs may refer to, such as 20GB
     /// [default: no limit]
