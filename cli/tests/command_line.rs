@@ -195,7 +195,7 @@ fn a_wrong_command_line_is_a_usage_error() {
         &["logs", "x"],
         expect![[r#"
         2
-        error: invalid value 'x' for '<UNIT>': `x` is not a unit id: expected the form `unit-7.42`
+        error: invalid value 'x' for '<UNIT>': `x` is no unit id: expected the form `unit-7.42`
 
         For more information, try '--help'.
     "#]],

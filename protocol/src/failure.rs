@@ -99,19 +99,27 @@ impl ItemFailure {
                 (*item, FailureKind::Trapped(*kind), words)
             }
             Outcome::MemoryExceeded { item, limit_bytes } => {
-                let words = format!("it asked for more than its {limit_bytes} bytes of memory");
+                let words = format!(
+                    "it asked for more than its {limit_bytes} bytes of memory (`limits.memory` of the manifest)"
+                );
                 (*item, FailureKind::MemoryExceeded, words)
             }
             Outcome::OutputExceeded { item, limit_bytes } => {
-                let words = format!("it wrote more than its {limit_bytes} bytes of output");
+                let words = format!(
+                    "it wrote more than its {limit_bytes} bytes of output (`limits.output` of the manifest)"
+                );
                 (*item, FailureKind::OutputExceeded, words)
             }
             Outcome::LogExceeded { item, limit_bytes } => {
-                let words = format!("it wrote more than its {limit_bytes} bytes of log");
+                let words = format!(
+                    "it wrote more than its {limit_bytes} bytes of log (`limits.log` of the manifest)"
+                );
                 (*item, FailureKind::LogExceeded, words)
             }
             Outcome::HostCallsExceeded { item, limit } => {
-                let words = format!("it called the host more than {limit} times");
+                let words = format!(
+                    "it called the host more than {limit} times (`limits.host_calls` of the manifest)"
+                );
                 (*item, FailureKind::HostCallsExceeded, words)
             }
             _ => return None,

@@ -9,7 +9,7 @@ use crate::limits::ID_MAX;
 
 /// Why a printed id could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not a {kind} id: expected the form `{example}`")]
+#[error("`{text}` is no {kind} id: expected the form `{example}`")]
 pub struct ParseIdError {
     text: String,
     kind: &'static str,
@@ -274,7 +274,7 @@ mod tests {
             assert!(text.parse::<UnitId>().is_err(), "no store holds {text}");
         }
         let error = "unit-7".parse::<UnitId>().expect_err("a unit id has two numbers");
-        assert_eq!(error.to_string(), "`unit-7` is not a unit id: expected the form `unit-7.42`");
+        assert_eq!(error.to_string(), "`unit-7` is no unit id: expected the form `unit-7.42`");
     }
 
     #[test]

@@ -213,24 +213,42 @@ impl std::fmt::Display for Outcome {
                 write!(f, "item {item} trapped: {kind}: {message}")
             }
             Self::MemoryExceeded { item, limit_bytes } => {
-                write!(f, "item {item} asked for more than its {limit_bytes} bytes of memory")
+                write!(
+                    f,
+                    "item {item} asked for more than its {limit_bytes} bytes of memory (`limits.memory` of the manifest)"
+                )
             }
             Self::OutputExceeded { item, limit_bytes } => {
-                write!(f, "item {item} wrote more than its {limit_bytes} bytes of output")
+                write!(
+                    f,
+                    "item {item} wrote more than its {limit_bytes} bytes of output (`limits.output` of the manifest)"
+                )
             }
             Self::LogExceeded { item, limit_bytes } => {
-                write!(f, "item {item} wrote more than its {limit_bytes} bytes of log")
+                write!(
+                    f,
+                    "item {item} wrote more than its {limit_bytes} bytes of log (`limits.log` of the manifest)"
+                )
             }
             Self::HostCallsExceeded { item, limit } => {
-                write!(f, "item {item} called the host more than {limit} times")
+                write!(
+                    f,
+                    "item {item} called the host more than {limit} times (`limits.host_calls` of the manifest)"
+                )
             }
             Self::Refused { reason } => write!(f, "the module was refused: {reason}"),
             Self::StackOverflow { item } => write!(f, "item {item} overflowed its call stack"),
             Self::CpuExceeded { limit_ms } => {
-                write!(f, "the unit used more than its {limit_ms} ms of CPU time")
+                write!(
+                    f,
+                    "the unit used more than its {limit_ms} ms of CPU time (`limits.cpu` of the manifest)"
+                )
             }
             Self::WallExceeded { limit_ms } => {
-                write!(f, "the unit took longer than its {limit_ms} ms")
+                write!(
+                    f,
+                    "the unit took longer than its {limit_ms} ms (`limits.wall` of the manifest)"
+                )
             }
             Self::HostMemory => write!(f, "the host had no memory for the unit"),
             Self::SlotCrashed { status } => write!(f, "the slot ended without an answer: {status}"),

@@ -42,7 +42,7 @@ pub async fn run(context: &Context, arguments: Arguments) -> Result<Exit> {
     let running = found.iter().filter_map(|(_, view)| view.as_ref());
     if let Some(running) = running.clone().find(|view| !view.state.is_final()) {
         let line = format!("{} has not ended; nothing was removed", running.job);
-        let hint = format!("cancel it first: gleaner cancel {}", running.job);
+        let hint = format!("cancel it first: `gleaner cancel {}`", running.job);
         return Err(Hinted::new(line, hint).into());
     }
     if !yes && running.clone().next().is_some() && !confirmed(context, running)? {

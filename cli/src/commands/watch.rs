@@ -61,7 +61,8 @@ pub async fn run(context: &Context, Job { job }: Job) -> Result<Exit> {
 
 /// What is said when a command that only looks on is interrupted.
 pub fn goes_on(job: JobId) -> Interrupted {
-    let hint = format!("see it again with `gleaner watch {job}`, or end it with `gleaner cancel`");
+    let hint =
+        format!("see it again with `gleaner watch {job}`, or end it with `gleaner cancel {job}`");
     Interrupted::new(format!("interrupted; {job} goes on"), hint)
 }
 

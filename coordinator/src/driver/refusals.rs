@@ -157,9 +157,9 @@ pub(super) fn submission_failed(error: &SubmissionError) -> ControlError {
         SubmissionError::Blob(_) | SubmissionError::Input(_) | SubmissionError::Split { .. } => {
             ControlError::Failed(told)
         }
-        SubmissionError::Job(_) | SubmissionError::BlobMissing { .. } => {
-            ControlError::Refused(told)
-        }
+        SubmissionError::Job(_)
+        | SubmissionError::Record(_)
+        | SubmissionError::BlobMissing { .. } => ControlError::Refused(told),
     }
 }
 

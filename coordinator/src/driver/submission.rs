@@ -14,6 +14,9 @@ pub enum SubmissionError {
     /// The job breaks a bound or a rule.
     #[error("{0}")]
     Job(String),
+    /// A file it names cannot be cut into items.
+    #[error(transparent)]
+    Record(SplitError),
     /// A blob it names was not sent before it.
     #[error("stage `{stage}`: {what} is not here; send the blob {blob} first", blob = blob.hash)]
     BlobMissing {
@@ -47,7 +50,8 @@ impl SubmissionError {
     /// The error with what to do, as the control API says it.
     pub fn to_api(&self) -> ApiError {
         let hint = match self {
-            Self::Job(_) => "mend the manifest or the task and submit again",
+            Self::Job(_) => "mend the manifest or the task, then try again",
+            Self::Record(_) => "mend the file, then try again",
             Self::BlobMissing { .. } => "a submitter uploads missing blobs and posts the job again",
             Self::Split { .. } => "submit again; if it stays so, ask the coordinator's operator",
             Self::Blob(_) | Self::Input(_) => "ask the coordinator's operator to look at its disk",
@@ -168,6 +172,7 @@ async fn open_input(
     }
     match StageInput::open(stage, None, blobs).await {
         Ok(input) => Ok(Some(input)),
+        Err(error) if error.is_of_file() => Err(SubmissionError::Record(error)),
         Err(error) if error.is_of_job() => Err(SubmissionError::Job(error.to_string())),
         Err(error) => Err(SubmissionError::Input(error)),
     }

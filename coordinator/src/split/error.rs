@@ -79,6 +79,11 @@ pub enum SplitError {
 }
 
 impl SplitError {
+    /// Whether a file of the submitter's is at fault.
+    pub fn is_of_file(&self) -> bool {
+        matches!(self, Self::Record { .. } | Self::Stream { .. } | Self::NoRecords { .. })
+    }
+
     /// Whether the job itself is at fault, not this coordinator's disk.
     pub fn is_of_job(&self) -> bool {
         !matches!(self, Self::Blob { .. } | Self::Damaged { .. })

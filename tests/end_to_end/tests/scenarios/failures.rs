@@ -25,27 +25,27 @@ const FAILURES: [Failure; 11] = [
     Failure {
         stage: "function = \"greedy\"\nparameters = { mebibytes = 64 }\n\
                 limits = { memory = \"16 MiB\" }",
-        words: &["item 0", "16777216 bytes of memory"],
+        words: &["item 0", "16777216 bytes of memory (`limits.memory`"],
     },
     Failure {
         stage: "function = \"flood\"\nparameters = { lines = 1000 }\n\
                 limits = { log = \"4 KiB\" }",
-        words: &["item 0", "4096 bytes of log"],
+        words: &["item 0", "4096 bytes of log (`limits.log`"],
     },
     Failure {
         stage: "function = \"wordy\"\nparameters = { bytes = 100000 }\n\
                 limits = { output = \"64 KiB\" }",
-        words: &["item 0", "65536 bytes of output"],
+        words: &["item 0", "65536 bytes of output (`limits.output`"],
     },
     Failure {
         stage: "function = \"chatty\"\nparameters = { calls = 5000 }\n\
                 limits = { host_calls = 1000 }",
-        words: &["item 0", "the host more than 1000 times"],
+        words: &["item 0", "the host more than 1000 times (`limits.host_calls`"],
     },
     Failure {
         stage: "function = \"spin\"\nparameters = { iterations = 1000000000000 }\n\
                 limits = { cpu = \"1 s\" }",
-        words: &["1000 ms of CPU time"],
+        words: &["1000 ms of CPU time (`limits.cpu`"],
     },
     Failure {
         stage: "function = \"deep\"\nparameters = { depth = 100000000 }",
