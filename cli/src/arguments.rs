@@ -102,10 +102,11 @@ pub enum Command {
         after_help = "Outputs are put into DIR/STAGE/NAME, each whole and verified or not at all; \
                       beside them failed.csv, a row for each item that gave no output, and \
                       provenance.json, what made these bytes.\n\n\
-                      Of a job that still runs, failed or was cancelled, the outputs of the stages \
-                      that are done are fetched. With --force, another job's outputs that lie \
-                      there unchanged are removed, so that provenance.json names all there is.\n\n\
-                      With --partial, stages that are not done have a preview of what is settled, \
+                      A job that still runs is refused. Of one that failed or was cancelled, the \
+                      outputs of the stages that were done are fetched, and the exit code is 3 or \
+                      4. With --force, another job's outputs that lie there unchanged are removed, \
+                      so that provenance.json names all there is.\n\n\
+                      With --partial, which works at any time, stages that are not done have a preview of what is settled, \
                       called NAME.partial.EXTENSION, and gaps.csv says what is missing. Fetched \
                       again, files of the same job are brought up to date.\n\n\
                       Examples:\n  gleaner results job-7 -o planets\n  \

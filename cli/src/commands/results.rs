@@ -13,12 +13,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use clap::Args;
 use gleaner_client::{Client, FetchedFile, Partial, Report, hash_file};
-use gleaner_protocol::api::{JobView, OutputFile, PartialStage};
+use gleaner_protocol::api::{JobState, JobView, OutputFile, PartialStage};
 use gleaner_protocol::results::{GAPS_FILE, PROVENANCE_FILE};
 use gleaner_protocol::{BlobHash, BlobRef, JobId, RelativeName};
 use serde::Serialize;
 
 use super::Context;
+use super::watch::exit;
 use crate::failure::{Exit, Hinted, Interrupted};
 use crate::operands::Job;
 use crate::output_folder::Earlier;
@@ -103,8 +104,8 @@ pub async fn run(context: &Context, arguments: Arguments) -> Result<Exit> {
     let folder = arguments.output.unwrap_or_else(|| PathBuf::from(job.to_string()));
     let overwrite = if arguments.force { Overwrite::Allow } else { Overwrite::Refuse };
     let extent = if arguments.partial { Extent::Partial } else { Extent::Whole };
-    if extent == Extent::Whole && !view.state.is_final() && client.output(job).await?.is_empty() {
-        return Err(no_output(&view, "").into());
+    if extent == Extent::Whole && !view.state.is_final() {
+        return Err(not_ended(&view).into());
     }
     let fetching = Box::pin(fetch(&client, job, &folder, overwrite, extent));
     let fetched = unless_interrupted(fetching, || {
@@ -119,18 +120,28 @@ pub async fn run(context: &Context, arguments: Arguments) -> Result<Exit> {
     for stage in &fetched.stages {
         context.printer.note(&words::partial_stage(stage));
     }
-    if !view.state.is_final() && extent == Extent::Whole {
-        context.printer.note(&format!("{}; its output so far:", words::ending(&view)));
+    let lacks_stages = extent == Extent::Whole && view.state != JobState::Done;
+    if lacks_stages {
+        let ending = words::ending(&view);
+        context.printer.note(&format!("{ending}; the outputs of the stages done before:"));
     }
     context.printer.result(&fetched.files, || listing(&fetched.files))?;
-    Ok(Exit::Done)
+    Ok(if lacks_stages { exit(&view) } else { Exit::Done })
+}
+
+fn not_ended(view: &JobView) -> Hinted {
+    let job = view.job;
+    let hint = format!(
+        "`gleaner watch {job}` waits for its end; `gleaner results {job} --partial` fetches what \
+         there is of it now"
+    );
+    Hinted::new(words::ending(view), hint)
 }
 
 fn no_output(view: &JobView, place: &str) -> Hinted {
     let job = view.job;
-    let next = if view.state.is_final() { "status" } else { "watch" };
     let hint = format!(
-        "see `gleaner {next} {job}`; `gleaner results {job} --partial` fetches what there is of it"
+        "see `gleaner status {job}`; `gleaner results {job} --partial` fetches what there is of it"
     );
     Hinted::new(format!("{job} has no output: {}{place}", words::ending(view)), hint)
 }

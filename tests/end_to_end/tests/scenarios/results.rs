@@ -4,12 +4,16 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::{JobFolder, Swarm, read_output};
+use end_to_end::{JobFolder, Swarm, read_output, wait_until};
 use gleaner_protocol::BlobHash;
 use serde_json::Value;
 use tempfile::TempDir;
+
+/// The longest that a small stage may take on a loaded machine.
+const LIMIT: Duration = Duration::from_secs(60);
 
 fn text(path: &Path) -> Result<&str> {
     path.to_str().context("test folders have names of text")
@@ -177,6 +181,31 @@ fn a_job_that_runs_has_previews_that_go_when_it_is_done() -> Result<()> {
     swarm.tell(&["results", &job, "-o", place])?;
     ensure!(read_output(results.path())? == swarm.output(&job)?, "the previews are gone");
     ensure!(!names(&results)?.contains("gaps.csv"), "nothing is missing any more");
+    swarm.stop()
+}
+
+#[test]
+fn a_part_of_a_job_is_not_taken_for_the_whole() -> Result<()> {
+    let swarm = Swarm::with_workers(&[2])?;
+    let stages = "[[stage]]\nname = \"rows\"\nmodule = \"tasks.wasm\"\nfunction = \"square\"\n\
+                  range = { field = \"number\", end = 4 }\nreduce = \"csv\"\n\
+                  [[stage]]\nname = \"long\"\nmodule = \"tasks.wasm\"\nfunction = \"spin\"\n\
+                  range = { field = \"number\", end = 1 }\n\
+                  parameters = { iterations = 1000000000000 }\nreduce = \"lines\"";
+    let folder = JobFolder::of_test_tasks("", stages)?;
+    let job = swarm.submit(&folder.manifest())?;
+    wait_until("the end of the first stage", LIMIT, || {
+        Ok((swarm.status(&job)?["stages"][0]["state"] == "done").then_some(()))
+    })?;
+    let results = tempfile::tempdir()?;
+    let fetch = ["results", &job, "-o", text(results.path())?];
+    let refused = swarm.ask(&fetch)?;
+    ensure!(refused.code == 1 && refused.stderr.contains("--partial"), "{refused:?}");
+    ensure!(names(&results)?.is_empty(), "it wrote {:?}", names(&results)?);
+    swarm.tell(&["cancel", &job])?;
+    let ended = swarm.ask(&fetch)?;
+    ensure!(ended.code == 4 && ended.stderr.contains("was cancelled"), "{ended:?}");
+    ensure!(read(&results, "rows/rows.csv")?.starts_with("number,square\r\n"), "{ended:?}");
     swarm.stop()
 }
 
