@@ -52,6 +52,7 @@ fn every_example_of_the_help_works() -> Result<()> {
                 format!("the example `{line}` of `gleaner {}`", command.join(" "))
             })?;
         }
+        place.end()?;
     }
     ensure!(not_run.is_empty(), "no help has {not_run:?} any more");
     swarm.stop()

@@ -58,6 +58,8 @@ pub struct Place<'s> {
     swarm: &'s Swarm,
     folder: JobFolder,
     data: PathBuf,
+    /// The job that all places share.
+    shared: String,
     /// What examples name, and its name here.
     names: Vec<(&'static str, String)>,
     _own_data: TempDir,
@@ -75,7 +77,7 @@ impl<'s> Place<'s> {
         prepare(swarm, &words, own.path(), folder.path())?;
         let data = if has_own_data(&words) { own.path().to_owned() } else { swarm.data() };
         let names = names(swarm, shared, &words, own.path())?;
-        Ok(Self { swarm, folder, data, names, _own_data: own })
+        Ok(Self { swarm, folder, data, shared: shared.done.clone(), names, _own_data: own })
     }
 
     /// A shell that is told `line`, with the names of what is here.
@@ -89,6 +91,17 @@ impl<'s> Place<'s> {
         shell.current_dir(folder);
         shell.env("CARGO_NET_OFFLINE", "true").env("CARGO_TARGET_DIR", target);
         Ok(shell)
+    }
+
+    /// Ends the job that the examples had for themselves: one of a high priority would keep others
+    /// from the worker.
+    pub fn end(self) -> Result<()> {
+        let own = self.names.iter().find(|(name, job)| *name == "job-7" && *job != self.shared);
+        if let Some((_, job)) = own {
+            // It may have ended before, or be gone.
+            self.swarm.ask(&["cancel", job])?;
+        }
+        Ok(())
     }
 
     /// A file for what a service says.
