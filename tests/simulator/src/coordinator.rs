@@ -15,6 +15,7 @@ use crate::nature::{
     AtCoordinator, Clock, HostIndex, Life, Nature, Stream, ToCoordinator, ToWorker,
 };
 use crate::store::Store;
+use crate::supply::Demand;
 use crate::workload::{Plan, Work, items_known, openings_after, submitters};
 
 /// The coordinator's machine. The store outlives its processes.
@@ -250,14 +251,14 @@ impl Coordinator {
     fn on_committed(&mut self, nature: &mut Nature) {
         match fate(nature) {
             Fate::Committed => {
-                let through = self.apply();
+                let through = self.apply(nature);
                 if let Some(process) = self.process.get_mut() {
                     process.committing = 0;
                 }
                 self.feed(nature, Event::Persisted { through });
             }
             Fate::Unknown => {
-                self.apply();
+                self.apply(nature);
                 self.kill(nature);
             }
             Fate::Failed => self.kill(nature),
@@ -270,7 +271,7 @@ impl Coordinator {
     }
 
     /// Makes the transaction at hand durable: its last batch.
-    fn apply(&mut self) -> Sequence {
+    fn apply(&mut self, nature: &mut Nature) -> Sequence {
         let process = self.process.get_mut().expect("a transaction is of a process");
         let mut through = Sequence::default();
         for (sequence, records) in process.pending.drain(..process.committing) {
@@ -281,6 +282,8 @@ impl Coordinator {
                 self.checks.after_written(record);
             }
         }
+        let demand = if self.store.items_open() > 0 { Demand::Some } else { Demand::None };
+        nature.supply.demand(nature.now_us, demand);
         through
     }
 
@@ -327,9 +330,6 @@ impl Coordinator {
             }
             Action::Reply { request, reply: Reply::Submitted(job) } => {
                 if let Some(index) = process.submissions.remove(&request) {
-                    if plans.iter().all(|plan| plan.taken.is_none()) {
-                        nature.supply.begin(nature.now_us);
-                    }
                     plans[index].taken = Some(job);
                 }
             }

@@ -97,7 +97,7 @@ fn print(seed: u64, report: &Report, elapsed: Duration) {
         elapsed.as_secs_f64(),
     );
     println!(
-        "  {:.2}× the ideal: {:.1} s with jobs, {:.1} s of them for what had to be computed; \
+        "  {:.2}× the ideal: {:.1} s with something to compute, of which {:.1} s had to be; \
          {:.1} % of what was computed was for nothing",
         busy.as_secs_f64() / ideal.as_secs_f64().max(1e-6),
         busy.as_secs_f64(),

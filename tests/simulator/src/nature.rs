@@ -19,6 +19,10 @@ use crate::workload::Work;
 /// Wall time when a run begins, by a clock that is right.
 const BEGINNING_MS: u64 = 1_800_000_000_000;
 
+/// How many times less often than in foul weather something goes wrong in choppy weather with a fetch,
+/// a message, a slot or an attempt.
+const SELDOM: u64 = 50;
+
 /// One life of a process. What is meant for an earlier one is dropped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Life(pub(crate) u64);
@@ -128,7 +132,8 @@ pub(crate) enum ToWorker {
 pub(crate) enum Weather {
     /// All that can.
     Foul,
-    /// All but the coordinator and its store.
+    /// Machines, owners and streams come and go as often; the coordinator and its store are spared,
+    /// and all else goes wrong seldom.
     Choppy,
     /// Nothing.
     Fair,
@@ -204,9 +209,13 @@ impl Nature {
         Some(what)
     }
 
-    /// True so many times in a thousand unless the weather is fair.
+    /// True so many times in a thousand in foul weather, seldom in choppy and never in fair weather.
     pub(crate) fn goes_wrong(&mut self, per_mille: u64) -> bool {
-        self.weather != Weather::Fair && self.random.happens(per_mille)
+        match self.weather {
+            Weather::Foul => self.random.happens(per_mille),
+            Weather::Choppy => self.random.between(0, 1000 * SELDOM) < per_mille,
+            Weather::Fair => false,
+        }
     }
 
     /// True so many times in a thousand while the coordinator is not spared.
@@ -286,7 +295,7 @@ impl Nature {
     }
 
     fn silence_us(&mut self) -> u64 {
-        match self.goes_wrong(300) {
+        match self.weather != Weather::Fair && self.random.happens(300) {
             true => self.random.between(1_000_000, 40_000_000),
             false => self.random.between(1_000, 100_000),
         }

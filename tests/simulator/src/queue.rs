@@ -20,6 +20,8 @@ pub(crate) struct Queue<T> {
     free: Vec<u32>,
     /// What is due later, by its span: when, in which order it was put in, and what.
     later: BTreeMap<u64, Vec<(u64, u64, T)>>,
+    /// Emptied lists of spans that are over, for those to come.
+    spare: Vec<Vec<(u64, u64, T)>>,
     pushed: u64,
 }
 
@@ -31,6 +33,7 @@ impl<T> Default for Queue<T> {
             things: Vec::new(),
             free: Vec::new(),
             later: BTreeMap::new(),
+            spare: Vec::new(),
             pushed: 0,
         }
     }
@@ -42,16 +45,21 @@ impl<T> Queue<T> {
         let entry = (at_us, self.pushed, what);
         match at_us < self.soon_until_us {
             true => self.push_soon(entry),
-            false => self.later.entry(at_us / SPAN_US).or_default().push(entry),
+            false => {
+                let spare = &mut self.spare;
+                let fresh = || spare.pop().unwrap_or_default();
+                self.later.entry(at_us / SPAN_US).or_insert_with(fresh).push(entry);
+            }
         }
     }
 
     /// What is due next, and when.
     pub(crate) fn pop(&mut self) -> Option<(u64, T)> {
         if self.soon.is_empty() {
-            let (span, entries) = self.later.pop_first()?;
+            let (span, mut entries) = self.later.pop_first()?;
             self.soon_until_us = (span + 1) * SPAN_US;
-            entries.into_iter().for_each(|entry| self.push_soon(entry));
+            entries.drain(..).for_each(|entry| self.push_soon(entry));
+            self.spare.push(entries);
         }
         let Reverse((at_us, _, place)) = self.soon.pop()?;
         self.free.push(place);

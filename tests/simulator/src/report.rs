@@ -17,19 +17,19 @@ pub struct Report {
     pub units: u64,
     /// From the beginning to the last job's end.
     pub makespan: Duration,
-    /// From the first job that was taken to the last one's end.
+    /// How long there was an item to compute.
     pub busy: Duration,
     /// What the items that were settled take one ordinary slot, as often as their quorum says.
     pub needed: Duration,
     /// What slots spent on attempts, those that came to nothing too, in the time of an ordinary one.
     pub spent: Duration,
-    /// What all slots that might run could have done while there was a job, in the same time.
+    /// What all slots that might run could have done in that time, in the time of an ordinary one.
     pub supply: Duration,
 }
 
 impl Report {
-    /// How long the busy time would have been if no slot that was there had ever waited, nor
-    /// computed what was not needed.
+    /// How long there would have been something to compute if no slot that was there had ever waited,
+    /// nor computed what was not needed.
     pub fn ideal(&self) -> Duration {
         self.busy.mul_f64(self.needed.as_secs_f64() / self.supply.as_secs_f64().max(1e-6))
     }

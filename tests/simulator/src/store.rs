@@ -21,6 +21,8 @@ pub(crate) struct Store {
     submitters: Vec<(SubmitterId, SubmitterTerms)>,
     epoch: u64,
     jobs_ended: usize,
+    /// Items of open stages that have no answer.
+    items_open: u64,
 }
 
 /// A job's rows.
@@ -83,6 +85,10 @@ impl Store {
         self.jobs_ended
     }
 
+    pub(crate) fn items_open(&self) -> u64 {
+        self.items_open
+    }
+
     pub(crate) fn jobs(&self) -> impl Iterator<Item = &StoredJob> {
         self.jobs.values()
     }
@@ -113,6 +119,7 @@ impl Store {
                 assert!(self.jobs.insert(*job, stored).is_none(), "{job} was taken twice");
             }
             Record::StageOpened { job, opening, .. } => {
+                self.items_open += opening.items;
                 let sums = &mut self.stage_mut(*job, opening.stage).sums;
                 sums.items = Some(opening.items);
                 sums.unit_items_max = opening.unit_items_max;
@@ -127,6 +134,8 @@ impl Store {
                 self.job_mut(*job).row.priority = Some(*priority);
             }
             Record::JobEnded { job, end, at } => {
+                let stages = self.job_mut(*job).stages.iter();
+                self.items_open -= stages.map(StoredStage::items_open).sum::<u64>();
                 let row = &mut self.job_mut(*job).row;
                 row.end = Some((end.clone(), *at));
                 row.paused_at = None;
@@ -134,6 +143,7 @@ impl Store {
             }
             Record::JobRemoved { job, .. } => self.job_mut(*job).presence = Presence::Removed,
             Record::AnswersKept { job, run } => {
+                self.items_open -= run.items.len();
                 let stage = self.stage_mut(*job, run.stage);
                 let items = run.items.start..run.items.end;
                 assert!(stage.items.insert(items), "{run:?} counts items twice");
@@ -189,6 +199,7 @@ impl Store {
         let completed = chosen.is_some_and(|opinion| opinion.class == OutcomeClass::Completed);
         let cpu = chosen.map_or(Duration::ZERO, |opinion| opinion.cpu);
         self.close(stage, unit);
+        self.items_open -= items.len();
         let stage = self.stage_mut(unit.job, stage);
         assert!(stage.items.insert(items.start..items.end), "{unit}: items {items} counted twice");
         stage.sums.items_settled += items.len();
@@ -312,6 +323,11 @@ impl StoredStage {
     /// Which cut a unit is of.
     pub(crate) fn cut_of(&self, unit: u64) -> Option<CutKind> {
         self.blocks_by_cut().find(|(_, block)| block.contains(unit)).map(|(cut, _)| cut)
+    }
+
+    /// Items that have no answer, once it is open.
+    fn items_open(&self) -> u64 {
+        self.sums.items.map_or(0, |items| items - self.sums.items_settled)
     }
 
     /// Items that it settled itself.

@@ -414,7 +414,7 @@ impl World {
             message_bytes: traffic.bytes(),
             units: self.units_settled(),
             makespan: Duration::from_micros(now_us),
-            busy: Duration::from_micros(self.nature.supply.duration_us(now_us)),
+            busy: Duration::from_micros(self.nature.supply.wanted_us(now_us)),
             needed: Duration::from_micros(self.needed_us()),
             spent: Duration::from_micros(self.nature.spent_us),
             supply: Duration::from_micros(self.nature.supply.slot_us(now_us)),

@@ -21,6 +21,14 @@ use crate::nature::{AtHost, Clock, HostIndex, Life, Nature, Stream, ToWorker};
 use crate::supply::ORDINARY;
 use crate::workload::Work;
 
+/// The pauses between tries to reach the coordinator, as the worker's driver makes them: up to the
+/// first, doubled with each failure up to the last.
+const DIAL_AGAIN_FIRST_US: u64 = 500_000;
+const DIAL_AGAIN_MAX_US: u64 = 60_000_000;
+
+/// The most that a first try waits for the network.
+const DIAL_US: u64 = 200_000;
+
 const PROJECT: ProjectId = ProjectId([5; 32]);
 
 /// A machine. Its disk outlives the worker's processes.
@@ -61,6 +69,8 @@ struct Process {
     core: Worker,
     clock: Clock,
     stream: Option<Stream>,
+    /// Tries to reach the coordinator since it last welcomed this worker.
+    dials: u32,
     leases: BTreeMap<AttemptKey, Box<(HeldLease, Work)>>,
     /// Results in memory, whether on disk yet or not.
     results: BTreeMap<AttemptKey, Rc<UnitResult>>,
@@ -196,9 +206,12 @@ impl Host {
         self.process.lives_still(life) && self.stream().is_none()
     }
 
-    pub(crate) fn dial_later(&self, nature: &mut Nature) {
-        if let Some(process) = self.process.get() {
-            let delay_us = nature.random.between(100_000, 8_000_000);
+    /// Tries again after a pause.
+    pub(crate) fn dial_later(&mut self, nature: &mut Nature) {
+        if let Some(process) = self.process.get_mut() {
+            let limit_us = (DIAL_AGAIN_FIRST_US << process.dials.min(7)).min(DIAL_AGAIN_MAX_US);
+            process.dials += 1;
+            let delay_us = nature.random.between(1_000, limit_us);
             nature.at_host(delay_us, self.index, AtHost::Dials(process.life));
         }
     }
@@ -218,6 +231,7 @@ impl Host {
             core: Worker::new(),
             clock: nature.clock(self.clock_off_ms),
             stream: None,
+            dials: 0,
             leases: BTreeMap::new(),
             results: self.disk.clone(),
             answer: None,
@@ -234,8 +248,15 @@ impl Host {
         }
         self.owner = Owner::Away;
         self.tell(nature, Event::VerdictChanged(Verdict::Run { slots: self.slots }));
-        self.dial_later(nature);
+        self.dial_first(nature);
         self.supply(nature);
+    }
+
+    fn dial_first(&self, nature: &mut Nature) {
+        if let Some(process) = self.process.get() {
+            let delay_us = nature.random.between(1_000, DIAL_US);
+            nature.at_host(delay_us, self.index, AtHost::Dials(process.life));
+        }
     }
 
     /// Tells what can be computed here from now on.
@@ -269,6 +290,9 @@ impl Host {
         let project = PROJECT;
         let event = match said {
             ToWorker::Welcome => {
+                if let Some(process) = self.process.get_mut() {
+                    process.dials = 0;
+                }
                 Event::Welcomed { project, heartbeat_interval: HEARTBEAT_INTERVAL }
             }
             ToWorker::Task(job, stage) => {
