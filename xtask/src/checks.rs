@@ -69,14 +69,16 @@ pub fn soak(workspace: &Workspace, counts: &Counts) -> Result<()> {
     Ok(())
 }
 
-/// Builds the simulator alone and runs it. Its profile is that of the tests, so that the cores' own
-/// assertions are there.
+/// Builds the simulator alone and runs it: optimised, as a large world takes minutes, and with the
+/// cores' own assertions.
 ///
 /// # Errors
 /// A build that fails, or a run that breaks a rule.
 pub fn simulate(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     let mut simulator = workspace.cargo();
-    simulator.args(["run", "--quiet", "--package", "gleaner-simulator", "--"]).args(arguments);
+    simulator.env("CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS", "true");
+    simulator.args(["run", "--quiet", "--release", "--package", "gleaner-simulator", "--"]);
+    simulator.args(arguments);
     step::run(&mut simulator).map(drop)
 }
 
