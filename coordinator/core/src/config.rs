@@ -15,7 +15,8 @@ pub struct Config {
     /// How long a unit of automatic size should take on one slot. Default 1 s: a thousand times
     /// what a unit costs the platform, and all that a lost worker loses.
     pub unit_duration_target: Duration,
-    /// How long a worker that could not get a unit's inputs is given nothing. Default 10 s.
+    /// How long a worker that could not get a unit's inputs is given nothing, at the most: 1 s at
+    /// first, twice as long each time until it returns a result. Default 10 s.
     pub inputs_missing_pause: Duration,
 }
 

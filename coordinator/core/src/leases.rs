@@ -89,8 +89,8 @@ impl Core {
             }
         }
         if reason == ReleaseReason::InputsMissing {
-            let until = now + self.config.inputs_missing_pause;
-            self.roster.update(worker, |session| session.paused_until = until);
+            let longest = self.config.inputs_missing_pause;
+            self.roster.update(worker, |session| session.pause(now, longest));
         }
     }
 

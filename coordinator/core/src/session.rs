@@ -7,6 +7,9 @@ use gleaner_protocol::{AttemptId, Capacity, OutcomeClass, StageIndex, Timestamp,
 
 use crate::WorkerSnapshot;
 
+/// How long a worker is given nothing the first time it could not get inputs.
+const PAUSE_FIRST: Duration = Duration::from_secs(1);
+
 #[derive(Debug, Default)]
 pub(crate) struct Session {
     pub(crate) presence: Presence,
@@ -17,6 +20,8 @@ pub(crate) struct Session {
     pub(crate) results: u64,
     pub(crate) cpu: Duration,
     pub(crate) last_returned: Option<Returned>,
+    /// How often in a row it could not get inputs.
+    missing: u32,
     /// It gets nothing before; zero when it may be given work.
     pub(crate) paused_until: Timestamp,
     /// When to look for leases of it that have expired: none does before.
@@ -51,6 +56,20 @@ impl Session {
     /// Takes a lease out of its books.
     pub(crate) fn let_go(&mut self, attempt: AttemptId, stage: StageIndex) {
         self.leases.remove(&(attempt, stage));
+    }
+
+    /// Gives it nothing for a while, as it could not get inputs: longer each time until it returns a
+    /// result, up to `longest`.
+    pub(crate) fn pause(&mut self, now: Timestamp, longest: Duration) {
+        let pause = PAUSE_FIRST.saturating_mul(1 << self.missing.min(16));
+        self.missing = self.missing.saturating_add(1);
+        self.paused_until = now + pause.min(longest);
+    }
+
+    /// Enters a result.
+    pub(crate) fn note_returned(&mut self, returned: Returned) {
+        self.last_returned = Some(returned);
+        self.missing = 0;
     }
 
     pub(crate) fn snapshot(&self, worker: WorkerId) -> Option<WorkerSnapshot> {

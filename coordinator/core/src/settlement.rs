@@ -72,7 +72,7 @@ impl Core {
         let returned = Returned { attempt, class, at: now };
         self.roster.update(worker, |session| {
             session.let_go(attempt, stage);
-            session.last_returned = Some(returned);
+            session.note_returned(returned);
             if usage == Use::Wanted && class != OutcomeClass::Inconclusive {
                 session.results += 1;
                 session.cpu = session.cpu.saturating_add(cpu);

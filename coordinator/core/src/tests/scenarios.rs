@@ -383,20 +383,34 @@ fn an_inconclusive_attempt_is_tried_again_by_a_worker_alone() {
     assert_eq!(lab.lease(only).claims.attempt.number, 2);
 }
 
-#[test]
-fn a_worker_that_lacks_inputs_pauses() {
-    let mut lab = Lab::new();
-    lab.submit(job_spec(1, 1, 1));
-    let worker = lab.connect(1, 5);
+/// Gives the worker's only lease back for lack of inputs: how long it is given nothing.
+fn pause_after_lack(lab: &mut Lab, worker: WorkerId) -> Duration {
     let attempts = vec![lab.lease(worker).claims.attempt];
-    lab.held.clear();
     lab.held.insert(worker, Vec::new());
     let reason = ReleaseReason::InputsMissing;
     lab.feed(Event::Released { worker, attempts, reason });
     assert!(lab.held[&worker].is_empty());
     let due = lab.core.poll_timeout().expect("the pause has an end");
-    lab.advance(due.saturating_since(lab.now));
-    assert_eq!(lab.lease(worker).claims.attempt.number, 2);
+    due.saturating_since(lab.now)
+}
+
+#[test]
+fn a_worker_that_lacks_inputs_pauses_longer_each_time_until_it_answers() {
+    let mut lab = Lab::new();
+    lab.submit(job_spec(2, 1, 1));
+    let worker = lab.connect(1, 1);
+    for seconds in [1, 2, 4, 8, 10, 10] {
+        let pause = pause_after_lack(&mut lab, worker);
+        assert_eq!(pause, Duration::from_secs(seconds));
+        lab.offer(worker, 1);
+        assert!(lab.held[&worker].is_empty());
+        lab.advance(pause);
+    }
+    let grant = lab.lease(worker);
+    assert_eq!(grant.claims.attempt.number, 7);
+    lab.answer(worker, &grant, right(&grant));
+    lab.offer(worker, 1);
+    assert_eq!(pause_after_lack(&mut lab, worker), Duration::from_secs(1));
 }
 
 #[test]

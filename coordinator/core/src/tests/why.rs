@@ -271,7 +271,7 @@ fn a_worker_says_why_it_is_given_nothing() {
         resting.why(one),
         expect![[r#"
         worker-ae has been connected for 12 s, offers 1 slot of 17179869184.0 GiB each and holds 3 leases
-        it could not get a unit's inputs, so it is given nothing for another 10 s"#]],
+        it could not get a unit's inputs, so it is given nothing for another 1 s"#]],
     );
     let mut away = lab(1, |lab| {
         let worker = lab.connect(1, 2);

@@ -175,6 +175,9 @@ impl Worker {
 
     pub(super) fn on_inputs_had(&mut self, key: AttemptKey) {
         if self.step(key, AttemptEvent::InputsHad) {
+            if let Some(session) = self.sessions.get_mut(&key.project) {
+                session.pause.on_progress();
+            }
             let stage = self.attempts[&key].stage;
             self.enqueue_if_ready(key, stage);
         }
