@@ -2,7 +2,8 @@
 //!
 //! Workers that want units are served in rounds of one unit each, so that the last units of a job
 //! are shared out. Each round asks the running jobs, those of the submitter with the fewest leases for
-//! its weight first and among them the one with the fewest, and the stages of a job in order. Slots
+//! its weight first and among them the one with the fewest, and the stages of a job in order. The
+//! fastest workers are asked first, and the last units of a stage are kept for them for a while. Slots
 //! for which there is nothing then make one more attempt of units that are late (`tail.rs`).
 
 use std::collections::BTreeMap;
@@ -10,23 +11,47 @@ use std::collections::BTreeMap;
 use gleaner_protocol::{JobId, StageIndex, Timestamp, UnitId, WorkerId};
 
 use crate::core::Core;
+use crate::roster::after_class;
 use crate::sizing::CutAdvice;
 use crate::stage::Offer;
-use crate::{Action, Block, Grant, Record};
+use crate::{Action, Block, Grant, LateUnits, Record};
 
 /// How many idle workers are asked whether they may make one more attempt of a unit.
 const IDLE_ASKED_MAX: usize = 16;
+
+/// How many jobs are looked at for a unit that an idle worker would settle sooner.
+const LAST_DUE_ASKED_MAX: usize = 16;
+
+/// What came of offering a worker a unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Served {
+    /// It was given one and wants more.
+    WantsMore,
+    Enough,
+    Nothing(Nothing),
+}
+
+/// For whom there is nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Nothing {
+    ForIt,
+    /// All is kept for faster workers, if there is anything.
+    ForItsClass,
+}
 
 impl Core {
     /// Hands out units until nobody wants one or nobody can be given one.
     pub(crate) fn assign(&mut self, now: Timestamp) {
         self.roster.end_pauses(now);
+        self.kept_until = None;
         let mut granted: BTreeMap<WorkerId, Vec<Grant>> = BTreeMap::new();
         let mut served = self.serve_hungry(now, &mut granted);
         while !served.is_empty() && self.turns.least_need().is_some() {
-            served.retain(|worker| self.serve(now, *worker, &mut granted));
+            served.retain(|worker| self.serve(now, *worker, &mut granted) == Served::WantsMore);
         }
-        self.attempt_late(now, &mut granted);
+        if self.config.late_units == LateUnits::TriedAgain {
+            self.attempt_late(now, &mut granted);
+        }
         for (worker, grants) in granted {
             self.gate.speak(Action::Grant { worker, grants });
         }
@@ -35,29 +60,49 @@ impl Core {
     /// When a unit is late, while a slot could make one more attempt of it.
     pub(crate) fn next_late(&self) -> Option<Timestamp> {
         let (at, _) = self.turns.next_late()?;
-        self.roster.has_idle().then_some(at)
+        let tries = self.config.late_units == LateUnits::TriedAgain && self.roster.has_idle();
+        tries.then_some(at)
     }
 
-    /// Gives slots that have nothing else to do one more attempt of units that are late.
+    /// Gives slots that have nothing else to do one more attempt of units that are late, or that
+    /// they would settle sooner.
     fn attempt_late(&mut self, now: Timestamp, granted: &mut BTreeMap<WorkerId, Vec<Grant>>) {
-        while self.roster.has_idle()
+        while let Some(pace) = self.roster.fastest_idle().map(|(_, pace)| pace)
             && let Some((_, id)) = self.turns.next_late().filter(|(at, _)| *at <= now)
         {
-            let job = self.jobs.get_mut(&id).expect("a job with late units is known");
-            let quorum = job.quorum;
-            let mut stages = (0..).map(StageIndex).zip(&mut job.stages);
-            let late = stages.find_map(|(index, stage)| Some((index, stage.late(now, quorum)?)));
-            if let Some((stage, number)) = late {
-                match self.idle_for(id, stage, number) {
-                    Some(worker) => {
-                        let grant = self.grant(now, worker, UnitId { job: id, number }, stage);
-                        granted.entry(worker).or_default().push(grant);
-                    }
-                    None => self.put_off(now, id, stage),
+            let mut stages = (0..).map(StageIndex).zip(&self.jobs[&id].stages);
+            let late = stages.find(|(_, stage)| stage.late_at().is_some_and(|at| at <= now));
+            let (stage, books) = late.expect("a job is filed as late by one of its stages");
+            let number = books.late(now, pace);
+            let taker = number.and_then(|number| Some((number, self.idle_for(id, stage, number)?)));
+            match taker {
+                Some((number, worker)) => {
+                    let grant = self.grant(now, worker, UnitId { job: id, number }, stage);
+                    granted.entry(worker).or_default().push(grant);
                 }
+                None => self.put_off(now, id, stage),
             }
             self.file(id);
         }
+        while let Some((worker, unit, stage)) = self.outrun(now) {
+            let grant = self.grant(now, worker, unit, stage);
+            granted.entry(worker).or_default().push(grant);
+        }
+    }
+
+    /// A worker with a slot that has nothing else to do, and a unit that it would settle sooner than
+    /// those who have it.
+    fn outrun(&self, now: Timestamp) -> Option<(WorkerId, UnitId, StageIndex)> {
+        let (_, fastest) = self.roster.fastest_idle()?;
+        self.turns.last_due().take(LAST_DUE_ASKED_MAX).find_map(|id| {
+            let mut stages = (0..).map(StageIndex).zip(&self.jobs[&id].stages);
+            stages.find_map(|(stage, books)| {
+                let number = books.outrun(now, fastest)?;
+                let worker = self.idle_for(id, stage, number)?;
+                books.outrun(now, self.roster.get(worker)?.pace)?;
+                Some((worker, UnitId { job: id, number }, stage))
+            })
+        })
     }
 
     /// One of those who are idle that may make an attempt of a unit in flight. Few are asked: hardly
@@ -86,30 +131,36 @@ impl Core {
         while let Some(least_need) = self.turns.least_need()
             && let Some(place) = self.roster.next_hungry(least_need, after)
         {
-            after = Some(place);
-            let (_, worker) = place;
-            if self.serve(now, worker, granted) {
-                served.push(worker);
-            }
+            let (class, _, worker) = place;
+            let (next, wants_more) = match self.serve(now, worker, granted) {
+                Served::WantsMore => (place, true),
+                Served::Enough | Served::Nothing(Nothing::ForIt) => (place, false),
+                Served::Nothing(Nothing::ForItsClass) => (after_class(class), false),
+            };
+            after = Some(next);
+            served.extend(wants_more.then_some(worker));
         }
         served
     }
 
-    /// Gives a worker a unit if there is one for it: whether there was and it wants more.
+    /// Gives a worker a unit if there is one for it.
     fn serve(
         &mut self,
         now: Timestamp,
         worker: WorkerId,
         granted: &mut BTreeMap<WorkerId, Vec<Grant>>,
-    ) -> bool {
-        let Some(grant) = self.grant_one(now, worker) else { return false };
-        granted.entry(worker).or_default().push(grant);
-        self.roster.is_hungry(worker)
+    ) -> Served {
+        match self.grant_one(now, worker) {
+            Ok(grant) => {
+                granted.entry(worker).or_default().push(grant);
+                if self.roster.is_hungry(worker) { Served::WantsMore } else { Served::Enough }
+            }
+            Err(nothing) => Served::Nothing(nothing),
+        }
     }
 
-    fn grant_one(&mut self, now: Timestamp, worker: WorkerId) -> Option<Grant> {
-        let memory_bytes = self.roster.get(worker)?.capacity.slot_memory_bytes;
-        let (job, stage, offer) = self.find_work(worker, memory_bytes)?;
+    fn grant_one(&mut self, now: Timestamp, worker: WorkerId) -> Result<Grant, Nothing> {
+        let (job, stage, offer) = self.find_work(now, worker)?;
         let number = match offer {
             Offer::Unit(number) => number,
             Offer::Cut { items, unit_items, units } => {
@@ -117,26 +168,43 @@ impl Core {
                 self.cut(job, Block { stage, first_unit, units, items, unit_items })
             }
         };
-        Some(self.grant(now, worker, UnitId { job, number }, stage))
+        Ok(self.grant(now, worker, UnitId { job, number }, stage))
     }
 
     fn find_work(
         &mut self,
+        now: Timestamp,
         worker: WorkerId,
-        memory_bytes: u64,
-    ) -> Option<(JobId, StageIndex, Offer)> {
-        let Self { config, turns, jobs, roster, .. } = self;
+    ) -> Result<(JobId, StageIndex, Offer), Nothing> {
+        let Self { config, turns, jobs, roster, kept_until, .. } = self;
+        let session = roster.get(worker).ok_or(Nothing::ForIt)?;
+        let (memory_bytes, class) = (session.capacity.slot_memory_bytes, session.pace.class());
         let unit_duration = config.unit_duration_target;
         let advice = CutAdvice { slots: roster.slots().max(1), unit_duration };
-        turns.jobs(memory_bytes).find_map(|id| {
+        let ready = u32::try_from(turns.ready()).unwrap_or(u32::MAX);
+        let mut kept = 0;
+        let found = turns.jobs(memory_bytes).find_map(|id| {
             let job = jobs.get_mut(&id).expect("whose turn it is is known");
+            let quorum = job.quorum;
+            let mut is_kept = true;
             let stages = (0..).map(StageIndex).zip(&mut job.stages);
-            let mut fitting = stages.filter(|(_, stage)| stage.memory_bytes() <= memory_bytes);
-            fitting.find_map(|(index, stage)| {
-                let able = roster.able(stage.memory_bytes());
-                Some((id, index, stage.offer(worker, able, advice)?))
-            })
-        })
+            for (index, stage) in stages.filter(|(_, stage)| stage.has_something_for_somebody()) {
+                if let Some(until) = stage.is_kept_from(now, class, roster.speed(), ready, quorum) {
+                    *kept_until = Some(kept_until.map_or(until, |first| first.min(until)));
+                    continue;
+                }
+                is_kept = false;
+                if stage.memory_bytes() <= memory_bytes {
+                    let able = roster.able(stage.memory_bytes());
+                    if let Some(offer) = stage.offer(worker, able, advice) {
+                        return Some((id, index, offer));
+                    }
+                }
+            }
+            kept += u32::from(is_kept);
+            None
+        });
+        found.ok_or(if kept == ready { Nothing::ForItsClass } else { Nothing::ForIt })
     }
 
     /// Enters a new block: the number of its first unit.

@@ -18,6 +18,19 @@ pub struct Config {
     /// How long a worker that could not get a unit's inputs is given nothing, at the most: 1 s at
     /// first, twice as long each time until it returns a result. Default 10 s.
     pub inputs_missing_pause: Duration,
+    /// What is done about units that are late at the end of a stage. Default
+    /// [`LateUnits::TriedAgain`]: what else idle slots would do is nothing.
+    pub late_units: LateUnits,
+}
+
+/// What is done about units that are late at the end of a stage.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LateUnits {
+    /// Slots that have nothing else to do make one more attempt; whichever answers first counts.
+    #[default]
+    TriedAgain,
+    /// Nothing, while their leases stand.
+    Awaited,
 }
 
 impl Default for Config {
@@ -27,6 +40,7 @@ impl Default for Config {
             restart_grace: Duration::from_secs(15),
             unit_duration_target: Duration::from_secs(1),
             inputs_missing_pause: Duration::from_secs(10),
+            late_units: LateUnits::default(),
         }
     }
 }

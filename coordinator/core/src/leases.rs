@@ -12,6 +12,7 @@
 //! expired is still taken while its unit is open, as its MAC says whose it is.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use gleaner_protocol::limits::LEASES_HELD_MAX;
 use gleaner_protocol::{
@@ -21,6 +22,7 @@ use gleaner_protocol::{
 
 use crate::core::Core;
 use crate::session::Presence;
+use crate::stage::Leased;
 use crate::unit::HeldLease;
 use crate::{Action, Grant, Record};
 
@@ -132,7 +134,11 @@ impl Core {
         let job = self.jobs.get_mut(&unit.job).expect("a unit is granted of a known job");
         let quorum = job.quorum;
         let books = job.stage_mut(stage).expect("a unit is granted of a known stage");
-        let (number, items) = books.lease(unit.number, worker, now, expires_at, quorum);
+        let session =
+            self.roster.get(worker).expect("a lease is granted to a worker that is there");
+        let holder = session.holder(worker);
+        let Leased { attempt: number, items, takes } =
+            books.lease(unit.number, holder, now, expires_at, quorum);
         let (input, unrecorded) = (books.input(), books.unrecorded_attempts(quorum));
         let attempt = AttemptId { unit, number };
         self.turns.take_turn(unit.job, job.owner, job.standing());
@@ -141,7 +147,7 @@ impl Core {
         }
         self.roster.update(worker, |session| {
             session.capacity.units -= 1;
-            session.hold(attempt, stage, expires_at);
+            session.hold(attempt, stage, expires_at, takes);
         });
         let claims = LeaseClaims { worker, attempt, stage, items, input, epoch: self.epoch };
         let token = self.key.seal(&claims);
@@ -195,9 +201,12 @@ impl Core {
         if !books.unit(unit).is_some_and(|unit| unit.is_new_to(worker)) {
             return Held::Useless(WithdrawReason::Settled);
         }
-        let lease = HeldLease { attempt: number, worker, leased_at: now, expires_at };
+        let due_at = None;
+        let lease = HeldLease { attempt: number, worker, leased_at: now, expires_at, due_at };
         books.adopt(unit, lease, quorum);
-        self.roster.update(worker, |session| session.hold(attempt, claims.stage, expires_at));
+        self.roster.update(worker, |session| {
+            session.hold(attempt, claims.stage, expires_at, Duration::ZERO);
+        });
         self.file(attempt.unit.job);
         Held::Stands
     }

@@ -18,6 +18,7 @@ mod job;
 mod leases;
 mod notices;
 mod orders;
+mod pace;
 mod record;
 mod removal;
 mod retry;
@@ -36,7 +37,7 @@ mod why;
 #[cfg(test)]
 mod tests;
 
-pub use config::Config;
+pub use config::{Config, LateUnits};
 pub use core::Core;
 pub use cut::CutKind;
 pub use event::{

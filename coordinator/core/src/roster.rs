@@ -11,6 +11,7 @@ use gleaner_protocol::{Capacity, Timestamp, WorkerId};
 
 use crate::filing::refile;
 use crate::hashing::Seeded;
+use crate::pace::{Pace, Speed};
 use crate::session::{Presence, Session};
 
 #[derive(Debug)]
@@ -19,10 +20,10 @@ pub(crate) struct Roster {
     connected: BTreeSet<WorkerId>,
     /// Those connected that offer slots, by the memory of each slot.
     able: BTreeSet<(u64, WorkerId)>,
-    /// Those that want more and may be given it, by the memory of their slots.
-    hungry: BTreeSet<(u64, WorkerId)>,
+    /// Those that want more and may be given it.
+    hungry: BTreeSet<Place>,
     /// Those of them that have slots without a unit.
-    idle: BTreeSet<(u64, WorkerId)>,
+    idle: BTreeSet<Place>,
     /// Those that are given nothing for a while, by when that is over.
     paused: BTreeSet<(Timestamp, WorkerId)>,
     /// When to look for leases that have expired: one time for each worker that holds some, at the
@@ -30,6 +31,17 @@ pub(crate) struct Roster {
     expiries: BTreeSet<(Timestamp, WorkerId)>,
     /// All slots that are offered.
     slots: u64,
+    /// What these compute together.
+    speed: Speed,
+}
+
+/// The place of a worker among others: by the class of its pace, the fastest first, then by the memory
+/// of its slots.
+pub(crate) type Place = (u32, u64, WorkerId);
+
+/// A place behind all workers of a class.
+pub(crate) const fn after_class(class: u32) -> Place {
+    (class, u64::MAX, WorkerId([u8::MAX; 32]))
 }
 
 /// Where a worker is filed.
@@ -38,6 +50,7 @@ struct Filing {
     presence: Presence,
     slots: u32,
     slot_memory_bytes: u64,
+    pace_class: u32,
     hunger: Hunger,
     paused_until: Timestamp,
     expires_at: Option<Timestamp>,
@@ -63,6 +76,7 @@ impl Roster {
             paused: BTreeSet::new(),
             expiries: BTreeSet::new(),
             slots: 0,
+            speed: Speed::default(),
         }
     }
 
@@ -127,6 +141,11 @@ impl Roster {
         self.slots
     }
 
+    /// What these slots compute together.
+    pub(crate) fn speed(&self) -> Speed {
+        self.speed
+    }
+
     /// The workers connected whose slots have so much memory.
     pub(crate) fn able(&self, memory_bytes: u64) -> impl Iterator<Item = WorkerId> + Clone {
         let from = (memory_bytes, WorkerId([0; 32]));
@@ -134,28 +153,27 @@ impl Roster {
     }
 
     /// The next worker that wants more, may be given it and has so much memory for a slot, in the
-    /// order of that memory; with its place, after which the next one is.
-    pub(crate) fn next_hungry(
-        &self,
-        memory_bytes: u64,
-        after: Option<(u64, WorkerId)>,
-    ) -> Option<(u64, WorkerId)> {
-        let least = Bound::Included((memory_bytes, WorkerId([0; 32])));
-        let from = match after {
-            Some(place) if place.0 >= memory_bytes => Bound::Excluded(place),
-            _ => least,
-        };
-        self.hungry.range((from, Bound::Unbounded)).next().copied()
+    /// order of their places.
+    pub(crate) fn next_hungry(&self, memory_bytes: u64, after: Option<Place>) -> Option<Place> {
+        next_with(&self.hungry, memory_bytes, after)
     }
 
     pub(crate) fn is_hungry(&self, worker: WorkerId) -> bool {
         self.sessions.get(&worker).is_some_and(|session| Hunger::of(session) != Hunger::Sated)
     }
 
-    /// The workers that have slots without a unit, each with so much memory.
+    /// The workers that have slots without a unit, each with so much memory, in the order of their
+    /// places.
     pub(crate) fn idle(&self, memory_bytes: u64) -> impl Iterator<Item = WorkerId> {
-        let from = (memory_bytes, WorkerId([0; 32]));
-        self.idle.range(from..).map(|(_, worker)| *worker)
+        let next = move |after| next_with(&self.idle, memory_bytes, after);
+        let places = std::iter::successors(next(None), move |place| next(Some(*place)));
+        places.map(|(_, _, worker)| worker)
+    }
+
+    /// The first of those that have slots without a unit, and its pace.
+    pub(crate) fn fastest_idle(&self) -> Option<(WorkerId, Pace)> {
+        let (_, _, worker) = self.idle.first()?;
+        Some((*worker, self.sessions[worker].pace))
     }
 
     pub(crate) fn has_idle(&self) -> bool {
@@ -182,14 +200,17 @@ impl Roster {
     }
 
     fn refile(&mut self, worker: WorkerId, before: Filing, after: Filing) {
-        let at = |place: Option<u64>| place.map(|place| (place, worker));
+        let at = |memory: Option<u64>| memory.map(|memory| (memory, worker));
+        let place = |of: Option<(u32, u64)>| of.map(|(class, memory)| (class, memory, worker));
         let until = |time: Option<Timestamp>| time.map(|time| (time, worker));
         refile(&mut self.able, at(before.able()), at(after.able()));
-        refile(&mut self.hungry, at(before.hungry()), at(after.hungry()));
-        refile(&mut self.idle, at(before.idle()), at(after.idle()));
+        refile(&mut self.hungry, place(before.hungry()), place(after.hungry()));
+        refile(&mut self.idle, place(before.idle()), place(after.idle()));
         refile(&mut self.paused, until(before.paused()), until(after.paused()));
         refile(&mut self.expiries, until(before.expires_at), until(after.expires_at));
         self.slots = self.slots - u64::from(before.slots) + u64::from(after.slots);
+        self.speed.remove(before.slots, before.pace_class);
+        self.speed.add(after.slots, after.pace_class);
         if before.presence != after.presence {
             match after.presence {
                 Presence::Connected { .. } => self.connected.insert(worker),
@@ -210,8 +231,13 @@ impl Roster {
             filings().filter_map(|(worker, filing)| Some((of(filing)?, worker))).collect()
         };
         assert_eq!(file(Filing::able), self.able, "able workers are misfiled");
-        assert_eq!(file(Filing::hungry), self.hungry, "hungry workers are misfiled");
-        assert_eq!(file(Filing::idle), self.idle, "idle workers are misfiled");
+        let places = |of: fn(Filing) -> Option<(u32, u64)>| -> BTreeSet<Place> {
+            let place =
+                |(worker, filing)| of(filing).map(|(class, memory)| (class, memory, worker));
+            filings().filter_map(place).collect()
+        };
+        assert_eq!(places(Filing::hungry), self.hungry, "hungry workers are misfiled");
+        assert_eq!(places(Filing::idle), self.idle, "idle workers are misfiled");
         let times = |of: fn(Filing) -> Option<Timestamp>| -> BTreeSet<(Timestamp, WorkerId)> {
             filings().filter_map(|(worker, filing)| Some((of(filing)?, worker))).collect()
         };
@@ -219,6 +245,9 @@ impl Roster {
         assert_eq!(times(|filing| filing.expires_at), self.expiries, "expiries are misfiled");
         let slots: u64 = filings().map(|(_, filing)| u64::from(filing.slots)).sum();
         assert_eq!(slots, self.slots, "slots are miscounted");
+        let mut speed = Speed::default();
+        filings().for_each(|(_, filing)| speed.add(filing.slots, filing.pace_class));
+        assert_eq!(speed, self.speed, "slots are miscounted by their paces");
         for (worker, session) in &self.sessions {
             let connected = matches!(session.presence, Presence::Connected { .. });
             assert_eq!(connected, self.connected.contains(worker), "{worker} misfiled");
@@ -229,12 +258,25 @@ impl Roster {
     }
 }
 
+/// The next place of a worker whose slots have so much memory.
+fn next_with(file: &BTreeSet<Place>, memory_bytes: u64, after: Option<Place>) -> Option<Place> {
+    let mut from = after.map_or(Bound::Unbounded, Bound::Excluded);
+    loop {
+        let place = file.range((from, Bound::Unbounded)).next()?;
+        if place.1 >= memory_bytes {
+            return Some(*place);
+        }
+        from = Bound::Included((place.0, memory_bytes, WorkerId([0; 32])));
+    }
+}
+
 impl Filing {
     fn of(session: &Session) -> Self {
         Self {
             presence: session.presence,
             slots: session.capacity.slots,
             slot_memory_bytes: session.capacity.slot_memory_bytes,
+            pace_class: session.pace.class(),
             hunger: Hunger::of(session),
             paused_until: session.paused_until,
             expires_at: session.expires_at,
@@ -245,12 +287,12 @@ impl Filing {
         (self.slots > 0).then_some(self.slot_memory_bytes)
     }
 
-    fn hungry(self) -> Option<u64> {
-        (self.hunger != Hunger::Sated).then_some(self.slot_memory_bytes)
+    fn hungry(self) -> Option<(u32, u64)> {
+        (self.hunger != Hunger::Sated).then_some((self.pace_class, self.slot_memory_bytes))
     }
 
-    fn idle(self) -> Option<u64> {
-        (self.hunger == Hunger::Idle).then_some(self.slot_memory_bytes)
+    fn idle(self) -> Option<(u32, u64)> {
+        (self.hunger == Hunger::Idle).then_some((self.pace_class, self.slot_memory_bytes))
     }
 
     fn paused(self) -> Option<Timestamp> {

@@ -6,6 +6,8 @@ use std::time::Duration;
 use gleaner_protocol::{AttemptId, Capacity, OutcomeClass, StageIndex, Timestamp, WorkerId};
 
 use crate::WorkerSnapshot;
+use crate::pace::Pace;
+use crate::unit::Holder;
 
 /// How long a worker is given nothing the first time it could not get inputs.
 const PAUSE_FIRST: Duration = Duration::from_secs(1);
@@ -17,6 +19,9 @@ pub(crate) struct Session {
     pub(crate) capacity: Capacity,
     /// Every lease it holds, with its stage.
     pub(crate) leases: BTreeSet<(AttemptId, StageIndex)>,
+    /// About how long one slot takes for all of these.
+    pub(crate) backlog: Duration,
+    pub(crate) pace: Pace,
     pub(crate) results: u64,
     pub(crate) cpu: Duration,
     pub(crate) last_returned: Option<Returned>,
@@ -47,15 +52,25 @@ pub(crate) enum Presence {
 }
 
 impl Session {
-    /// Enters a lease that lasts until then, unless it is extended.
-    pub(crate) fn hold(&mut self, attempt: AttemptId, stage: StageIndex, expires_at: Timestamp) {
+    /// Enters a lease that lasts until then, unless it is extended, and about how long it takes.
+    pub(crate) fn hold(
+        &mut self,
+        attempt: AttemptId,
+        stage: StageIndex,
+        expires_at: Timestamp,
+        takes: Duration,
+    ) {
         self.leases.insert((attempt, stage));
+        self.backlog = self.backlog.saturating_add(takes);
         self.expires_at = Some(self.expires_at.map_or(expires_at, |first| first.min(expires_at)));
     }
 
     /// Takes a lease out of its books.
     pub(crate) fn let_go(&mut self, attempt: AttemptId, stage: StageIndex) {
-        self.leases.remove(&(attempt, stage));
+        let held = u32::try_from(self.leases.len()).unwrap_or(u32::MAX);
+        if self.leases.remove(&(attempt, stage)) {
+            self.backlog -= self.backlog / held;
+        }
     }
 
     /// Gives it nothing for a while, as it could not get inputs: longer each time until it returns a
@@ -70,6 +85,18 @@ impl Session {
     pub(crate) fn note_returned(&mut self, returned: Returned) {
         self.last_returned = Some(returned);
         self.missing = 0;
+    }
+
+    pub(crate) fn holder(&self, worker: WorkerId) -> Holder {
+        Holder { worker, pace: self.pace, wait: self.wait() }
+    }
+
+    /// About how long it is until a slot takes what is leased next.
+    fn wait(&self) -> Duration {
+        match self.capacity.slots {
+            slots if self.leases.len() < slots as usize => Duration::ZERO,
+            slots => self.backlog / slots.max(1),
+        }
     }
 
     pub(crate) fn snapshot(&self, worker: WorkerId) -> Option<WorkerSnapshot> {

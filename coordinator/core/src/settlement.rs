@@ -16,6 +16,7 @@ use gleaner_protocol::{
 
 use crate::core::Core;
 use crate::cut::CutKind;
+use crate::pace::Pace;
 use crate::session::Returned;
 use crate::stage::{Closed, LastUnit, Stage, Use};
 use crate::unit::{Agreement, HeldLease};
@@ -61,18 +62,24 @@ impl Core {
         let UnitResult { claims, outcome, cpu, log, .. } = result;
         let LeaseClaims { attempt, stage, items, .. } = claims;
         let (id, class) = (attempt.unit, outcome.class());
+        let pace = self.roster.get(worker).map_or_else(Pace::default, |session| session.pace);
         let known = self.jobs.get_mut(&id.job);
-        let usage = known.map_or(Use::Unwanted, |job| {
+        let (usage, usual) = known.map_or((Use::Unwanted, None), |job| {
             let quorum = job.quorum;
             let books = job.stage_mut(stage);
-            books.map_or(Use::Unwanted, |books| {
-                books.on_returned(id.number, worker, attempt.number, quorum)
+            books.map_or((Use::Unwanted, None), |books| {
+                let usage = books.on_returned(id.number, worker, attempt.number, quorum);
+                let counts = usage == Use::Wanted && class == OutcomeClass::Completed;
+                (usage, counts.then(|| books.learn_usual(cpu, items.len(), pace)).flatten())
             })
         });
         let returned = Returned { attempt, class, at: now };
         self.roster.update(worker, |session| {
             session.let_go(attempt, stage);
             session.note_returned(returned);
+            if let Some(usual) = usual {
+                session.pace.learn(cpu, usual);
+            }
             if usage == Use::Wanted && class != OutcomeClass::Inconclusive {
                 session.results += 1;
                 session.cpu = session.cpu.saturating_add(cpu);

@@ -37,12 +37,6 @@ impl ItemCost {
         });
     }
 
-    /// What so many items take, once anything is known.
-    pub(crate) fn of(&self, items: u64) -> Option<Duration> {
-        let items = u32::try_from(items).unwrap_or(u32::MAX);
-        Some(self.cpu_per_item?.saturating_mul(items))
-    }
-
     /// Items in a unit, and units in a block: as many items as take the target duration; one while
     /// nothing is known. A block takes at most half of what is left, so that units shrink towards
     /// the end and no slot is left with a long last one (guided self-scheduling, Polychronopoulos

@@ -18,9 +18,10 @@ use gleaner_protocol::{
 };
 
 use crate::cut::{CutBlock, CutKind};
+use crate::pace::{Pace, Speed, Usual};
 use crate::sizing::{BLOCK_UNITS_FIXED, CutAdvice, ItemCost};
-use crate::tail::{EXTRA_MAX, Tail};
-use crate::unit::{Agreement, HeldLease, Unit};
+use crate::tail::Tail;
+use crate::unit::{Agreement, HeldLease, Holder, Unit};
 use crate::wanting::{Fit, Wanting};
 use crate::{
     Block, FirstNumbers, KeptRun, Opening, Opinion, RecoveredStage, StageOutput, StageSnapshot,
@@ -29,6 +30,12 @@ use crate::{
 
 /// How many waiting units are looked at to find one a worker may take, before it gets a fresh one.
 const WANTING_SEARCH_MAX: usize = 256;
+
+/// Units that take less are kept for nobody.
+const KEPT_MIN: Duration = Duration::from_secs(1);
+
+/// One more attempt must save at least so much, and as much as it takes.
+const WORTH_MIN: Duration = Duration::from_millis(500);
 
 #[derive(Debug)]
 pub(crate) struct Stage {
@@ -55,6 +62,9 @@ pub(crate) struct Stage {
     /// What is out, once nothing is left that was never handed out.
     tail: Option<Tail>,
     cost: ItemCost,
+    usual: Usual,
+    /// Until when its last units wait for fast workers, once some do.
+    kept_until: Option<Timestamp>,
     items_settled: u64,
     items_failed: u64,
     /// Items of units that were replaced, whose bits are set without their items being settled.
@@ -134,6 +144,8 @@ impl Stage {
             wanting: Wanting::default(),
             tail: None,
             cost: ItemCost::default(),
+            usual: Usual::default(),
+            kept_until: None,
             items_settled: 0,
             items_failed: 0,
             items_replaced: 0,
@@ -238,7 +250,7 @@ impl Stage {
     /// The grace after a restart is over: units that nobody came back with want attempts.
     pub(crate) fn end_grace(&mut self, quorum: u32) {
         for (number, unit) in &mut self.units {
-            file(&mut self.wanting, *number, unit, quorum);
+            file(&mut self.wanting, &mut self.tail, *number, unit, quorum);
         }
     }
 
@@ -271,6 +283,34 @@ impl Stage {
             }
         });
         again.map(Offer::Unit).or(fresh)
+    }
+
+    /// Whether its units are kept for faster workers than those of a class, and until when: a slow
+    /// one would still run its unit when all others are through with the rest. `jobs` share the slots.
+    ///
+    /// It is kept once, and no longer than the rest should take: those who are faster may have gone.
+    pub(crate) fn is_kept_from(
+        &mut self,
+        now: Timestamp,
+        class: u32,
+        speed: Speed,
+        jobs: u32,
+        quorum: u32,
+    ) -> Option<Timestamp> {
+        let items = self.blocks[self.newest?].block.unit_items;
+        let usual = self.usual.of(items.into())?;
+        let takes = Pace::of_class(class, usual);
+        if takes < KEPT_MIN {
+            return None;
+        }
+        let left = (self.items? - self.items_settled).saturating_mul(quorum.into());
+        let rest = speed.of_all(self.usual.of(left)?.saturating_mul(jobs));
+        let by_then = rest.saturating_add(speed.of_most(usual));
+        if takes <= by_then {
+            return None;
+        }
+        let until = *self.kept_until.get_or_insert(now + by_then.saturating_mul(2));
+        (now < until).then_some(until)
     }
 
     fn offer_fresh(&self, advice: CutAdvice) -> Option<Offer> {
@@ -333,7 +373,7 @@ impl Stage {
     /// them each, which all want attempts.
     pub(crate) fn replace(&mut self, number: u64, block: Block) {
         let unit = self.units.remove(&number).expect("only a unit in flight is replaced");
-        self.forget(&unit);
+        self.forget(number, &unit);
         self.block_mut(number).expect("a unit in flight is of a block").mark_settled(number);
         self.items_replaced += block.items.len();
         self.blocks.push(CutBlock::handed_out(block, CutKind::Alone));
@@ -345,10 +385,13 @@ impl Stage {
     }
 
     /// Takes a closed unit out of what is counted and filed.
-    fn forget(&mut self, unit: &Unit) {
+    fn forget(&mut self, number: u64, unit: &Unit) {
         self.attempts_leased -= unit.leases().len() as u64;
         if let Some(place) = unit.wanting {
             self.wanting.leave(place);
+        }
+        if let (Some(tail), Some(due)) = (&mut self.tail, unit.due) {
+            tail.leave(due, number);
         }
     }
 
@@ -376,15 +419,14 @@ impl Stage {
     }
 
     /// Starts the next attempt of an offered unit; one never handed out becomes a unit in flight.
-    /// The attempt's number, and the unit's items.
     pub(crate) fn lease(
         &mut self,
         number: u64,
-        worker: WorkerId,
+        holder: Holder,
         leased_at: Timestamp,
         expires_at: Timestamp,
         quorum: u32,
-    ) -> (u32, ItemRange) {
+    ) -> Leased {
         let next = self.newest.map(|newest| &mut self.blocks[newest]);
         let items = match next.filter(|cut| cut.next_unit == number && cut.units_ahead() > 0) {
             Some(cut) => {
@@ -394,12 +436,15 @@ impl Stage {
             }
             None => self.items_of(number).expect("an offered unit is of a block"),
         };
+        let takes = self.usual.of(items.len()).map(|usual| holder.pace.of(usual));
         let unit = self.units.get_mut(&number).expect("an offered unit is in flight");
-        let attempt = unit.lease(worker, self.first.attempt, leased_at, expires_at);
-        file(&mut self.wanting, number, unit, quorum);
+        let attempt = unit.issue(self.first.attempt);
+        let due_at = takes.map(|takes| leased_at + holder.wait + takes);
+        let worker = holder.worker;
+        unit.lease(HeldLease { attempt, worker, leased_at, expires_at, due_at });
         self.attempts_leased += 1;
-        self.note_out(leased_at, number);
-        (attempt, items)
+        self.file_handed_out(number, quorum);
+        Leased { attempt, items, takes: takes.unwrap_or_default() }
     }
 
     /// The last number that an attempt of a unit may have without a record of its own: there are as
@@ -412,47 +457,50 @@ impl Stage {
     pub(crate) fn adopt(&mut self, number: u64, lease: HeldLease, quorum: u32) {
         let unit = self.units.get_mut(&number).expect("a lease is adopted of a unit in flight");
         unit.adopt(lease);
-        file(&mut self.wanting, number, unit, quorum);
         self.attempts_leased += 1;
-        self.note_out(lease.leased_at, number);
+        self.file_handed_out(number, quorum);
     }
 
-    /// A unit was handed out just now. With the last one that never was, the stage's tail begins.
-    fn note_out(&mut self, now: Timestamp, number: u64) {
-        let unit = self.units.get_mut(&number).expect("what was handed out is in flight");
-        unit.out_since = now;
-        if let Some(tail) = &mut self.tail {
-            tail.push(now, number);
-        } else if !self.has_fresh() {
-            let out = self.units.iter().map(|(number, unit)| (unit.out_since, *number));
-            self.tail = Some(Tail::new(out.collect()));
+    /// Files a unit that was handed out. With the last one that never was, the stage's tail begins.
+    fn file_handed_out(&mut self, number: u64, quorum: u32) {
+        if self.tail.is_none() && !self.has_fresh() {
+            self.tail = Some(Tail::default());
+            for (number, unit) in &mut self.units {
+                file(&mut self.wanting, &mut self.tail, *number, unit, quorum);
+            }
         }
+        let unit = self.units.get_mut(&number).expect("what was handed out is in flight");
+        file(&mut self.wanting, &mut self.tail, number, unit, quorum);
     }
 
     /// When one of its units is late, while all are out.
     pub(crate) fn late_at(&self) -> Option<Timestamp> {
         let tail = self.tail.as_ref()?;
         let (_, number) = tail.first()?;
-        let items = self.items_of(number)?;
-        tail.late_at(self.cost.of(items.len())?)
+        tail.late_at(self.usual.of(self.items_of(number)?.len())?, Duration::ZERO)
     }
 
-    /// The unit that is late by `now` and was handed out before all others, if one is and may have
-    /// one more attempt.
-    pub(crate) fn late(&mut self, now: Timestamp, quorum: u32) -> Option<u64> {
-        loop {
-            let tail = self.tail.as_mut()?;
-            let (since, number) = tail.first()?;
-            let runs_since = self.units.get(&number).filter(|unit| {
-                let runs = !unit.leases().is_empty() && unit.wanting.is_none();
-                runs && unit.out_since == since && unit.extra_attempts(quorum) < EXTRA_MAX
-            });
-            if runs_since.is_none() {
-                tail.pop();
-                continue;
-            }
-            return self.late_at().is_some_and(|at| at <= now).then_some(number);
-        }
+    /// The unit that is late by `now`, and longest, if one is so late that a worker of this pace should
+    /// make one more attempt: what a slow one would take its time for may have come back by then.
+    pub(crate) fn late(&self, now: Timestamp, pace: Pace) -> Option<u64> {
+        let tail = self.tail.as_ref()?;
+        let (_, number) = tail.first()?;
+        let usual = self.usual.of(self.items_of(number)?.len())?;
+        tail.late_at(usual, pace.of(usual)).is_some_and(|at| at <= now).then_some(number)
+    }
+
+    /// When the last of its units should be settled, while all are out.
+    pub(crate) fn last_due_at(&self) -> Option<Timestamp> {
+        let (due, _) = self.tail.as_ref()?.last()?;
+        due.expected_at()
+    }
+
+    /// The unit that should be settled last, where a worker of this pace that began it at once would
+    /// be through so much sooner that it is worth it.
+    pub(crate) fn outrun(&self, now: Timestamp, pace: Pace) -> Option<u64> {
+        let (due, number) = self.tail.as_ref()?.last()?;
+        let takes = pace.of(self.usual.of(self.items_of(number)?.len())?);
+        (due.expected_at()? > now + takes + takes.max(WORTH_MIN)).then_some(number)
     }
 
     /// Nobody could make one more attempt of the unit that is late.
@@ -460,6 +508,17 @@ impl Stage {
         if let Some(tail) = &mut self.tail {
             tail.put_off(now);
         }
+    }
+
+    /// A worker of this pace took so long for so many items: how long they usually take.
+    pub(crate) fn learn_usual(
+        &mut self,
+        took: Duration,
+        items: u64,
+        pace: Pace,
+    ) -> Option<Duration> {
+        self.usual.learn(took, items, pace);
+        self.usual.of(items)
     }
 
     /// Ends the lease of an attempt without its result: whether it stood.
@@ -478,11 +537,7 @@ impl Stage {
         if let Some(place) = unit.wanting {
             self.wanting.reopen(worker, place);
         }
-        file(&mut self.wanting, number, unit, quorum);
-        if let (Some(tail), Some(lease)) = (&mut self.tail, unit.leases().last()) {
-            tail.push(lease.leased_at, number);
-            unit.out_since = lease.leased_at;
-        }
+        file(&mut self.wanting, &mut self.tail, number, unit, quorum);
         true
     }
 
@@ -513,7 +568,7 @@ impl Stage {
         let unit = self.units.get_mut(&number).expect("an opinion is entered of a unit in flight");
         let agreement = unit.on_opinion(opinion, quorum);
         if agreement == Agreement::Open {
-            file(&mut self.wanting, number, unit, quorum);
+            file(&mut self.wanting, &mut self.tail, number, unit, quorum);
         }
         (agreement, unit.opinions().len())
     }
@@ -531,7 +586,7 @@ impl Stage {
         if let Some(place) = unit.wanting {
             self.wanting.reopen(worker, place);
         }
-        file(&mut self.wanting, number, unit, quorum);
+        file(&mut self.wanting, &mut self.tail, number, unit, quorum);
         self.attempts_inconclusive += 1;
         attempts
     }
@@ -540,7 +595,7 @@ impl Stage {
     /// there is one.
     pub(crate) fn settle(&mut self, number: u64, cpu: Option<Duration>) -> Closed {
         let unit = self.units.remove(&number).expect("only a unit in flight settles");
-        self.forget(&unit);
+        self.forget(number, &unit);
         let leases = unit.into_leases();
         let block = self.block_mut(number).expect("a unit in flight is of a block");
         block.mark_settled(number);
@@ -736,6 +791,10 @@ impl Stage {
         }
         let filed = self.units.values().filter(|unit| unit.wanting.is_some()).count();
         assert_eq!(filed, self.wanting.len(), "{}: wanting units miscounted", self.index);
+        if let Some(tail) = &self.tail {
+            let expected = |(number, unit): (&u64, &Unit)| Some((unit.expected(quorum)?, *number));
+            tail.check_invariants(self.units.iter().filter_map(expected));
+        }
         for (worker, number) in self.wanting.passed() {
             assert!(!self.units[&number].is_new_to(worker), "{worker} never comes to {number}");
         }
@@ -751,7 +810,7 @@ impl Stage {
 }
 
 /// Files a unit in flight by what it wants, after any change to it.
-fn file(wanting: &mut Wanting, number: u64, unit: &mut Unit, quorum: u32) {
+fn file(wanting: &mut Wanting, tail: &mut Option<Tail>, number: u64, unit: &mut Unit, quorum: u32) {
     match (unit.wanting, unit.attempts_wanted(quorum) > 0) {
         (None, true) => unit.wanting = Some(wanting.enter(number)),
         (Some(place), false) => {
@@ -760,6 +819,11 @@ fn file(wanting: &mut Wanting, number: u64, unit: &mut Unit, quorum: u32) {
         }
         _ => {}
     }
+    if let Some(tail) = tail {
+        let due = unit.expected(quorum);
+        tail.refile(number, unit.due, due);
+        unit.due = due;
+    }
 }
 
 /// Whether a result that came back could still matter.
@@ -767,6 +831,15 @@ fn file(wanting: &mut Wanting, number: u64, unit: &mut Unit, quorum: u32) {
 pub(crate) enum Use {
     Wanted,
     Unwanted,
+}
+
+/// An attempt that was started.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Leased {
+    pub(crate) attempt: u32,
+    pub(crate) items: ItemRange,
+    /// About how long it takes; zero while nobody knows.
+    pub(crate) takes: Duration,
 }
 
 /// What a unit leaves when it is closed.

@@ -1,54 +1,89 @@
-//! The end of a stage: all is handed out, and what runs longest decides when it is over.
+//! The end of a stage: all is handed out, and what is settled last decides when it is over.
 //!
-//! A unit that takes much longer than such units do is late: its machine is slow, busy with its
-//! owner, or gone. A slot that has nothing else to do makes one more attempt, and whichever answers
-//! first counts (as MapReduce's backup tasks: Dean & Ghemawat 2004, OSDI). Invariants: nothing that
-//! waits is kept waiting by it; a unit has at most [`EXTRA_MAX`] attempts more than its quorum needs.
+//! When a unit should be settled is known when it is handed out: by what such units usually take, the
+//! pace of its worker, and what that one has to do before. A slot that has nothing else to do makes one
+//! more attempt of what it would settle much sooner, and of what is late: its machine is busy with its
+//! owner, or gone. Whichever answers first counts (as MapReduce's backup tasks: Dean & Ghemawat 2004,
+//! OSDI; by the time at which they are expected to end: Zaharia et al. 2008, OSDI). Invariants: nothing
+//! that waits is kept waiting by it; a unit has at most [`EXTRA_MAX`] attempts more than its quorum
+//! needs.
 
-use std::collections::VecDeque;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use gleaner_protocol::Timestamp;
+
+use crate::filing::refile;
+use crate::unit::HeldLease;
 
 /// The most attempts of a unit beyond those that its quorum needs: one for a slow machine, one for
 /// another.
 pub(crate) const EXTRA_MAX: usize = 2;
 
-/// A unit that has been out for so many times what it takes is late: it waits behind another one in
-/// its worker's queue first.
-const LATE_AFTER: u32 = 2;
-
-/// No unit is late before: what has just been handed out is on its way.
+/// No unit is late sooner after it was due: what has just been handed out is on its way.
 const LATE_AFTER_MIN: Duration = Duration::from_secs(1);
 
 /// When nobody could take what is late, it is asked again after so long.
 const ASKED_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-#[derive(Debug)]
+/// When a unit should be settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Due {
+    at: Timestamp,
+    basis: Basis,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Basis {
+    /// When it was handed out; nobody knew how long such units take.
+    HandedOut,
+    /// When its result comes about.
+    Expected,
+}
+
+/// The units of which all attempts run that their quorums need, by when they should be settled.
+#[derive(Debug, Default)]
 pub(crate) struct Tail {
-    /// Units by when they were handed out last; some have been settled, or handed out again, since.
-    out: VecDeque<(Timestamp, u64)>,
+    out: BTreeSet<(Due, u64)>,
     asked_again_at: Timestamp,
 }
 
+impl Due {
+    pub(crate) fn of(lease: &HeldLease) -> Self {
+        match lease.due_at {
+            Some(at) => Self { at, basis: Basis::Expected },
+            None => Self { at: lease.leased_at, basis: Basis::HandedOut },
+        }
+    }
+
+    pub(crate) fn expected_at(self) -> Option<Timestamp> {
+        (self.basis == Basis::Expected).then_some(self.at)
+    }
+}
+
 impl Tail {
-    /// The tail of a stage whose units are out since then.
-    pub(crate) fn new(mut out: Vec<(Timestamp, u64)>) -> Self {
-        out.sort_unstable();
-        Self { out: out.into(), asked_again_at: Timestamp::ZERO }
+    pub(crate) fn refile(&mut self, unit: u64, before: Option<Due>, after: Option<Due>) {
+        let place = |due: Due| (due, unit);
+        refile(&mut self.out, before.map(place), after.map(place));
     }
 
-    /// A unit was handed out, or one of several leases of it has ended.
-    pub(crate) fn push(&mut self, now: Timestamp, unit: u64) {
-        self.out.push_back((now, unit));
+    pub(crate) fn leave(&mut self, due: Due, unit: u64) {
+        self.out.remove(&(due, unit));
     }
 
-    pub(crate) fn first(&self) -> Option<(Timestamp, u64)> {
-        self.out.front().copied()
+    /// The unit that should be settled first.
+    pub(crate) fn first(&self) -> Option<(Due, u64)> {
+        self.out.first().copied()
     }
 
-    pub(crate) fn pop(&mut self) {
-        self.out.pop_front();
+    /// The unit that should be settled last.
+    pub(crate) fn last(&self) -> Option<(Due, u64)> {
+        self.out.last().copied()
+    }
+
+    /// Compares the file with what is expected of the units that are out.
+    pub(crate) fn check_invariants(&self, expected: impl Iterator<Item = (Due, u64)>) {
+        assert_eq!(expected.collect::<BTreeSet<_>>(), self.out, "units that are out are misfiled");
     }
 
     /// Nobody could take the first one.
@@ -56,10 +91,14 @@ impl Tail {
         self.asked_again_at = now + ASKED_AGAIN_AFTER;
     }
 
-    /// When the first one is late, if such a unit takes so long.
-    pub(crate) fn late_at(&self, duration: Duration) -> Option<Timestamp> {
-        let (since, _) = self.first()?;
-        let late_at = since + duration.saturating_mul(LATE_AFTER).max(LATE_AFTER_MIN);
-        Some(late_at.max(self.asked_again_at))
+    /// When the first one is late, if such a unit usually takes so long: one that has not come back
+    /// in time is given as long again as another attempt `takes`.
+    pub(crate) fn late_at(&self, usual: Duration, takes: Duration) -> Option<Timestamp> {
+        let (due, _) = self.first()?;
+        let allowed = match due.basis {
+            Basis::HandedOut => usual.saturating_add(usual.max(takes)),
+            Basis::Expected => takes,
+        };
+        Some((due.at + allowed.max(LATE_AFTER_MIN)).max(self.asked_again_at))
     }
 }

@@ -46,6 +46,8 @@ pub(crate) struct Turns {
     needs: BTreeSet<(u64, JobId)>,
     /// Jobs of which units are out that may be late, by when.
     late: BTreeSet<(Timestamp, JobId)>,
+    /// Jobs of which all units are out, by when the last of them should be settled.
+    last_due: BTreeSet<(Timestamp, JobId)>,
 }
 
 /// What decides about a running job's turn.
@@ -58,6 +60,8 @@ pub(crate) struct Standing {
     needs: Option<u64>,
     /// When a unit that is out is late, while one may be.
     late_at: Option<Timestamp>,
+    /// When the last of the units that are out should be settled, at the end of a stage.
+    last_due_at: Option<Timestamp>,
 }
 
 #[derive(Debug, Default)]
@@ -152,6 +156,8 @@ impl Turns {
         refile(&mut self.needs, place(before), place(standing));
         let late = |standing: Option<Standing>| Some((standing?.late_at?, job));
         refile(&mut self.late, late(before), late(standing));
+        let last_due = |standing: Option<Standing>| Some((standing?.last_due_at?, job));
+        refile(&mut self.last_due, last_due(before), last_due(standing));
     }
 
     /// The jobs that have something to be handed out to slots with so much memory, in the order in
@@ -159,6 +165,11 @@ impl Turns {
     pub(crate) fn jobs(&self, memory_bytes: u64) -> impl Iterator<Item = JobId> {
         let fitting = move |rank: &OwnerRank| self.accounts[&rank.owner].fitting(memory_bytes);
         self.order.iter().flat_map(fitting)
+    }
+
+    /// How many jobs have something to be handed out.
+    pub(crate) fn ready(&self) -> usize {
+        self.needs.len()
     }
 
     /// The least memory that anything needs which can be handed out, if anything can.
@@ -169,6 +180,11 @@ impl Turns {
     /// The job of which a unit may be late first, and when.
     pub(crate) fn next_late(&self) -> Option<(Timestamp, JobId)> {
         self.late.first().copied()
+    }
+
+    /// The jobs of which units are out that should be settled at some time, the last one first.
+    pub(crate) fn last_due(&self) -> impl Iterator<Item = JobId> {
+        self.last_due.iter().rev().map(|(_, job)| *job)
     }
 
     fn change(&mut self, owner: Owner, change: impl FnOnce(&mut Account)) {
@@ -211,6 +227,8 @@ impl Turns {
         assert_eq!(needs.collect::<BTreeSet<_>>(), self.needs, "needs are misfiled");
         let late = standings.iter().filter_map(|(job, standing)| Some((standing.late_at?, *job)));
         assert_eq!(late.collect::<BTreeSet<_>>(), self.late, "late jobs are misfiled");
+        let last = standings.iter().filter_map(|(job, known)| Some((known.last_due_at?, *job)));
+        assert_eq!(last.collect::<BTreeSet<_>>(), self.last_due, "due jobs are misfiled");
     }
 }
 
@@ -285,12 +303,21 @@ impl Job {
     /// What decides about its turn while it runs. A paused one is not asked, but what runs of it
     /// counts.
     pub(crate) fn standing(&self) -> Option<Standing> {
-        let (needs, late_at) = match self.takes_turns() {
-            true => (self.needs(), self.stages.iter().filter_map(Stage::late_at).min()),
-            false => (None, None),
-        };
+        let takes_turns = self.takes_turns();
+        let needs = self.needs().filter(|_| takes_turns);
+        let late_at = self.stages.iter().filter_map(Stage::late_at).min();
+        let last_due_at = self.stages.iter().filter_map(Stage::last_due_at).max();
+        let (late_at, last_due_at) =
+            (late_at.filter(|_| takes_turns), last_due_at.filter(|_| takes_turns));
         let (owner, leases, priority) = (self.owner, self.attempts_leased(), self.priority);
-        self.is_running().then_some(Standing { owner, leases, priority, needs, late_at })
+        self.is_running().then_some(Standing {
+            owner,
+            leases,
+            priority,
+            needs,
+            late_at,
+            last_due_at,
+        })
     }
 
     /// The least memory that anything of it needs which can be handed out now.

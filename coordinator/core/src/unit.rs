@@ -12,9 +12,13 @@
 //! over zero, Leased while it has leases, Accepted while it has opinions. A settled unit is
 //! dropped from memory but for one bit of its stage.
 
+use std::time::Duration;
+
 use gleaner_protocol::{OutcomeClass, Timestamp, WorkerId};
 
 use crate::Opinion;
+use crate::pace::Pace;
+use crate::tail::{Due, EXTRA_MAX};
 use crate::wanting::Place;
 
 #[derive(Debug, Default)]
@@ -25,8 +29,17 @@ pub(crate) struct Unit {
     inconclusive: Vec<(u32, WorkerId)>,
     /// Where it is filed while it wants another attempt.
     pub(crate) wanting: Option<Place>,
-    /// Since when it is looked whether it is late, at the end of its stage.
-    pub(crate) out_since: Timestamp,
+    /// Where it is filed at the end of its stage, while it may have one more attempt.
+    pub(crate) due: Option<Due>,
+}
+
+/// Who is given a lease, as far as it decides when the result comes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Holder {
+    pub(crate) worker: WorkerId,
+    pub(crate) pace: Pace,
+    /// How long it is about until one of its slots is free.
+    pub(crate) wait: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +49,8 @@ pub(crate) struct HeldLease {
     /// When it was granted, or adopted after a restart.
     pub(crate) leased_at: Timestamp,
     pub(crate) expires_at: Timestamp,
+    /// About when its result comes; none while nobody knows how long such units take.
+    pub(crate) due_at: Option<Timestamp>,
 }
 
 /// What a new opinion led to.
@@ -83,20 +98,28 @@ impl Unit {
         (agreeing.unwrap_or(0) + self.leases.len()).saturating_sub(quorum as usize)
     }
 
-    /// Starts the next attempt, with the number `first` at the least.
-    pub(crate) fn lease(
-        &mut self,
-        worker: WorkerId,
-        first: u32,
-        leased_at: Timestamp,
-        expires_at: Timestamp,
-    ) -> u32 {
-        let attempt = first.max(self.attempts_issued + 1);
-        self.attempts_issued = attempt;
+    /// When its attempts should have settled it, while all that it needs run and it may have one
+    /// more.
+    pub(crate) fn expected(&self, quorum: u32) -> Option<Due> {
+        let extra = self.extra_attempts(quorum);
+        if self.leases.is_empty() || self.wanting.is_some() || extra >= EXTRA_MAX {
+            return None;
+        }
+        // An attempt is made beyond those needed where it is expected to come first.
+        self.leases[extra..].iter().map(Due::of).max()
+    }
+
+    /// The number of its next attempt, `first` at the least.
+    pub(crate) fn issue(&mut self, first: u32) -> u32 {
+        self.attempts_issued = first.max(self.attempts_issued + 1);
+        self.attempts_issued
+    }
+
+    /// Enters the lease of an attempt that was issued.
+    pub(crate) fn lease(&mut self, lease: HeldLease) {
         // Nearly all units have one lease, and many are in flight.
         self.leases.reserve_exact(1);
-        self.leases.push(HeldLease { attempt, worker, leased_at, expires_at });
-        attempt
+        self.leases.push(lease);
     }
 
     /// Takes back a lease granted before a restart; harmless when it is known.

@@ -164,8 +164,15 @@ impl Core {
             said.push(self.why_sated(job, able.len() as u64, sated));
         }
         if (resting + sated) < able.len() as u64 {
+            let kept = match self.kept_until {
+                Some(until) => {
+                    let left = span(until.saturating_since(now));
+                    format!(", or is kept for faster workers, for another {left} at most")
+                }
+                None => ", or is to be tried by others".to_owned(),
+            };
             said.push(format!(
-                "{} for more, but what waits has its answer already, or is to be tried by others",
+                "{} for more, but what waits has its answer already{kept}",
                 match able.len() as u64 - resting - sated {
                     1 => "1 worker asks".to_owned(),
                     workers => format!("{workers} workers ask"),
@@ -367,7 +374,11 @@ impl Core {
             let (needed, offered) = (size(memory_bytes), size(offered));
             return format!("an item of {id} may take {needed}, and its slots have {offered}");
         }
-        format!("what waits of {id} has its answer already, or is to be tried by others")
+        let others = match self.kept_until {
+            Some(_) => "is kept for faster workers",
+            None => "is to be tried by others",
+        };
+        format!("what waits of {id} has its answer already, or {others}")
     }
 }
 

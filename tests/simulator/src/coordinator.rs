@@ -25,6 +25,7 @@ pub(crate) struct Coordinator {
     pub(crate) checks: Checks,
     /// How far its wall clock is off.
     pub(crate) clock_off_ms: i64,
+    config: Config,
     process: Lives<Process>,
 }
 
@@ -61,8 +62,9 @@ enum Fate {
 }
 
 impl Coordinator {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(config: Config) -> Self {
         Self {
+            config,
             store: Store::with_submitters(submitters()),
             checks: Checks::default(),
             clock_off_ms: 0,
@@ -152,7 +154,7 @@ impl Coordinator {
         let now = clock.now(nature);
         self.process.begin(|life| Process {
             life,
-            core: Core::recover(Config::default(), key, epoch, recovered, now),
+            core: Core::recover(self.config.clone(), key, epoch, recovered, now),
             clock,
             pending: VecDeque::new(),
             committing: 0,

@@ -31,6 +31,8 @@ mod wire;
 mod workload;
 mod world;
 
+pub use gleaner_coordinator_core::LateUnits;
+
 pub use self::report::{Progress, Report};
 pub use self::trace::Tracing;
 pub use self::world::{Faults, Options};
@@ -69,15 +71,19 @@ impl Drop for Guarded {
         for line in self.world.last_lines() {
             eprintln!("{line}");
         }
-        let Options { seed, hosts, units, jobs, faults, .. } = self.options;
+        let Options { seed, hosts, units, jobs, faults, late_units, .. } = self.options;
         let faults = match faults {
             Faults::Many => "",
             Faults::Machines => " --faults machines",
             Faults::None => " --faults none",
         };
+        let late_units = match late_units {
+            LateUnits::TriedAgain => "",
+            LateUnits::Awaited => " --late-units awaited",
+        };
         eprintln!(
             "replay: cargo xtask sim --seed {seed} --hosts {hosts} --units {units} --jobs {jobs}\
-             {faults} --trace 200"
+             {faults}{late_units} --trace 200"
         );
     }
 }

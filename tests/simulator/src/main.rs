@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use clap::{Parser, ValueEnum};
-use gleaner_simulator::{Faults, Options, Progress, Report, Tracing, run_telling};
+use gleaner_simulator::{Faults, LateUnits, Options, Progress, Report, Tracing, run_telling};
 
 /// How often it is told how far a long run is.
 const TELL_EVERY: Duration = Duration::from_secs(5);
@@ -33,6 +33,9 @@ struct Arguments {
     /// What goes wrong: all that can, what happens to machines and streams, or nothing
     #[arg(long, value_enum, default_value = "all")]
     faults: FaultsArgument,
+    /// What the coordinator does about units that are late at the end of a stage
+    #[arg(long, value_enum, default_value = "tried-again")]
+    late_units: LateUnitsArgument,
     /// Write down this many last events before a failure; 0 hashes them only
     #[arg(long)]
     trace: Option<usize>,
@@ -43,6 +46,12 @@ enum FaultsArgument {
     All,
     Machines,
     None,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum LateUnitsArgument {
+    TriedAgain,
+    Awaited,
 }
 
 fn main() {
@@ -61,7 +70,7 @@ fn main() {
 }
 
 fn options(arguments: &Arguments, seed: u64) -> Options {
-    let Arguments { hosts, units, jobs, faults, trace, .. } = *arguments;
+    let Arguments { hosts, units, jobs, faults, late_units, trace, .. } = *arguments;
     Options {
         seed,
         hosts: hosts.max(6),
@@ -71,6 +80,10 @@ fn options(arguments: &Arguments, seed: u64) -> Options {
             FaultsArgument::All => Faults::Many,
             FaultsArgument::Machines => Faults::Machines,
             FaultsArgument::None => Faults::None,
+        },
+        late_units: match late_units {
+            LateUnitsArgument::TriedAgain => LateUnits::TriedAgain,
+            LateUnitsArgument::Awaited => LateUnits::Awaited,
         },
         tracing: trace.map_or(Tracing::Off, Tracing::Last),
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gleaner_coordinator_core::Event;
+use gleaner_coordinator_core::{Config, Event, LateUnits};
 use gleaner_protocol::{JobId, StageSpec};
 
 use crate::coordinator::Coordinator;
@@ -62,6 +62,8 @@ pub struct Options {
     pub jobs: u64,
     /// Whether anything goes wrong.
     pub faults: Faults,
+    /// What the coordinator does about units that are late.
+    pub late_units: LateUnits,
     /// How much is remembered for a failure.
     pub tracing: Tracing,
 }
@@ -112,7 +114,8 @@ impl World {
         let mut nature = Nature::new(random, weather, Trace::new(options.tracing));
         let hosts = (0..options.hosts).map(|index| Host::new(HostIndex(index), &mut nature));
         let hosts = hosts.collect();
-        let coordinator = Coordinator::new();
+        let config = Config { late_units: options.late_units, ..Config::default() };
+        let coordinator = Coordinator::new(config);
         let mut world = Self { options, nature, coordinator, hosts, plans, deadline_us: 0 };
         world.deadline_us = FOUL_US + PATIENCE_US + 30 * world.ideal_us();
         world.begin();

@@ -1,6 +1,6 @@
 //! Many worlds, each from its seed.
 
-use gleaner_simulator::{Faults, Options, Tracing, run};
+use gleaner_simulator::{Faults, LateUnits, Options, Tracing, run};
 
 /// How many seeds are tried; `cargo xtask soak` sets it.
 const SEEDS: &str = "GLEANER_SIMULATIONS";
@@ -12,6 +12,7 @@ fn options(seed: u64) -> Options {
         units: 60 + seed % 5 * 90,
         jobs: 2 + seed % 5,
         faults: Faults::Many,
+        late_units: LateUnits::TriedAgain,
         tracing: Tracing::Last(40),
     }
 }

@@ -1,0 +1,219 @@
+//! How long workers take, compared with one another: learned from their results.
+//!
+//! A worker's pace is seen beside what such items usually take, and what they usually take is seen
+//! beside the pace of those who computed them: so a stage is known by its first results, whoever gave
+//! them, and a worker by its first result, of whichever stage it is.
+
+use std::time::Duration;
+
+/// How many times longer than usual a worker's items take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pace {
+    /// In parts of [`USUAL`].
+    factor: u32,
+    results: u32,
+}
+
+/// The factor of a worker of which nothing is known.
+const USUAL: u32 = 1 << 10;
+
+/// No worker counts as so many times faster or slower, whatever it says.
+const FACTOR_MAX: u32 = 1 << 6;
+
+/// How many of the last results decide about a worker's pace: a machine's load changes.
+const PACE_OF: u32 = 8;
+
+/// How many of the last results decide about what is usual.
+const USUAL_OF: u32 = 256;
+
+/// What slots compute together, each as fast as its worker's class.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Speed {
+    /// In parts of [`SPEED_USUAL`].
+    sum: u64,
+    squares: u64,
+}
+
+/// The speed of a slot of usual pace.
+const SPEED_USUAL: u64 = 1 << 10;
+
+/// How long an item usually takes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Usual {
+    per_item: Option<Duration>,
+    results: u32,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { factor: USUAL, results: 0 }
+    }
+}
+
+impl Pace {
+    /// A result took so long that usually takes `usual`.
+    pub(crate) fn learn(&mut self, took: Duration, usual: Duration) {
+        let seen = took.as_nanos().saturating_mul(USUAL.into()) / usual.as_nanos().max(1);
+        let (least, most) = (USUAL / FACTOR_MAX, USUAL * FACTOR_MAX);
+        let seen = u32::try_from(seen).unwrap_or(most).clamp(least, most);
+        self.results = (self.results + 1).min(PACE_OF);
+        self.factor = (self.factor * (self.results - 1) + seen) / self.results;
+    }
+
+    /// How long the worker takes for what usually takes so long.
+    pub(crate) fn of(self, usual: Duration) -> Duration {
+        usual.saturating_mul(self.factor) / USUAL
+    }
+
+    /// Workers of about one pace are in one class, the fastest in the least: those of a class take
+    /// twice as long as those of the one before.
+    pub(crate) fn class(self) -> u32 {
+        self.factor.ilog2()
+    }
+
+    /// How long workers of a class take for what usually takes so long.
+    pub(crate) fn of_class(class: u32, usual: Duration) -> Duration {
+        usual.saturating_mul(of_class(class)) / USUAL
+    }
+
+    fn is_known(self) -> bool {
+        self.results > 0
+    }
+}
+
+impl Speed {
+    /// Adds the slots of a worker.
+    pub(crate) fn add(&mut self, slots: u32, class: u32) {
+        let (slots, speed) = (u64::from(slots), speed_of(class));
+        self.sum += slots * speed;
+        self.squares += slots * speed * speed;
+    }
+
+    /// Takes the slots of a worker out.
+    pub(crate) fn remove(&mut self, slots: u32, class: u32) {
+        let (slots, speed) = (u64::from(slots), speed_of(class));
+        self.sum -= slots * speed;
+        self.squares -= slots * speed * speed;
+    }
+
+    /// How long all slots together take for what usually takes one of them so long.
+    pub(crate) fn of_all(&self, usual: Duration) -> Duration {
+        scaled(usual, SPEED_USUAL, self.sum)
+    }
+
+    /// How long it takes those who do most of the work for what usually takes so long.
+    pub(crate) fn of_most(&self, usual: Duration) -> Duration {
+        scaled(usual, SPEED_USUAL.saturating_mul(self.sum), self.squares)
+    }
+}
+
+/// The middle of a class, in parts of [`USUAL`].
+const fn of_class(class: u32) -> u32 {
+    (3 << class) / 2
+}
+
+fn speed_of(class: u32) -> u64 {
+    SPEED_USUAL * u64::from(USUAL) / u64::from(of_class(class))
+}
+
+fn scaled(duration: Duration, times: u64, parts: u64) -> Duration {
+    let nanos = duration.as_nanos().saturating_mul(times.into()) / u128::from(parts.max(1));
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+}
+
+impl Usual {
+    /// A worker of this pace took so long for so many items.
+    pub(crate) fn learn(&mut self, took: Duration, items: u64, pace: Pace) {
+        let items = u32::try_from(items.max(1)).unwrap_or(u32::MAX);
+        let seen = (took / items).saturating_mul(USUAL) / pace.factor;
+        let (known, seen) = match self.per_item {
+            Some(_) if !pace.is_known() => return,
+            Some(known) => {
+                (known, seen.clamp(known / FACTOR_MAX, known.saturating_mul(FACTOR_MAX)))
+            }
+            None => (Duration::ZERO, seen),
+        };
+        self.results = (self.results + 1).min(USUAL_OF);
+        let sum = known.saturating_mul(self.results - 1).saturating_add(seen);
+        self.per_item = Some(sum / self.results);
+    }
+
+    /// How long so many items usually take, once anything is known.
+    pub(crate) fn of(self, items: u64) -> Option<Duration> {
+        let items = u32::try_from(items).unwrap_or(u32::MAX);
+        Some(self.per_item?.saturating_mul(items))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_pace_comes_near_what_is_seen_and_stays_within_bounds() {
+        let mut pace = Pace::default();
+        assert_eq!(pace.of(SECOND), SECOND);
+        pace.learn(4 * SECOND, SECOND);
+        assert_eq!(pace.of(SECOND), 4 * SECOND);
+        assert_eq!(pace.class(), Pace::default().class() + 2);
+        for (took, usual, expected) in [
+            (Duration::MAX, Duration::ZERO, 60 * SECOND..=64 * SECOND),
+            (Duration::ZERO, SECOND, SECOND / 64..=SECOND / 50),
+        ] {
+            for _ in 0..100 {
+                pace.learn(took, usual);
+            }
+            assert!(expected.contains(&pace.of(SECOND)), "{pace:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_usual_does_not_depend_on_who_answered_first() {
+        let (mut slow, mut fast, mut first) = (Pace::default(), Pace::default(), Usual::default());
+        for (pace, took) in [(&mut fast, SECOND), (&mut slow, 8 * SECOND)] {
+            first.learn(took, 1, *pace);
+            pace.learn(took, first.of(1).expect("it has just been learned"));
+        }
+        for (pace, took) in [(slow, 16 * SECOND), (fast, 2 * SECOND)] {
+            let mut second = Usual::default();
+            second.learn(took, 1, pace);
+            assert_eq!(second.of(3), Some(6 * SECOND));
+        }
+    }
+
+    #[test]
+    fn most_of_the_work_is_done_by_the_fast() {
+        let mut speed = Speed::default();
+        let usual = Pace::default().class();
+        for _ in 0..8 {
+            speed.add(1, usual);
+            speed.add(1, usual + 3);
+        }
+        let near = |found: Duration, expected: f64| {
+            assert!(
+                (found.as_secs_f64() / expected - 1.0).abs() < 0.01,
+                "{found:?}, not {expected}"
+            );
+        };
+        near(speed.of_all(9 * SECOND), 1.5);
+        near(speed.of_most(SECOND), 1.5 * 1.125 / 1.015_625);
+        for _ in 0..8 {
+            speed.remove(1, usual + 3);
+        }
+        near(speed.of_most(SECOND), 1.5);
+    }
+
+    #[test]
+    fn one_result_does_not_change_what_is_usual_by_much() {
+        let mut usual = Usual::default();
+        let mut pace = Pace::default();
+        pace.learn(SECOND, SECOND);
+        for _ in 0..USUAL_OF {
+            usual.learn(SECOND, 1, pace);
+        }
+        usual.learn(Duration::MAX, 1, pace);
+        assert!(usual.of(1).is_some_and(|usual| usual < 2 * SECOND), "{usual:?}");
+    }
+}
