@@ -223,7 +223,12 @@ impl Core {
             retry_of,
             at: now,
         });
-        let job = Job::new(id, submission, owner, spec, retry_of, now);
+        let mut job = Job::new(id, submission, owner, spec, retry_of, now);
+        let old = retry_of.and_then(|retried| self.jobs.get(&retried));
+        if let Some(old) = old.filter(|old| old.priority != job.priority) {
+            job.priority = old.priority;
+            self.gate.record(Record::PrioritySet { job: id, priority: old.priority });
+        }
         if job.is_watched() {
             self.watched.insert(id);
             self.gate.record(Record::JobMoved { job: id, at: now });

@@ -107,6 +107,19 @@ fn one_job_at_a_time_retries_another_over_restarts_and_quotas_too() {
 }
 
 #[test]
+fn a_retry_has_the_priority_that_the_old_job_had_last() {
+    let mut lab = Lab::new();
+    let job = lab.submit(job_spec(4, 1, 1));
+    lab.prioritise(job, -7);
+    cancel(&mut lab, job);
+    let mut lab = restart(lab);
+    let retry = retried(&mut lab, job, Vec::new());
+    assert_eq!(lab.job(retry).priority, -7);
+    let mut lab = restart(lab);
+    assert_eq!(lab.job(retry).priority, -7, "it is recorded");
+}
+
+#[test]
 fn answers_of_a_removed_job_go_on_from_one_retry_to_the_next() {
     let mut lab = Lab::new();
     let (job, run) = cancelled(&mut lab);
