@@ -386,7 +386,8 @@ mod tests {
             items_kept,
             items_failed: 0,
             units_settled: 0,
-            attempts_leased: 1,
+            attempts_running: 1,
+            attempts_assigned: 0,
             attempts_inconclusive: 0,
             cpu_seconds: 0.0,
         };

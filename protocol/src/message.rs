@@ -60,10 +60,14 @@ pub enum ToCoordinator {
     },
     /// Replaces the last request: leases are sent as they can be had, until they are all given.
     Request(Capacity),
-    /// Extends the leases named.
+    /// Extends the leases named, and says what runs.
     Heartbeat {
-        /// The attempts at hand, waiting ones included.
-        attempts: Vec<AttemptProgress>,
+        /// The attempts at hand, waiting ones included; where only what runs has changed, those that
+        /// run are enough.
+        attempts: Vec<AttemptId>,
+        /// Those of them that are computed now, at most one in each slot: all others of this worker
+        /// are not.
+        running: Vec<AttemptProgress>,
     },
     /// Answers, each repeated until acknowledged.
     Results {
@@ -140,12 +144,12 @@ pub struct Capacity {
     pub slot_memory_bytes: u64,
 }
 
-/// How far an attempt is.
+/// How far an attempt is that runs.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AttemptProgress {
     /// Which.
     pub attempt: AttemptId,
-    /// 0 to 1; 0 when not begun.
+    /// 0 to 1.
     pub fraction: f32,
 }
 

@@ -146,25 +146,26 @@ fn draw_workers(page: &Page, frame: &mut Frame<'_>, area: Rect) {
         return frame.render_widget(Paragraph::new(line), area);
     }
     let breadth = Breadth::of(area);
-    let mut widths = vec![Constraint::Length(18), Constraint::Length(6), Constraint::Length(6)];
-    widths.push(Constraint::Length(9));
-    let mut head = vec!["worker", "slots", "units", "results"];
-    if breadth == Breadth::Wide {
-        widths.extend([Constraint::Length(14), Constraint::Length(20)]);
-        head.extend(["CPU", "connected since"]);
-    }
+    let (widths, head): (&[u16], &[&str]) = match breadth {
+        Breadth::Wide => (
+            &[18, 6, 8, 9, 9, 14, 20],
+            &["worker", "slots", "running", "assigned", "results", "CPU", "connected since"],
+        ),
+        Breadth::Narrow => (&[16, 5, 7, 7], &["worker", "slots", "running", "results"]),
+    };
+    let widths = widths.iter().copied().map(Constraint::Length);
     let rows = page.workers.iter().map(|worker| worker_row(worker, breadth));
-    let table = Table::new(rows, widths).header(Row::new(head).dim());
+    let table = Table::new(rows, widths).header(Row::new(head.iter().copied()).dim());
     frame.render_widget(table, area);
 }
 
 fn worker_row(worker: &WorkerView, breadth: Breadth) -> Row<'static> {
-    let mut cells = vec![
-        words::short(worker.worker),
-        worker.slots.to_string(),
-        worker.leases.to_string(),
-        worker.results.to_string(),
-    ];
+    let (slots, running) = (worker.slots.to_string(), worker.running.to_string());
+    let mut cells = vec![words::short(worker.worker), slots, running];
+    if breadth == Breadth::Wide {
+        cells.push(worker.leases.saturating_sub(worker.running).to_string());
+    }
+    cells.push(worker.results.to_string());
     if breadth == Breadth::Wide {
         let cpu = Duration::try_from_secs_f64(worker.cpu_seconds).unwrap_or_default();
         cells.extend([words::span(cpu), words::local_time(&worker.connected_at)]);

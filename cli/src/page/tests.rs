@@ -13,16 +13,16 @@ fn views() -> (JobView, Vec<WorkerView>) {
     let job = r#"{"job": "job-7", "name": "planets", "state": "running", "version": 3,
         "submitted_at": "2026-11-22T14:00:00Z", "ended_at": null, "failure": null, "stages": [
         {"name": "search", "state": "open", "items": 2001, "items_settled": 800,
-         "units_settled": 100, "attempts_leased": 4, "attempts_inconclusive": 1,
-         "cpu_seconds": 700.0},
+         "units_settled": 100, "attempts_running": 4, "attempts_assigned": 12,
+         "attempts_inconclusive": 1, "cpu_seconds": 700.0},
         {"name": "report", "state": "blocked", "items": null, "items_settled": 0,
-         "units_settled": 0, "attempts_leased": 0, "attempts_inconclusive": 0,
-         "cpu_seconds": 0.0}]}"#;
-    let worker = |key: u8, leases: u64| {
-        serde_json::json!({"worker": WorkerId([key; 32]), "slots": 2, "leases": leases, "results": 50,
-            "connected_at": "soon", "cpu_seconds": 350.5})
+         "units_settled": 0, "attempts_running": 0, "attempts_assigned": 0,
+         "attempts_inconclusive": 0, "cpu_seconds": 0.0}]}"#;
+    let worker = |key: u8, leases: u64, running: u64| {
+        serde_json::json!({"worker": WorkerId([key; 32]), "slots": 2, "leases": leases,
+            "running": running, "results": 50, "connected_at": "soon", "cpu_seconds": 350.5})
     };
-    let workers = serde_json::json!([worker(1, 2), worker(2, 0)]);
+    let workers = serde_json::json!([worker(1, 12, 2), worker(2, 0, 0)]);
     (
         serde_json::from_str(job).expect("a job's view"),
         serde_json::from_value(workers).expect("workers' views"),
@@ -62,13 +62,13 @@ fn a_wide_terminal_shows_everything() {
         ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━─────────────────────────────────────── 59 %
         1200 of ? items  20.0 items/s  about 40.0 s left  11 min 40 s of CPU
          stages ────────────────────────────────────────────────────────────────────────────────────────────
-        search  ━━━━━━━━━━━━━━─────────── 59 %  1200 of 2001 items, 4 running, 1 retried
+        search  ━━━━━━━━━━━━━━─────────── 59 %  1200 of 2001 items, 4 running, 12 assigned, 1 retried
         report  waits for an earlier stage
 
          workers: 2 with 4 slots ───────────────────────────────────────────────────────────────────────────
-        worker             slots  units  results   CPU            connected since
-        worker-aeaqcaiba   2      2      50        5 min 50 s     soon
-        worker-aibaeaqca   2      0      50        5 min 50 s     soon
+        worker             slots  running  assigned  results   CPU            connected since
+        worker-aeaqcaiba   2      2        10        50        5 min 50 s     soon
+        worker-aibaeaqca   2      0        0         50        5 min 50 s     soon
          messages ──────────────────────────────────────────────────────────────────────────────────────────
         the coordinator is away; waiting for it to come back
 
@@ -91,9 +91,9 @@ fn a_narrow_terminal_shows_what_matters() {
         report  waits for an earlier stage
 
          workers: 2 with 4 slots ───────────────
-        worker           slots  units  results
-        worker-aeaqcaiba 2      2      50
-        worker-aibaeaqca 2      0      50
+        worker           slots running results
+        worker-aeaqcaiba 2     2       50
+        worker-aibaeaqca 2     0       50
 
 
         p pauses it; q leaves, and it goes on"#]],

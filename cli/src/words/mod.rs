@@ -77,7 +77,7 @@ pub fn job(job: &JobView, now: Timestamp) -> Vec<String> {
     if let Some(failure) = &job.notify_failure {
         lines.push(format!("nobody was told: {failure}"));
     }
-    let head = ["stage", "state", "items", "units", "running", "retried", "CPU"];
+    let head = ["stage", "state", "items", "units", "running", "assigned", "retried", "CPU"];
     let head = head.map(String::from).to_vec();
     let row = |stage: &StageView| {
         vec![
@@ -85,7 +85,8 @@ pub fn job(job: &JobView, now: Timestamp) -> Vec<String> {
             stage_state(stage.state).to_owned(),
             items(stage),
             stage.units_settled.to_string(),
-            stage.attempts_leased.to_string(),
+            stage.attempts_running.to_string(),
+            stage.attempts_assigned.to_string(),
             stage.attempts_inconclusive.to_string(),
             format!("{:.1} s", stage.cpu_seconds),
         ]
@@ -201,13 +202,17 @@ pub fn stage(stage: &StageView) -> String {
     }
 }
 
-/// What runs of a stage now.
+/// What of a stage is with workers now, and how often that led to nothing.
 pub fn attempts(stage: &StageView) -> String {
-    match (stage.attempts_leased, stage.attempts_inconclusive) {
-        (0, 0) => "none running".into(),
-        (leased, 0) => format!("{leased} running"),
-        (leased, retried) => format!("{leased} running, {retried} retried"),
-    }
+    let running = match stage.attempts_running {
+        0 => "none running".to_owned(),
+        running => format!("{running} running"),
+    };
+    let assigned = (stage.attempts_assigned, "assigned");
+    let retried = (stage.attempts_inconclusive, "retried");
+    let more = [assigned, retried].into_iter().filter(|(count, _)| *count > 0);
+    let more = more.map(|(count, word)| format!("{count} {word}"));
+    std::iter::once(running).chain(more).collect::<Vec<_>>().join(", ")
 }
 
 /// How many items of a stage were computed: those that an earlier job answered cost no time.
@@ -397,7 +402,8 @@ mod tests {
             items_kept: 0,
             items_failed: 0,
             units_settled: 150,
-            attempts_leased: 2,
+            attempts_running: 2,
+            attempts_assigned: 5,
             attempts_inconclusive: 1,
             cpu_seconds: 12.34,
         };
@@ -409,7 +415,8 @@ mod tests {
             items_kept: 0,
             items_failed: 0,
             units_settled: 0,
-            attempts_leased: 0,
+            attempts_running: 0,
+            attempts_assigned: 0,
             attempts_inconclusive: 0,
             cpu_seconds: 0.0,
         };
@@ -497,9 +504,9 @@ mod tests {
                 job-7  planets  running  59 %
                 submitted LOCAL TIME, 2 min 0 s ago
 
-                stage   state    items         units  running  retried  CPU
-                search  open     1200 of 2001  150    2        1        12.3 s
-                report  blocked  0 of ?        0      0        0        0.0 s"#]],
+                stage   state    items         units  running  assigned  retried  CPU
+                search  open     1200 of 2001  150    2        5         1        12.3 s
+                report  blocked  0 of ?        0      0        0         0        0.0 s"#]],
         );
     }
 
@@ -584,7 +591,10 @@ mod tests {
             expect!["job-7 is done: 1200 items (3 failed) in 1 min 5 s, 12.3 s of CPU"],
         );
         let progress = progress(&job.stages[0], 0, Duration::ZERO);
-        check(&[progress], expect!["search: 1200 of 2001 (3 failed) items, 2 running, 1 retried"]);
+        check(
+            &[progress],
+            expect!["search: 1200 of 2001 (3 failed) items, 2 running, 5 assigned, 1 retried"],
+        );
         assert!(super::job(&job, now()).join("").contains("1200 of 2001 (3 failed)"));
         assert!(jobs(&[job], now())[1].contains("1200 of ? (3 failed)"));
     }
@@ -595,11 +605,13 @@ mod tests {
         let minute = Duration::from_secs(60);
         check(
             &[progress(search, 600, minute)],
-            expect!["search: 1200 of 2001 items, 2 running, 1 retried, 10.0/s, 1 min 20 s left"],
+            expect![
+                "search: 1200 of 2001 items, 2 running, 5 assigned, 1 retried, 10.0/s, 1 min 20 s left"
+            ],
         );
         check(
             &[progress(search, 0, Duration::ZERO)],
-            expect!["search: 1200 of 2001 items, 2 running, 1 retried"],
+            expect!["search: 1200 of 2001 items, 2 running, 5 assigned, 1 retried"],
         );
         check(&[progress(report, 0, minute)], expect!["report: waits for an earlier stage"]);
     }

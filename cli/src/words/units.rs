@@ -63,10 +63,13 @@ fn name(unit: &UnitView) -> String {
 
 fn attempt(attempt: &AttemptView) -> Vec<String> {
     let cpu = attempt.cpu_seconds.map(|seconds| format!("{seconds:.1} s")).unwrap_or_default();
-    let words = match (attempt.state, attempt.leased_at.as_deref(), attempt.outcome.as_deref()) {
-        (AttemptState::Leased, Some(since), _) => format!("runs since {}", local_time(since)),
-        (_, _, Some(words)) => words.to_owned(),
-        _ => String::new(),
+    let since = |at: &Option<String>| at.as_deref().map(local_time).unwrap_or_default();
+    let words = match attempt.state {
+        AttemptState::Assigned => format!("assigned since {}", since(&attempt.leased_at)),
+        AttemptState::Running => format!("running since {}", since(&attempt.running_since)),
+        AttemptState::Completed | AttemptState::Failed | AttemptState::Inconclusive => {
+            attempt.outcome.clone().unwrap_or_default()
+        }
     };
     let log = match attempt.log_bytes {
         0 => "",
@@ -85,7 +88,8 @@ fn log(attempt: &AttemptLog) -> Vec<String> {
 fn state(state: UnitState) -> &'static str {
     match state {
         UnitState::Waiting => "waiting",
-        UnitState::Leased => "leased",
+        UnitState::Assigned => "assigned",
+        UnitState::Running => "running",
         UnitState::Accepted => "accepted",
         UnitState::Settled => "settled",
         UnitState::Failed => "failed",
@@ -127,6 +131,7 @@ mod tests {
             state,
             outcome: Some(words.into()),
             leased_at: None,
+            running_since: None,
             cpu_seconds: (state != AttemptState::Inconclusive).then_some(1.26),
             log_bytes: u64::from(number) - 1,
         }
@@ -134,12 +139,18 @@ mod tests {
 
     #[test]
     fn units_are_a_table_with_a_line_for_each_attempt() {
-        let leased_at = "2026-11-22T14:00:00Z";
-        let leased = AttemptView {
+        let (leased_at, running_since) = ("2026-11-22T14:00:00Z", "2026-11-22T14:05:00Z");
+        let assigned = AttemptView {
             outcome: None,
             leased_at: Some(leased_at.into()),
             cpu_seconds: None,
-            ..ended(unit(1), 1, AttemptState::Leased, "")
+            ..ended(unit(1), 1, AttemptState::Assigned, "")
+        };
+        let running = AttemptView {
+            attempt: AttemptId { unit: unit(2), number: 1 },
+            state: AttemptState::Running,
+            running_since: Some(running_since.into()),
+            ..assigned.clone()
         };
         let tried = vec![
             ended(unit(0), 1, AttemptState::Inconclusive, "the host had no memory for the unit"),
@@ -147,17 +158,20 @@ mod tests {
         ];
         let units = [
             view(0, UnitState::Settled, tried),
-            view(1, UnitState::Leased, vec![leased]),
-            UnitView { units: Some(1022), ..view(2, UnitState::Waiting, vec![]) },
+            view(1, UnitState::Assigned, vec![assigned]),
+            view(2, UnitState::Running, vec![running]),
+            UnitView { units: Some(1021), ..view(3, UnitState::Waiting, vec![]) },
             UnitView { unit: None, units: None, ..view(9, UnitState::Waiting, vec![]) },
         ];
         let lines = table(&units).join("\n").replace(&local_time(leased_at), "LOCAL TIME");
+        let lines = lines.replace(&local_time(running_since), "LATER");
         expect![[r#"
-            unit              stage   items   state    CPU    worker            attempt
-            unit-7.0          search  0..4    settled         worker-aeaqcaiba  the host had no memory for the unit
-                                                       1.3 s  worker-aibaeaqca  completed (has a log)
-            unit-7.1          search  4..8    leased          worker-aeaqcaiba  runs since LOCAL TIME
-            unit-7.2 to 1023  search  8..12   waiting
+            unit              stage   items   state     CPU    worker            attempt
+            unit-7.0          search  0..4    settled          worker-aeaqcaiba  the host had no memory for the unit
+                                                        1.3 s  worker-aibaeaqca  completed (has a log)
+            unit-7.1          search  4..8    assigned         worker-aeaqcaiba  assigned since LOCAL TIME
+            unit-7.2          search  8..12   running          worker-aeaqcaiba  running since LATER
+            unit-7.3 to 1023  search  12..16  waiting
             not cut yet       search  36..40  waiting"#]].assert_eq(&lines);
     }
 

@@ -11,7 +11,16 @@ pub fn table(workers: &[WorkerView]) -> Vec<String> {
     if workers.is_empty() {
         return vec!["no worker is connected; `gleaner coordinator invite` prints a ticket".into()];
     }
-    let head = ["worker", "slots", "units", "results", "CPU", "memory a slot", "connected since"];
+    let head = [
+        "worker",
+        "slots",
+        "running",
+        "assigned",
+        "results",
+        "CPU",
+        "memory a slot",
+        "connected since",
+    ];
     let head = head.map(String::from).to_vec();
     let mut lines = super::table(&[vec![head], workers.iter().map(row).collect()].concat());
     let slots = total(workers.iter().map(|worker| u64::from(worker.slots)));
@@ -29,7 +38,8 @@ fn row(worker: &WorkerView) -> Vec<String> {
     vec![
         short(worker.worker),
         worker.slots.to_string(),
-        worker.leases.to_string(),
+        worker.running.to_string(),
+        worker.leases.saturating_sub(worker.running).to_string(),
         worker.results.to_string(),
         span(Duration::try_from_secs_f64(worker.cpu_seconds).unwrap_or_default()),
         memory,
@@ -50,6 +60,7 @@ mod tests {
             worker: WorkerId([key; 32]),
             slots: 4,
             leases: 9,
+            running: 4,
             results: 120,
             slot_memory_bytes,
             cpu_seconds: 754.2,
@@ -57,9 +68,9 @@ mod tests {
         };
         let lines = table(&[worker(1, 2 << 30), worker(255, 0)]);
         expect![[r#"
-            worker            slots  units  results  CPU          memory a slot  connected since
-            worker-aeaqcaiba  4      9      120      12 min 34 s  2.1 GB         soon
-            worker-777777777  4      9      120      12 min 34 s  not said yet   soon
+            worker            slots  running  assigned  results  CPU          memory a slot  connected since
+            worker-aeaqcaiba  4      4        5         120      12 min 34 s  2.1 GB         soon
+            worker-777777777  4      4        5         120      12 min 34 s  not said yet   soon
 
             2 connected with 8 slots"#]]
         .assert_eq(&lines.join("\n"));

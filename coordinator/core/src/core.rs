@@ -126,7 +126,9 @@ impl Core {
             Event::WorkerConnected { worker, held } => self.on_connected(now, worker, held),
             Event::WorkerDisconnected { worker } => self.on_disconnected(worker),
             Event::CapacityOffered { worker, capacity } => self.on_capacity(worker, capacity),
-            Event::Heartbeat { worker, attempts } => self.on_heartbeat(now, worker, &attempts),
+            Event::Heartbeat { worker, attempts, running } => {
+                self.on_heartbeat(now, worker, &attempts, &running);
+            }
             Event::ResultsReturned { worker, results } => self.on_results(now, worker, results),
             Event::Released { worker, attempts, reason } => {
                 self.on_released(now, worker, &attempts, reason);
@@ -192,6 +194,9 @@ impl Core {
         let leased: u64 = self.jobs.values().map(Job::attempts_leased).sum();
         let held = self.roster.leases_held() as u64;
         assert_eq!(held, leased, "sessions and units disagree about leases");
+        let running: u64 = self.jobs.values().map(Job::attempts_running).sum();
+        let said = self.roster.running() as u64;
+        assert_eq!(said, running, "sessions and units disagree about what runs");
         self.roster.check_invariants();
         self.turns.check_invariants(self.jobs.values());
     }

@@ -114,6 +114,8 @@ pub enum Event {
         worker: WorkerId,
         /// Which.
         attempts: Vec<AttemptId>,
+        /// What it computes now: nothing else that it holds.
+        running: Vec<AttemptId>,
     },
     /// A worker returned results: what follows from all of them is one batch of records. The outputs
     /// of each are one for each item, and durable when they are a blob.
@@ -365,6 +367,8 @@ pub struct StageSnapshot {
     pub units_settled: u64,
     /// Attempts leased now.
     pub attempts_leased: u64,
+    /// Those of them that run, as far as their workers have said.
+    pub attempts_running: u64,
     /// Attempts that ended without an answer.
     pub attempts_inconclusive: u64,
     /// CPU time of the attempts that settled units.
@@ -384,6 +388,8 @@ pub struct LeaseSnapshot {
     pub worker: WorkerId,
     /// When it was granted, or adopted after a restart.
     pub leased_at: Timestamp,
+    /// Since when it is known to run, if it does.
+    pub running_since: Option<Timestamp>,
 }
 
 /// A worker at one moment.
@@ -395,6 +401,8 @@ pub struct WorkerSnapshot {
     pub slots: u32,
     /// Leases it holds.
     pub leases: u64,
+    /// Those of them that run, as far as it has said.
+    pub running: u64,
     /// The memory it offers each slot.
     pub slot_memory_bytes: u64,
     /// Results accepted from it since the coordinator started.

@@ -171,6 +171,10 @@ impl Job {
         self.stages.iter().map(Stage::attempts_leased).sum()
     }
 
+    pub(crate) fn attempts_running(&self) -> u64 {
+        self.stages.iter().map(Stage::attempts_running).sum()
+    }
+
     /// Whether it took over the answers of `run`, which stay for as long as it does.
     pub(crate) fn has_kept(&self, run: &KeptRun) -> bool {
         self.stages.iter().any(|stage| stage.has_kept(run))
@@ -198,6 +202,7 @@ impl Job {
                 attempt: AttemptId { unit: unit_id, number: lease.attempt },
                 worker: lease.worker,
                 leased_at: lease.leased_at,
+                running_since: lease.running_since,
             });
             leases.collect::<Vec<_>>()
         };

@@ -14,7 +14,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use gleaner_protocol::limits::LEASES_HELD_MAX;
+use gleaner_protocol::limits::{LEASES_HELD_MAX, SLOTS_MAX};
 use gleaner_protocol::{
     AttemptId, Capacity, LeaseClaims, LeaseToken, ReleaseReason, StageIndex, Timestamp, UnitId,
     WithdrawReason, WorkerId,
@@ -41,6 +41,8 @@ impl Core {
     ) {
         self.gate.forget_grants(worker);
         self.roster.connect(now, worker);
+        // It may have been started anew, and says soon what runs.
+        self.note_running(now, worker, &[]);
         let named: BTreeSet<_> = held.iter().map(|(claims, _)| claims.attempt).collect();
         let leases = self.roster.get(worker).into_iter().flat_map(|session| &session.leases);
         let lost: Vec<_> =
@@ -67,6 +69,7 @@ impl Core {
         now: Timestamp,
         worker: WorkerId,
         attempts: &[AttemptId],
+        running: &[AttemptId],
     ) {
         let expires_at = now + self.config.lease_duration;
         for attempt in attempts.iter().take(LEASES_HELD_MAX) {
@@ -76,6 +79,44 @@ impl Core {
                 lease.expires_at = expires_at;
             }
         }
+        self.note_running(now, worker, running);
+    }
+
+    /// Takes what a worker says of what runs there: of its leases these and no others. That is told
+    /// on as it was heard last, until they end or the worker comes back.
+    fn note_running(&mut self, now: Timestamp, worker: WorkerId, running: &[AttemptId]) {
+        let Some(session) = self.roster.get(worker) else { return };
+        let running: BTreeSet<_> = running.iter().copied().take(SLOTS_MAX as usize).collect();
+        let stopped = session.running.difference(&running).map(|attempt| (*attempt, None));
+        let started = running.difference(&session.running).map(|attempt| (*attempt, Some(now)));
+        let news: Vec<_> = stopped.chain(started).collect();
+        let mut changed = BTreeSet::new();
+        for (attempt, since) in news {
+            if self.set_running(worker, attempt, since) {
+                changed.insert(attempt.unit.job);
+            }
+        }
+        for job in changed {
+            self.touch(job);
+        }
+    }
+
+    /// Notes in the books of session and stage since when an attempt runs: whether that is news.
+    fn set_running(
+        &mut self,
+        worker: WorkerId,
+        attempt: AttemptId,
+        since: Option<Timestamp>,
+    ) -> bool {
+        let Some(stage) = self.stage_of(worker, attempt) else { return false };
+        let job = self.jobs.get_mut(&attempt.unit.job);
+        let books = job.and_then(|job| job.stage_mut(stage)).expect("a lease is of a known stage");
+        let is_news = books.set_running(attempt.unit.number, worker, attempt.number, since);
+        self.roster.update(worker, |session| match since {
+            Some(_) => session.running.insert(attempt),
+            None => session.running.remove(&attempt),
+        });
+        is_news
     }
 
     pub(crate) fn on_released(
@@ -201,8 +242,9 @@ impl Core {
         if !books.unit(unit).is_some_and(|unit| unit.is_new_to(worker)) {
             return Held::Useless(WithdrawReason::Settled);
         }
-        let due_at = None;
-        let lease = HeldLease { attempt: number, worker, leased_at: now, expires_at, due_at };
+        let (leased_at, due_at, running_since) = (now, None, None);
+        let lease =
+            HeldLease { attempt: number, worker, leased_at, expires_at, due_at, running_since };
         books.adopt(unit, lease, quorum);
         self.roster.update(worker, |session| {
             session.hold(attempt, claims.stage, expires_at, Duration::ZERO);

@@ -132,8 +132,9 @@ impl Roster {
         self.sessions.values().map(|session| session.leases.len()).sum()
     }
 
-    pub(crate) fn is_connected(&self, worker: WorkerId) -> bool {
-        self.connected.contains(&worker)
+    /// How many attempts run, as their workers have said.
+    pub(crate) fn running(&self) -> usize {
+        self.sessions.values().map(|session| session.running.len()).sum()
     }
 
     /// All slots that workers connected offer.

@@ -19,6 +19,8 @@ pub(crate) struct Session {
     pub(crate) capacity: Capacity,
     /// Every lease it holds, with its stage.
     pub(crate) leases: BTreeSet<(AttemptId, StageIndex)>,
+    /// What of that runs, as it has said.
+    pub(crate) running: BTreeSet<AttemptId>,
     /// About how long one slot takes for all of these.
     pub(crate) backlog: Duration,
     pub(crate) pace: Pace,
@@ -71,6 +73,7 @@ impl Session {
         if self.leases.remove(&(attempt, stage)) {
             self.backlog -= self.backlog / held;
         }
+        self.running.remove(&attempt);
     }
 
     /// Gives it nothing for a while, as it could not get inputs: longer each time until it returns a
@@ -107,6 +110,7 @@ impl Session {
             worker,
             slots: self.capacity.slots,
             leases: self.leases.len() as u64,
+            running: self.running.len() as u64,
             slot_memory_bytes: self.capacity.slot_memory_bytes,
             results: self.results,
             cpu: self.cpu,

@@ -71,6 +71,8 @@ pub(crate) struct Stage {
     items_replaced: u64,
     units_settled: u64,
     attempts_leased: u64,
+    /// Those of them that run, as far as their workers have said.
+    attempts_running: u64,
     attempts_inconclusive: u64,
     cpu: Duration,
     outputs: Vec<StageOutput>,
@@ -151,6 +153,7 @@ impl Stage {
             items_replaced: 0,
             units_settled: 0,
             attempts_leased: 0,
+            attempts_running: 0,
             attempts_inconclusive: 0,
             cpu: Duration::ZERO,
             outputs: Vec::new(),
@@ -386,7 +389,9 @@ impl Stage {
 
     /// Takes a closed unit out of what is counted and filed.
     fn forget(&mut self, number: u64, unit: &Unit) {
-        self.attempts_leased -= unit.leases().len() as u64;
+        for lease in unit.leases() {
+            self.uncount(lease);
+        }
         if let Some(place) = unit.wanting {
             self.wanting.leave(place);
         }
@@ -441,7 +446,8 @@ impl Stage {
         let attempt = unit.issue(self.first.attempt);
         let due_at = takes.map(|takes| leased_at + holder.wait + takes);
         let worker = holder.worker;
-        unit.lease(HeldLease { attempt, worker, leased_at, expires_at, due_at });
+        let running_since = None;
+        unit.lease(HeldLease { attempt, worker, leased_at, expires_at, due_at, running_since });
         self.attempts_leased += 1;
         self.file_handed_out(number, quorum);
         Leased { attempt, items, takes: takes.unwrap_or_default() }
@@ -530,15 +536,34 @@ impl Stage {
         quorum: u32,
     ) -> bool {
         let Some(unit) = self.units.get_mut(&number) else { return false };
-        if !unit.end_lease(worker, attempt) {
-            return false;
-        }
-        self.attempts_leased -= 1;
+        let Some(ended) = unit.end_lease(worker, attempt) else { return false };
         if let Some(place) = unit.wanting {
             self.wanting.reopen(worker, place);
         }
         file(&mut self.wanting, &mut self.tail, number, unit, quorum);
+        self.uncount(&ended);
         true
+    }
+
+    /// Counts a lease no more.
+    fn uncount(&mut self, lease: &HeldLease) {
+        self.attempts_leased -= 1;
+        self.attempts_running -= u64::from(lease.running_since.is_some());
+    }
+
+    /// Notes since when the attempt of a lease runs, or that it does not: whether that is news.
+    pub(crate) fn set_running(
+        &mut self,
+        number: u64,
+        worker: WorkerId,
+        attempt: u32,
+        since: Option<Timestamp>,
+    ) -> bool {
+        let Some(lease) = self.lease_of(number, worker, attempt) else { return false };
+        let before = std::mem::replace(&mut lease.running_since, since);
+        self.attempts_running -= u64::from(before.is_some());
+        self.attempts_running += u64::from(since.is_some());
+        before.is_some() != since.is_some()
     }
 
     /// Ends the lease of an attempt that came back. Its result is wanted while its unit is open, its
@@ -556,8 +581,8 @@ impl Stage {
             self.end_lease(number, worker, attempt, quorum);
             return Use::Unwanted;
         }
-        if unit.end_lease(worker, attempt) {
-            self.attempts_leased -= 1;
+        if let Some(ended) = unit.end_lease(worker, attempt) {
+            self.uncount(&ended);
         }
         Use::Wanted
     }
@@ -629,7 +654,7 @@ impl Stage {
         self.blocks.clear();
         self.newest = None;
         self.tail = None;
-        self.attempts_leased = 0;
+        (self.attempts_leased, self.attempts_running) = (0, 0);
     }
 
     pub(crate) fn items_of(&self, number: u64) -> Option<ItemRange> {
@@ -744,6 +769,10 @@ impl Stage {
         self.attempts_leased
     }
 
+    pub(crate) fn attempts_running(&self) -> u64 {
+        self.attempts_running
+    }
+
     /// The files of its output, once done.
     pub(crate) fn outputs(&self) -> &[StageOutput] {
         &self.outputs
@@ -759,6 +788,7 @@ impl Stage {
             items_failed: self.items_failed,
             units_settled: self.units_settled,
             attempts_leased: self.attempts_leased,
+            attempts_running: self.attempts_running,
             attempts_inconclusive: self.attempts_inconclusive,
             cpu: self.cpu,
             made: self.made,
@@ -777,8 +807,11 @@ impl Stage {
     }
 
     pub(crate) fn check_invariants(&self, quorum: u32) {
-        let leases: usize = self.units.values().map(|unit| unit.leases().len()).sum();
-        assert_eq!(leases as u64, self.attempts_leased, "{}: leases miscounted", self.index);
+        let leases = || self.units.values().flat_map(Unit::leases);
+        let leased = leases().count() as u64;
+        assert_eq!(leased, self.attempts_leased, "{}: leases miscounted", self.index);
+        let running = leases().filter(|lease| lease.running_since.is_some()).count() as u64;
+        assert_eq!(running, self.attempts_running, "{}: running miscounted", self.index);
         for (number, unit) in &self.units {
             unit.check_invariants(quorum);
             let cut = self.block(*number).expect("a unit in flight is of a block");

@@ -51,6 +51,8 @@ pub(crate) struct HeldLease {
     pub(crate) expires_at: Timestamp,
     /// About when its result comes; none while nobody knows how long such units take.
     pub(crate) due_at: Option<Timestamp>,
+    /// Since when its worker says that it runs; none while it waits there.
+    pub(crate) running_since: Option<Timestamp>,
 }
 
 /// What a new opinion led to.
@@ -135,11 +137,11 @@ impl Unit {
         self.leases.iter_mut().find(|lease| lease.worker == worker && lease.attempt == attempt)
     }
 
-    /// Ends the lease of an attempt: whether it stood.
-    pub(crate) fn end_lease(&mut self, worker: WorkerId, attempt: u32) -> bool {
-        let before = self.leases.len();
-        self.leases.retain(|lease| lease.worker != worker || lease.attempt != attempt);
-        self.leases.len() < before
+    /// Ends the lease of an attempt, if it stood.
+    pub(crate) fn end_lease(&mut self, worker: WorkerId, attempt: u32) -> Option<HeldLease> {
+        let is_it = |lease: &HeldLease| lease.worker == worker && lease.attempt == attempt;
+        let at = self.leases.iter().position(is_it)?;
+        Some(self.leases.remove(at))
     }
 
     /// Takes an opinion; a worker has one for each unit, and the first counts. One that settles the

@@ -12,7 +12,7 @@ use crate::core::Core;
 use crate::job::Job;
 use crate::session::{Presence, Session};
 use crate::stage::{Stage, Whereabouts};
-use crate::unit::Unit;
+use crate::unit::{HeldLease, Unit};
 use crate::{JobEnd, Reply, StageState};
 
 /// How many jobs a worker's answer names.
@@ -79,12 +79,7 @@ impl Core {
                 let mut sentence =
                     format!("stage `{name}`: {settled} of {items} items are settled");
                 if let Some(first) = stage.first_leased_at() {
-                    let since = span(now.saturating_since(first));
-                    let leased = match stage.attempts_leased() {
-                        1 => format!("1 attempt has been leased for {since}"),
-                        leased => format!("{leased} attempts are leased, the first for {since}"),
-                    };
-                    sentence = format!("{sentence}; {leased}");
+                    sentence = format!("{sentence}; {}", out(now, stage, first));
                 }
                 match waiting(stage, job.quorum) {
                     Some(waiting) => format!("{sentence}; {waiting}"),
@@ -202,7 +197,7 @@ impl Core {
             }
         };
         let own = count(own, "attempt");
-        format!("{who}: {own} of {} and {others} of other jobs are leased{first}", job.id)
+        format!("{who}: {own} of {} and {others} of other jobs are with workers{first}", job.id)
     }
 
     fn why_unit(&self, now: Timestamp, job: &Job, id: UnitId) -> Vec<String> {
@@ -243,24 +238,8 @@ impl Core {
         id: UnitId,
         unit: &Unit,
     ) -> Vec<String> {
-        let mut said: Vec<_> = unit
-            .leases()
-            .iter()
-            .map(|lease| {
-                let attempt = AttemptId { unit: id, number: lease.attempt };
-                let since = span(now.saturating_since(lease.leased_at));
-                let left = span(lease.expires_at.saturating_since(now));
-                let away = match self.roster.is_connected(lease.worker) {
-                    true => "",
-                    false => ", which is not connected now",
-                };
-                format!(
-                    "{attempt} has been with {} for {since}{away}; its lease ends in {left} unless \
-                     the worker speaks for it",
-                    lease.worker
-                )
-            })
-            .collect();
+        let mut said: Vec<_> =
+            unit.leases().iter().map(|lease| self.why_leased(now, id, lease)).collect();
         let (answers, quorum) = (unit.opinions().len() as u64, job.quorum);
         if answers > 0 {
             let there = if answers == 1 { "is" } else { "are" };
@@ -287,11 +266,41 @@ impl Core {
         said
     }
 
+    /// Whose an attempt is, and whether it runs there.
+    fn why_leased(&self, now: Timestamp, unit: UnitId, lease: &HeldLease) -> String {
+        let HeldLease { attempt: number, worker, leased_at, expires_at, running_since, .. } =
+            *lease;
+        let attempt = AttemptId { unit, number };
+        let session = self.roster.get(worker).expect("who holds a lease is known");
+        let is_away = session.presence == Presence::Away;
+        let since = span(now.saturating_since(leased_at));
+        let stands = match running_since {
+            Some(_) if is_away => {
+                format!("has been with {worker} for {since}, running when that was heard last")
+            }
+            Some(since) => {
+                format!("has been running on {worker} for {}", span(now.saturating_since(since)))
+            }
+            None => {
+                let (running, held) = (session.running.len(), session.leases.len());
+                format!(
+                    "has been assigned to {worker} for {since}, which runs {running} of the {held} \
+                     it holds"
+                )
+            }
+        };
+        let away = if is_away { "; the worker is not connected now" } else { "" };
+        let left = span(expires_at.saturating_since(now));
+        format!(
+            "{attempt} {stands}{away}; its lease ends in {left} unless the worker speaks for it"
+        )
+    }
+
     fn why_worker(&self, now: Timestamp, worker: WorkerId) -> Vec<String> {
         let Some(session) = self.roster.get(worker) else {
             return vec![format!("{worker} is not connected and holds no lease")];
         };
-        let leases = count(session.leases.len() as u64, "lease");
+        let leases = holds(session);
         let mut said = vec![match session.presence {
             Presence::Connected { since } => format!(
                 "{worker} has been connected for {}, offers {} of {} each and holds {leases}",
@@ -382,6 +391,32 @@ impl Core {
     }
 }
 
+/// What of a stage is with workers, the `first` of it since then.
+fn out(now: Timestamp, stage: &Stage, first: Timestamp) -> String {
+    let since = span(now.saturating_since(first));
+    let running = stage.attempts_running();
+    match (running, stage.attempts_leased() - running) {
+        (0, 1) => format!("1 attempt has been assigned to a worker for {since}"),
+        (0, assigned) => {
+            format!("{assigned} attempts are assigned to workers, the first for {since}")
+        }
+        (1, 0) => format!("1 attempt is running, assigned {since} ago"),
+        (running, 0) => format!("{running} attempts are running, the first assigned {since} ago"),
+        (running, assigned) => format!(
+            "{running} running and {assigned} more assigned to workers, the first {since} ago"
+        ),
+    }
+}
+
+/// The leases of a worker, and how many of them run.
+fn holds(session: &Session) -> String {
+    let leases = count(session.leases.len() as u64, "lease");
+    match session.running.len() {
+        0 => leases,
+        running => format!("{leases}, {running} running"),
+    }
+}
+
 fn ended(job: JobId, end: &JobEnd, ago: Duration) -> String {
     let ago = span(ago);
     match end {
@@ -404,8 +439,10 @@ fn waiting(stage: &Stage, quorum: u32) -> Option<String> {
     let units = waiting.again + waiting.ahead;
     match (units, waiting.items_uncut) {
         (0, 0) => None,
-        (0, items) => Some(format!("{} wait", count(items, "item"))),
-        (units, 0) => Some(format!("{} wait", count(units, "unit"))),
+        (0, 1) => Some("1 item waits".to_owned()),
+        (1, 0) => Some("1 unit waits".to_owned()),
+        (0, items) => Some(format!("{items} items wait")),
+        (units, 0) => Some(format!("{units} units wait")),
         (units, items) => {
             Some(format!("{} and {} behind them wait", count(units, "unit"), count(items, "item")))
         }

@@ -1,6 +1,6 @@
 //! The control API's requests, put to the engine.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use gleaner_protocol::api::{
 };
 use gleaner_protocol::limits::PRIORITY_MAX;
 use gleaner_protocol::{
-    BlobHash, BlobRef, InvitationId, ItemRange, JobId, JobSpec, StageIndex, SubmissionId, UnitId,
+    BlobHash, BlobRef, InvitationId, JobId, JobSpec, StageIndex, SubmissionId, UnitId,
 };
 use gleaner_sandbox::Sandbox;
 
@@ -27,19 +27,21 @@ use super::refusals::{
     self, WhileFull, check_name, check_notify, check_terms, disk_full, not_added, not_ended,
     not_there, stage_of, store_failed, submission_failed,
 };
-use super::reports::{FailedTable, JobParts, Partial, Provenance, Reports, Sight};
+use super::reports::{
+    FailedTable, ItemsOut, JobParts, OutState, Partial, Provenance, Reports, Sight,
+};
 use super::submission;
 use super::submission_names::of_owner;
 use super::submitter_list::SubmitterList;
 use super::submitters::Submitters;
-use super::units::{self, Running};
+use super::units::{self, Out};
 use super::views;
 use crate::blobs::Blobs;
 use crate::http::{Control, ControlError, Streamed, UnitsRequest};
 use crate::notify::Notices;
 use crate::project::{InviteError, InviteOptions, Invited, Project};
 use crate::split::SlotSplitter;
-use crate::store::{Store, StoredJob, StoredSubmitter, UnitChoice, UnitsQuery};
+use crate::store::{Store, StoredJob, StoredSubmitter, StoredUnit, UnitChoice, UnitsQuery};
 
 /// How long an answer may take while the disk is full: many depend on nothing that waits.
 const FULL_PATIENCE: Duration = Duration::from_secs(1);
@@ -253,12 +255,12 @@ impl Control for DriverControl {
     }
 
     async fn partial(&self, job: JobId) -> Result<Streamed, ControlError> {
-        let (snapshot, running) = self.running_items(job).await?;
+        let (snapshot, out) = self.items_out(job).await?;
         let parts = self.parts(&snapshot).await?.1;
         let partial = Partial {
             job: snapshot,
             parts,
-            running,
+            out,
             blobs: self.blobs.clone(),
             inputs: self.inputs.clone(),
             sandbox: self.preview_sandbox.clone(),
@@ -273,12 +275,12 @@ impl Control for DriverControl {
         query: UnitsRequest,
     ) -> Result<UnitsPage, ControlError> {
         // The core first: what it says is durable then, and the store knows at least as much.
-        let running = self.running(job, query.from).await?;
-        let stage = query.stage.map(|name| stage_of(&running.job, &name)).transpose()?;
+        let out = self.out(job, query.from).await?;
+        let stage = query.stage.map(|name| stage_of(&out.job, &name)).transpose()?;
         let choice = if query.failed { UnitChoice::Troubled } else { UnitChoice::All };
         let query = UnitsQuery { job, from: query.from, stage, choice };
         let stored = self.store.units(query).await.map_err(store_failed)?;
-        let mut page = units::page(&running, stored);
+        let mut page = units::page(&out, stored);
         let sources: BTreeSet<_> = page.units.iter().filter_map(units::source).collect();
         let seen = self.seen(caller, sources).await?;
         for unit in &mut page.units {
@@ -286,7 +288,7 @@ impl Control for DriverControl {
                 units::hide_source(unit);
             }
         }
-        self.add_fields(&running.job, &mut page.units).await?;
+        self.add_fields(&out.job, &mut page.units).await?;
         Ok(page)
     }
 
@@ -467,29 +469,32 @@ impl DriverControl {
         self.seen(caller, sources).await
     }
 
-    /// A job, and the items of its units that run, in their order.
-    async fn running_items(
-        &self,
-        job: JobId,
-    ) -> Result<(JobSnapshot, Vec<(StageIndex, ItemRange)>), ControlError> {
-        let mut units = BTreeSet::new();
+    /// A job, and the items of its units that workers have, in their order.
+    async fn items_out(&self, job: JobId) -> Result<(JobSnapshot, Vec<ItemsOut>), ControlError> {
+        let mut units = BTreeMap::new();
         let mut from = 0;
         let snapshot = loop {
-            let Running { job, leases, next } = self.running(job, from).await?;
-            units.extend(leases.iter().map(|lease| lease.attempt.unit));
+            let Out { job, leases, next } = self.out(job, from).await?;
+            for lease in leases {
+                let runs = units.entry(lease.attempt.unit).or_default();
+                *runs |= lease.running_since.is_some();
+            }
             match next {
                 Some(next) => from = next,
                 None => break job,
             }
         };
         let mut items = Vec::with_capacity(units.len());
-        for unit in units {
+        for (unit, runs) in units {
             // What is not in the store yet is told as waiting.
-            if let Some(unit) = self.store.unit(unit).await.map_err(store_failed)? {
-                items.push((unit.stage, unit.items));
+            if let Some(StoredUnit { stage, items: range, .. }) =
+                self.store.unit(unit).await.map_err(store_failed)?
+            {
+                let state = if runs { OutState::Running } else { OutState::Assigned };
+                items.push(ItemsOut { stage, items: range, state });
             }
         }
-        items.sort_unstable_by_key(|(stage, items)| (*stage, items.start));
+        items.sort_unstable_by_key(|out| (out.stage, out.items.start));
         Ok((snapshot, items))
     }
 
@@ -518,9 +523,9 @@ impl DriverControl {
         Ok(views::submitter(stored, usage))
     }
 
-    async fn running(&self, job: JobId, from: u64) -> Result<Running, ControlError> {
+    async fn out(&self, job: JobId, from: u64) -> Result<Out, ControlError> {
         match self.ask(Ask::Question(Question::Leases { job, from })).await? {
-            Reply::Leases { job, leases, next } => Ok(Running { job: *job, leases, next }),
+            Reply::Leases { job, leases, next } => Ok(Out { job: *job, leases, next }),
             other => Err(not_there(other)),
         }
     }

@@ -242,9 +242,9 @@ async fn receive_all(
                 return Err(SessionError::Violation("it said hello twice"));
             }
             ToCoordinator::Request(capacity) => Event::CapacityOffered { worker, capacity },
-            ToCoordinator::Heartbeat { attempts } => {
-                let attempts = attempts.into_iter().map(|progress| progress.attempt).collect();
-                Event::Heartbeat { worker, attempts }
+            ToCoordinator::Heartbeat { attempts, running } => {
+                let running = running.into_iter().map(|progress| progress.attempt).collect();
+                Event::Heartbeat { worker, attempts, running }
             }
             ToCoordinator::Release { attempts, reason } => {
                 if reason == ReleaseReason::InputsMissing {

@@ -1,4 +1,5 @@
-//! Units as the control API shows them: what came back, from the store, and what runs, from the core.
+//! Units as the control API shows them: what came back, from the store, and what is out, from the
+//! core.
 
 use std::collections::BTreeMap;
 
@@ -10,8 +11,8 @@ use super::failures::first_items;
 use super::views::rfc3339;
 use crate::store::{StoredAttempt, StoredUnit, StoredUnits, Unanswered, UnitEntry};
 
-/// What runs of a job, as the core tells it.
-pub(crate) struct Running {
+/// What workers have of a job, as the core tells it.
+pub(crate) struct Out {
     pub(crate) job: JobSnapshot,
     pub(crate) leases: Vec<LeaseSnapshot>,
     /// The unit after the last one told of, when there are more.
@@ -19,19 +20,19 @@ pub(crate) struct Running {
 }
 
 /// A page of what the store told after the core did: what it says of an attempt is the newer.
-pub(crate) fn page(running: &Running, stored: StoredUnits) -> UnitsPage {
+pub(crate) fn page(out: &Out, stored: StoredUnits) -> UnitsPage {
     let mut leases: BTreeMap<u64, Vec<LeaseSnapshot>> = BTreeMap::new();
-    for lease in &running.leases {
+    for lease in &out.leases {
         leases.entry(lease.attempt.unit.number).or_default().push(*lease);
     }
     // Units behind the last lease told of come with the next page.
-    let end = running.next.unwrap_or(u64::MAX);
+    let end = out.next.unwrap_or(u64::MAX);
     let mut units = Vec::new();
     for entry in stored.entries {
         match entry {
             UnitEntry::Told(unit) if unit.number < end => {
                 let held = leases.remove(&unit.number).unwrap_or_default();
-                units.push(told(running, unit, &held));
+                units.push(told(out, unit, &held));
             }
             UnitEntry::Untold { first_unit, units: count, unit_items, stage, items } => {
                 let run = Run {
@@ -41,16 +42,16 @@ pub(crate) fn page(running: &Running, stored: StoredUnits) -> UnitsPage {
                     stage,
                     items,
                 };
-                run.split(running, &leases, &mut units);
+                run.split(out, &leases, &mut units);
             }
-            UnitEntry::Uncut { stage, items } if running.next.is_none() => {
-                units.push(uncut(running, stage, items));
+            UnitEntry::Uncut { stage, items } if out.next.is_none() => {
+                units.push(uncut(out, stage, items));
             }
-            UnitEntry::Kept(run) if running.next.is_none() => units.push(kept(running, &run)),
+            UnitEntry::Kept(run) if out.next.is_none() => units.push(kept(out, &run)),
             UnitEntry::Told(_) | UnitEntry::Uncut { .. } | UnitEntry::Kept(_) => {}
         }
     }
-    let next = [stored.next, running.next].into_iter().flatten().min();
+    let next = [stored.next, out.next].into_iter().flatten().min();
     UnitsPage { units, next }
 }
 
@@ -82,34 +83,35 @@ pub(crate) fn attempts(job: JobId, unit: &StoredUnit) -> Vec<String> {
     before.into_iter().chain(told).collect()
 }
 
-fn told(running: &Running, unit: StoredUnit, held: &[LeaseSnapshot]) -> UnitView {
+fn told(out: &Out, unit: StoredUnit, held: &[LeaseSnapshot]) -> UnitView {
     let failures = first_items(&unit.failures);
     let StoredUnit { number, stage, items, attempts: stored, settled_by, .. } = unit;
     let (unanswered, items_failed) = (unit.unanswered, unit.items_failed);
-    let id = UnitId { job: running.job.job, number };
+    let id = UnitId { job: out.job.job, number };
     let settled = settled_by.and_then(|by| stored.iter().find(|attempt| attempt.number == by));
     let returned = |lease: &&LeaseSnapshot| {
         !stored.iter().any(|attempt| attempt.number == lease.attempt.number)
     };
     let mut attempts: Vec<_> = stored.iter().map(|attempt| came_back(id, attempt)).collect();
     if settled.is_none() {
-        attempts.extend(held.iter().filter(returned).map(runs));
+        attempts.extend(held.iter().filter(returned).map(leased));
     }
     attempts.sort_by_key(|attempt| attempt.attempt.number);
-    let is_leased = attempts.iter().any(|attempt| attempt.state == AttemptState::Leased);
+    let has = |state| attempts.iter().any(|attempt| attempt.state == state);
     let has_answer = stored.iter().any(|attempt| attempt.class != OutcomeClass::Inconclusive);
     let state = match settled {
         Some(settled) if settled.class == OutcomeClass::Failure => UnitState::Failed,
         Some(_) => UnitState::Settled,
         None if unanswered == Some(Unanswered::GivenUp) => UnitState::Failed,
         None if unanswered == Some(Unanswered::Replaced) => UnitState::Replaced,
-        None if failed_of(&running.job, number) => UnitState::Failed,
-        None if running.job.end.is_some() => UnitState::Dropped,
-        None if is_leased => UnitState::Leased,
+        None if failed_of(&out.job, number) => UnitState::Failed,
+        None if out.job.end.is_some() => UnitState::Dropped,
+        None if has(AttemptState::Running) => UnitState::Running,
+        None if has(AttemptState::Assigned) => UnitState::Assigned,
         None if has_answer => UnitState::Accepted,
         None => UnitState::Waiting,
     };
-    let stage = stage_name(running, stage);
+    let stage = stage_name(out, stage);
     UnitView {
         unit: Some(id),
         units: Some(1),
@@ -137,41 +139,42 @@ struct Run {
 }
 
 impl Run {
-    /// Those that run one by one, those between them as runs that wait.
+    /// Those that workers have one by one, those between them as runs that wait.
     fn split(
         self,
-        running: &Running,
+        out: &Out,
         leases: &BTreeMap<u64, Vec<LeaseSnapshot>>,
         units: &mut Vec<UnitView>,
     ) {
         let mut next = self.first_unit;
         for (number, held) in leases.range(self.first_unit..self.end.max(self.first_unit)) {
-            self.waiting(running, next, *number, units);
-            let unit = UnitView {
-                attempts: held.iter().map(runs).collect(),
-                ..self.view(running, *number, number + 1, UnitState::Leased)
+            self.waiting(out, next, *number, units);
+            let state = match held.iter().any(|lease| lease.running_since.is_some()) {
+                true => UnitState::Running,
+                false => UnitState::Assigned,
             };
-            units.push(unit);
+            let view = self.view(out, *number, number + 1, state);
+            units.push(UnitView { attempts: held.iter().map(leased).collect(), ..view });
             next = number + 1;
         }
-        self.waiting(running, next, self.end, units);
+        self.waiting(out, next, self.end, units);
     }
 
-    fn waiting(&self, running: &Running, first: u64, end: u64, units: &mut Vec<UnitView>) {
+    fn waiting(&self, out: &Out, first: u64, end: u64, units: &mut Vec<UnitView>) {
         if first < end {
-            units.push(self.view(running, first, end, waiting_state(&running.job)));
+            units.push(self.view(out, first, end, waiting_state(&out.job)));
         }
     }
 
-    fn view(&self, running: &Running, first: u64, end: u64, state: UnitState) -> UnitView {
+    fn view(&self, out: &Out, first: u64, end: u64, state: UnitState) -> UnitView {
         let item = |unit: u64| {
             let offset = (unit - self.first_unit) * u64::from(self.unit_items);
             (self.items.start + offset).min(self.items.end)
         };
         UnitView {
-            unit: Some(UnitId { job: running.job.job, number: first }),
+            unit: Some(UnitId { job: out.job.job, number: first }),
             units: Some(end - first),
-            stage: stage_name(running, self.stage),
+            stage: stage_name(out, self.stage),
             items: ItemRange { start: item(first), end: item(end) },
             state,
             attempts: Vec::new(),
@@ -181,24 +184,24 @@ impl Run {
     }
 }
 
-fn uncut(running: &Running, stage: StageIndex, items: ItemRange) -> UnitView {
+fn uncut(out: &Out, stage: StageIndex, items: ItemRange) -> UnitView {
     UnitView {
         unit: None,
         units: None,
-        stage: stage_name(running, stage),
+        stage: stage_name(out, stage),
         items,
-        state: waiting_state(&running.job),
+        state: waiting_state(&out.job),
         attempts: Vec::new(),
         items_failed: 0,
         failures: Vec::new(),
     }
 }
 
-fn kept(running: &Running, run: &KeptRun) -> UnitView {
+fn kept(out: &Out, run: &KeptRun) -> UnitView {
     UnitView {
         unit: Some(UnitId { job: run.source, number: run.first_unit }),
         units: Some(run.end_unit - run.first_unit),
-        stage: stage_name(running, run.stage),
+        stage: stage_name(out, run.stage),
         items: run.items,
         state: UnitState::Kept,
         attempts: Vec::new(),
@@ -211,8 +214,8 @@ fn waiting_state(job: &JobSnapshot) -> UnitState {
     if job.end.is_some() { UnitState::Dropped } else { UnitState::Waiting }
 }
 
-fn stage_name(running: &Running, stage: StageIndex) -> String {
-    running.job.stages[stage.0 as usize].name.clone()
+fn stage_name(out: &Out, stage: StageIndex) -> String {
+    out.job.stages[stage.0 as usize].name.clone()
 }
 
 fn came_back(unit: UnitId, attempt: &StoredAttempt) -> AttemptView {
@@ -226,18 +229,23 @@ fn came_back(unit: UnitId, attempt: &StoredAttempt) -> AttemptView {
         },
         outcome: Some(attempt.words.clone()),
         leased_at: None,
+        running_since: None,
         cpu_seconds: attempt.cpu.map(|cpu| cpu.as_secs_f64()),
         log_bytes: attempt.log_bytes,
     }
 }
 
-fn runs(lease: &LeaseSnapshot) -> AttemptView {
+fn leased(lease: &LeaseSnapshot) -> AttemptView {
     AttemptView {
         attempt: lease.attempt,
         worker: lease.worker,
-        state: AttemptState::Leased,
+        state: match lease.running_since {
+            Some(_) => AttemptState::Running,
+            None => AttemptState::Assigned,
+        },
         outcome: None,
         leased_at: Some(rfc3339(lease.leased_at)),
+        running_since: lease.running_since.map(rfc3339),
         cpu_seconds: None,
         log_bytes: 0,
     }
@@ -252,7 +260,7 @@ mod tests {
 
     use super::*;
 
-    fn running(end: Option<JobEnd>, leases: &[(u64, u32)], next: Option<u64>) -> Running {
+    fn out(end: Option<JobEnd>, leases: &[(u64, u32)], next: Option<u64>) -> Out {
         let job = JobId(7);
         let stage = StageSnapshot {
             name: "search".into(),
@@ -263,6 +271,7 @@ mod tests {
             items_settled: 0,
             units_settled: 0,
             attempts_leased: 0,
+            attempts_running: 0,
             attempts_inconclusive: 0,
             cpu: Duration::ZERO,
             made: None,
@@ -272,8 +281,9 @@ mod tests {
             attempt: AttemptId { unit: UnitId { job, number: *unit }, number: *number },
             worker: WorkerId([*number as u8; 32]),
             leased_at: Timestamp::ZERO,
+            running_since: (*number > 1).then_some(Timestamp::ZERO),
         };
-        Running {
+        Out {
             job: JobSnapshot {
                 job,
                 owner: Owner::Operator,
@@ -319,8 +329,8 @@ mod tests {
     }
 
     /// Each view in a line: first unit, how many, items, state, attempts.
-    fn lines(running: &Running, entries: Vec<UnitEntry>, next: Option<u64>) -> Vec<String> {
-        let page = page(running, StoredUnits { entries, next });
+    fn lines(out: &Out, entries: Vec<UnitEntry>, next: Option<u64>) -> Vec<String> {
+        let page = page(out, StoredUnits { entries, next });
         let line = |view: &UnitView| {
             let first = view.unit.map_or("-".into(), |unit| unit.number.to_string());
             let count = view.units.map_or("-".into(), |units| units.to_string());
@@ -352,18 +362,18 @@ mod tests {
             ]
         };
         // Of unit 4 the first attempt is back, though the core had not heard of it.
-        let now = running(None, &[(4, 1), (4, 2)], None);
+        let now = out(None, &[(4, 1), (4, 2)], None);
         let expected = [
             "0 1 0..2 Settled [\"1 Completed\"]",
             "1 1 2..4 Failed [\"1 Failed\"]",
             "2 1 4..6 Accepted [\"1 Completed\"]",
             "3 1 6..8 Waiting [\"1 Inconclusive\"]",
-            "4 1 8..10 Leased [\"1 Inconclusive\", \"2 Leased\"]",
+            "4 1 8..10 Running [\"1 Inconclusive\", \"2 Running\"]",
         ];
         assert_eq!(lines(&now, entries(), None), expected);
         let cause = FailureCause::NoAnswer { unit: 3 };
         let end = JobEnd::Failed { reason: "no answer".into(), cause };
-        let ended = running(Some(end), &[], None);
+        let ended = out(Some(end), &[], None);
         let states = lines(&ended, entries(), None).into_iter();
         let states: Vec<_> = states.map(|line| line.split(' ').nth(3).map(str::to_owned)).collect();
         let expected = ["Settled", "Failed", "Dropped", "Failed", "Dropped"];
@@ -371,16 +381,16 @@ mod tests {
     }
 
     #[test]
-    fn units_that_run_are_cut_out_of_the_runs_that_wait() {
+    fn units_that_workers_have_are_cut_out_of_the_runs_that_wait() {
         let uncut =
             UnitEntry::Uncut { stage: StageIndex(0), items: ItemRange { start: 20, end: 100 } };
-        let now = running(None, &[(0, 1), (3, 1), (3, 2), (9, 1)], None);
+        let now = out(None, &[(0, 1), (3, 1), (3, 2), (9, 1)], None);
         let expected = [
-            "0 1 0..2 Leased [\"1 Leased\"]",
+            "0 1 0..2 Assigned [\"1 Assigned\"]",
             "1 2 2..6 Waiting []",
-            "3 1 6..8 Leased [\"1 Leased\", \"2 Leased\"]",
+            "3 1 6..8 Running [\"1 Assigned\", \"2 Running\"]",
             "4 5 8..18 Waiting []",
-            "9 1 18..20 Leased [\"1 Leased\"]",
+            "9 1 18..20 Assigned [\"1 Assigned\"]",
             "- - 20..100 Waiting []",
         ];
         assert_eq!(lines(&now, vec![untold(0, 10), uncut], None), expected);
@@ -408,11 +418,11 @@ mod tests {
 
     #[test]
     fn a_page_ends_where_the_core_stopped_telling() {
-        let now = running(None, &[(1, 1)], Some(5));
+        let now = out(None, &[(1, 1)], Some(5));
         let entries = vec![untold(0, 4), told(4, Vec::new(), None), untold(5, 9)];
         let expected = [
             "0 1 0..2 Waiting []",
-            "1 1 2..4 Leased [\"1 Leased\"]",
+            "1 1 2..4 Assigned [\"1 Assigned\"]",
             "2 2 4..8 Waiting []",
             "4 1 8..10 Waiting []",
             "next 5",

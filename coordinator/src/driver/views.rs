@@ -66,6 +66,7 @@ pub(crate) fn worker(snapshot: WorkerSnapshot) -> api::WorkerView {
         worker: snapshot.worker,
         slots: snapshot.slots,
         leases: snapshot.leases,
+        running: snapshot.running,
         slot_memory_bytes: snapshot.slot_memory_bytes,
         results: snapshot.results,
         cpu_seconds: snapshot.cpu.as_secs_f64(),
@@ -132,7 +133,8 @@ fn stage(snapshot: StageSnapshot) -> api::StageView {
         items_kept: snapshot.items_kept,
         items_failed: snapshot.items_failed,
         units_settled: snapshot.units_settled,
-        attempts_leased: snapshot.attempts_leased,
+        attempts_running: snapshot.attempts_running,
+        attempts_assigned: snapshot.attempts_leased - snapshot.attempts_running,
         attempts_inconclusive: snapshot.attempts_inconclusive,
         cpu_seconds: snapshot.cpu.as_secs_f64(),
     }

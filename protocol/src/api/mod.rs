@@ -214,8 +214,12 @@ pub struct StageView {
     pub items_failed: u64,
     /// Settled units.
     pub units_settled: u64,
-    /// Attempts leased now.
-    pub attempts_leased: u64,
+    /// Attempts that run now, as far as their workers have said.
+    #[serde(default)]
+    pub attempts_running: u64,
+    /// Attempts that workers have and do not run now.
+    #[serde(default)]
+    pub attempts_assigned: u64,
     /// Attempts that ended without an answer.
     pub attempts_inconclusive: u64,
     /// CPU seconds of settled attempts.
@@ -252,6 +256,9 @@ pub struct WorkerView {
     pub slots: u32,
     /// Leases it holds.
     pub leases: u64,
+    /// Those of them that run, as far as it has said.
+    #[serde(default)]
+    pub running: u64,
     /// The memory it offers each slot; none before its first request for work.
     #[serde(default)]
     pub slot_memory_bytes: u64,

@@ -23,8 +23,10 @@ pub struct UnitsPage {
 pub enum UnitState {
     /// It waits for a worker.
     Waiting,
-    /// Workers have it.
-    Leased,
+    /// Workers have it, and none runs it now.
+    Assigned,
+    /// It runs on a worker, as far as that has said.
+    Running,
     /// It has answers, too few of which agree so far.
     Accepted,
     /// Its result is final.
@@ -79,8 +81,10 @@ pub struct FailedItemView {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AttemptState {
-    /// A worker has it.
-    Leased,
+    /// A worker has it, and does not run it now.
+    Assigned,
+    /// Its worker runs it, as far as that has said.
+    Running,
     /// It gave the unit's result, or the same.
     Completed,
     /// It says that the task fails.
@@ -100,9 +104,12 @@ pub struct AttemptView {
     pub state: AttemptState,
     /// How it ended, in words.
     pub outcome: Option<String>,
-    /// RFC 3339, UTC: when it was leased, of one that runs.
+    /// RFC 3339, UTC: when it was leased, of one that a worker has.
     pub leased_at: Option<String>,
-    /// CPU time it took; none while it runs, and not kept of one without an answer.
+    /// RFC 3339, UTC: when it was heard first that it runs, of one that does.
+    #[serde(default)]
+    pub running_since: Option<String>,
+    /// CPU time it took; none before it has ended, and not kept of one without an answer.
     pub cpu_seconds: Option<f64>,
     /// The length of its log.
     pub log_bytes: u64,

@@ -230,7 +230,9 @@ impl Coordinator {
         let event = match said {
             ToCoordinator::Hello(_) => unreachable!("it was taken above"),
             ToCoordinator::Request(capacity) => Event::CapacityOffered { worker, capacity },
-            ToCoordinator::Heartbeat(attempts) => Event::Heartbeat { worker, attempts },
+            ToCoordinator::Heartbeat(attempts, running) => {
+                Event::Heartbeat { worker, attempts, running }
+            }
             ToCoordinator::Release(attempts, reason) => {
                 if reason == ReleaseReason::InputsMissing {
                     peer.tasks.clear();

@@ -112,7 +112,8 @@ pub(crate) enum Fault {
 pub(crate) enum ToCoordinator {
     Hello(Vec<(LeaseClaims, LeaseToken)>),
     Request(Capacity),
-    Heartbeat(Vec<AttemptId>),
+    /// What is held, and what of it runs.
+    Heartbeat(Vec<AttemptId>, Vec<AttemptId>),
     Results(Vec<UnitResult>),
     Release(Vec<AttemptId>, ReleaseReason),
 }

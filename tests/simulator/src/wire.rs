@@ -30,9 +30,10 @@ impl Traffic {
             let message = match said {
                 ToCoordinator::Hello(_) => return,
                 ToCoordinator::Request(capacity) => encode(&FromWorker::Request(*capacity)),
-                ToCoordinator::Heartbeat(attempts) => {
-                    let attempts = attempts.iter().map(|attempt| progress(*attempt)).collect();
-                    encode(&FromWorker::Heartbeat { attempts })
+                ToCoordinator::Heartbeat(attempts, running) => {
+                    let attempts = attempts.clone();
+                    let running = running.iter().map(|attempt| progress(*attempt)).collect();
+                    encode(&FromWorker::Heartbeat { attempts, running })
                 }
                 ToCoordinator::Results(results) => {
                     let results = results.clone();

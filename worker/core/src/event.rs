@@ -243,12 +243,14 @@ pub enum Action {
         /// Units wanted beyond those held.
         units: u32,
     },
-    /// Speak for leases.
+    /// Speak for leases, and say what runs.
     Heartbeat {
         /// To which project.
         project: ProjectId,
-        /// All that are held.
+        /// All that are held, or those alone that run.
         attempts: Vec<AttemptId>,
+        /// Those of them that have a slot for themselves now.
+        running: Vec<AttemptId>,
     },
     /// Send results that are kept.
     SendResults {

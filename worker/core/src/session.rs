@@ -16,7 +16,9 @@ use std::time::Duration;
 
 use gleaner_protocol::{AttemptId, Timestamp};
 
-use crate::limits::{GREETING_MAX, HEARTBEAT_INTERVAL_MAX, HEARTBEAT_INTERVAL_MIN};
+use crate::limits::{
+    GREETING_MAX, HEARTBEAT_INTERVAL_MAX, HEARTBEAT_INTERVAL_MIN, RUNNING_SAID_AFTER,
+};
 use crate::pause::Pause;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -79,6 +81,10 @@ pub(crate) struct Session {
     pub(crate) sent: VecDeque<(Timestamp, AttemptId)>,
     /// What the last request said, if it was said on this stream.
     pub(crate) requested: Option<Requested>,
+    /// Since when other attempts run than was said on this stream.
+    pub(crate) running_changed_at: Option<Timestamp>,
+    /// When it was said last which attempts run.
+    running_said_at: Timestamp,
     /// Holds requests back after its inputs could not be had.
     pub(crate) pause: Pause,
 }
@@ -103,6 +109,28 @@ impl Session {
         next.is_some()
     }
 
+    /// Other attempts run than before.
+    pub(crate) fn on_running_changed(&mut self, now: Timestamp) {
+        if self.is_open() {
+            self.running_changed_at.get_or_insert(now);
+        }
+    }
+
+    pub(crate) fn on_running_said(&mut self, now: Timestamp) {
+        self.running_changed_at = None;
+        self.running_said_at = now;
+    }
+
+    /// Whether other attempts run than was said some time ago.
+    pub(crate) fn is_running_news(&self, now: Timestamp) -> bool {
+        self.running_changed_at.is_some() && self.running_said_at + RUNNING_SAID_AFTER <= now
+    }
+
+    /// When it is to be said at the latest that other attempts run.
+    pub(crate) fn running_due(&self) -> Option<Timestamp> {
+        self.running_changed_at.map(|at| at + RUNNING_SAID_AFTER)
+    }
+
     /// Units that were asked for have come, welcome or not.
     pub(crate) fn on_leased(&mut self, units: usize) {
         if let Some(requested) = &mut self.requested {
@@ -119,7 +147,8 @@ impl Session {
             SessionState::Open { heartbeat_at, .. } => Some(heartbeat_at),
         };
         let resend = self.sent.front().map(|(at, _)| *at + crate::limits::RESULT_RESEND_AFTER);
-        [state, self.flush_at, resend, self.pause.until()].into_iter().flatten().min()
+        let times = [state, self.flush_at, resend, self.running_due(), self.pause.until()];
+        times.into_iter().flatten().min()
     }
 }
 

@@ -44,10 +44,16 @@ impl Slot {
         self.process.as_ref().map(|process| process.stage)
     }
 
+    /// The attempt that it runs; none while it runs none.
+    pub(crate) fn running(&self) -> Option<AttemptKey> {
+        let process = self.process.as_ref().filter(|process| process.motion == Motion::Going)?;
+        process.pipe.front().copied()
+    }
+
     /// Since when it runs a unit; none while it runs none.
     pub(crate) fn running_since(&self) -> Option<Timestamp> {
-        let process = self.process.as_ref().filter(|process| process.motion == Motion::Going)?;
-        (!process.pipe.is_empty()).then_some(process.since)
+        self.running()?;
+        self.process.as_ref().map(|process| process.since)
     }
 
     pub(crate) fn is_suspended(&self) -> bool {

@@ -1,5 +1,6 @@
 //! What the core decided, as deeds.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use gleaner_protocol::limits::{
@@ -44,7 +45,9 @@ impl Driver {
                 let capacity = Capacity { slots, units, slot_memory_bytes };
                 self.say(project, ToCoordinator::Request(capacity));
             }
-            Action::Heartbeat { project, attempts } => self.heartbeat(project, attempts),
+            Action::Heartbeat { project, attempts, running } => {
+                self.heartbeat(project, attempts, running);
+            }
             Action::SendResults { project, attempts } => self.send_results(project, attempts),
             Action::Release { project, attempts, reason } => {
                 debug!(%project, attempts = attempts.len(), ?reason, "leases released");
@@ -95,14 +98,13 @@ impl Driver {
         self.say(project, hello);
     }
 
-    fn heartbeat(&self, project: ProjectId, attempts: Vec<AttemptId>) {
-        let running: Vec<_> = self.slots.values().filter_map(SlotHandle::progress).collect();
-        let progress = |attempt| {
-            let running = running.iter().find(|(running, _)| *running == attempt);
-            AttemptProgress { attempt, fraction: running.map_or(0.0, |(_, fraction)| *fraction) }
-        };
-        let attempts = attempts.into_iter().map(progress).collect();
-        self.say(project, ToCoordinator::Heartbeat { attempts });
+    fn heartbeat(&self, project: ProjectId, attempts: Vec<AttemptId>, running: Vec<AttemptId>) {
+        let slots: HashMap<_, _> = self.slots.values().filter_map(SlotHandle::progress).collect();
+        // A slot that is being started is not seen to be anywhere yet.
+        let fraction = |attempt| slots.get(&attempt).copied().unwrap_or(0.0);
+        let progress = |attempt| AttemptProgress { attempt, fraction: fraction(attempt) };
+        let running = running.into_iter().map(progress).collect();
+        self.say(project, ToCoordinator::Heartbeat { attempts, running });
     }
 
     fn send_results(&mut self, project: ProjectId, attempts: Vec<AttemptId>) {

@@ -98,7 +98,8 @@ fn description(visit: &Visit, addresses: &[String], config: &Config) -> Vec<Stri
         "Each task is locked in: it can open no file, reach no network and start no program.".into(),
         "The coordinator gets results, how many tasks this machine takes and with how much memory,"
             .into(),
-        "its key and its network address; nothing else about the machine or about you.".into(),
+        "which of them run, its key and its network address; nothing else about the machine or you."
+            .into(),
         String::new(),
     ]);
     lines

@@ -5,6 +5,7 @@ mod orders;
 mod recovery;
 mod removal;
 mod retry;
+mod running;
 mod scenarios;
 mod shares;
 mod states;

@@ -214,7 +214,8 @@ fn an_expired_unit_goes_to_another_worker_and_the_first_answer_counts() {
     let quick = lab.connect(2, 1);
     assert!(lab.held[&quick].is_empty());
     lab.advance(Duration::from_secs(30));
-    lab.feed(Event::Heartbeat { worker: slow, attempts: vec![late.claims.attempt] });
+    let attempts = vec![late.claims.attempt];
+    lab.feed(Event::Heartbeat { worker: slow, running: attempts.clone(), attempts });
     lab.advance(Duration::from_secs(31));
     assert!(lab.held[&quick].is_empty(), "a heartbeat extends the lease");
     lab.advance(Duration::from_secs(30));

@@ -72,7 +72,7 @@ fn events(worker: WorkerId, grant: &Grant) -> Vec<(&'static str, Feed)> {
         (
             "heartbeat",
             Box::new(move |lab| {
-                lab.feed(Event::Heartbeat { worker, attempts: beats });
+                lab.feed(Event::Heartbeat { worker, attempts: beats, running: Vec::new() });
             }),
         ),
         ("expiry", Box::new(|lab| lab.advance(Duration::from_secs(61)))),

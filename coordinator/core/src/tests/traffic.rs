@@ -50,6 +50,7 @@ enum Step {
     },
     Heartbeat {
         worker: u8,
+        running: usize,
     },
     Pause {
         job: u64,
@@ -112,7 +113,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (worker.clone(), any::<bool>())
             .prop_map(|(worker, repeat)| Step::Inconclusive { worker, repeat }),
         1 => worker.clone().prop_map(|worker| Step::Release { worker }),
-        1 => worker.prop_map(|worker| Step::Heartbeat { worker }),
+        3 => (worker, 0_usize..4)
+            .prop_map(|(worker, running)| Step::Heartbeat { worker, running }),
         1 => (1_u64..5).prop_map(|job| Step::Pause { job }),
         1 => (1_u64..5).prop_map(|job| Step::Resume { job }),
         1 => (1_u64..5).prop_map(|job| Step::Cancel { job }),
@@ -179,10 +181,11 @@ impl Lab {
                 let reason = ReleaseReason::Owner;
                 self.feed(Event::Released { worker: super::worker(worker), attempts, reason });
             }
-            Step::Heartbeat { worker } => {
+            Step::Heartbeat { worker, running } => {
                 let held = self.held.get(&super::worker(worker)).cloned().unwrap_or_default();
-                let attempts = held.iter().map(|grant| grant.claims.attempt).collect();
-                self.feed(Event::Heartbeat { worker: super::worker(worker), attempts });
+                let attempts: Vec<_> = held.iter().map(|grant| grant.claims.attempt).collect();
+                let running = attempts.iter().copied().take(running).collect();
+                self.feed(Event::Heartbeat { worker: super::worker(worker), attempts, running });
             }
             Step::Pause { job } => self.pause(JobId(job)),
             Step::Resume { job } => self.resume(JobId(job)),

@@ -88,8 +88,8 @@ fn a_job_says_what_it_waits_for() {
         })
         .why_job(),
         expect![[r#"
-            stage `search`: 0 of 4 items are settled; 1 attempt has been leased for 12 s; 3 units wait
-            every worker that could take it has all the units it asked for: 1 attempt of job-1 and 0 of other jobs are leased"#]],
+            stage `search`: 0 of 4 items are settled; 1 attempt has been assigned to a worker for 12 s; 3 units wait
+            every worker that could take it has all the units it asked for: 1 attempt of job-1 and 0 of other jobs are with workers"#]],
     );
     check(
         lab(2, |lab| {
@@ -99,7 +99,7 @@ fn a_job_says_what_it_waits_for() {
         })
         .why_job(),
         expect![[r#"
-            stage `search`: 0 of 4 items are settled; 3 attempts are leased, the first for 12 s; 4 units wait
+            stage `search`: 0 of 4 items are settled; 3 attempts are assigned to workers, the first for 12 s; 4 units wait
             2 workers must give the same answer to a unit, and 1 worker is connected
             1 worker asks for more, but what waits has its answer already, or is to be tried by others"#]],
     );
@@ -110,7 +110,7 @@ fn a_job_says_what_it_waits_for() {
         })
         .why_job(),
         expect![[r#"
-            stage `search`: 0 of 4 items are settled; 1 attempt has been leased for 12 s; 3 units wait
+            stage `search`: 0 of 4 items are settled; 1 attempt has been assigned to a worker for 12 s; 3 units wait
             job-1 has been paused for 12 s: nothing of it is handed out, and what runs may finish"#]],
     );
     check(
@@ -122,7 +122,7 @@ fn a_job_says_what_it_waits_for() {
         .why_job(),
         expect![[r#"
             stage `search`: 0 of 4 items are settled; 4 items wait
-            every worker that could take it has all the units it asked for: 0 attempts of job-1 and 2 of other jobs are leased; 1 job of a higher priority goes first"#]],
+            every worker that could take it has all the units it asked for: 0 attempts of job-1 and 2 of other jobs are with workers; 1 job of a higher priority goes first"#]],
     );
 }
 
@@ -195,15 +195,51 @@ fn a_unit_says_where_it_is() {
     check(
         ours.why_unit(1),
         expect![[r#"
-        attempt-1.1.1 has been with worker-ae for 12 s, which is not connected now; its lease ends in 48 s unless the worker speaks for it
-        unit-1.1 of stage `search` waits for a worker
-        no worker is connected"#]],
+            attempt-1.1.1 has been assigned to worker-ae for 12 s, which runs 0 of the 1 it holds; the worker is not connected now; its lease ends in 48 s unless the worker speaks for it
+            unit-1.1 of stage `search` waits for a worker
+            no worker is connected"#]],
     );
     check(
         ours.why_unit(3),
         expect![[r#"
         unit-1.3 of stage `search` waits for its first attempt; 3 units go before it
         no worker is connected"#]],
+    );
+    let mut running = lab(1, |lab| {
+        let first = lab.connect(1, 3);
+        let attempts = vec![lab.lease(first).claims.attempt];
+        lab.feed(Event::Heartbeat { worker: first, running: attempts.clone(), attempts });
+    });
+    check(
+        running.why_unit(0),
+        expect![
+            "attempt-1.0.1 has been running on worker-ae for 12 s; its lease ends in 48 s unless the worker speaks for it"
+        ],
+    );
+    check(
+        running.why_unit(1),
+        expect![
+            "attempt-1.1.1 has been assigned to worker-ae for 12 s, which runs 1 of the 3 it holds; its lease ends in 48 s unless the worker speaks for it"
+        ],
+    );
+    check(
+        running.why_job(),
+        expect![[r#"
+        stage `search`: 0 of 4 items are settled; 1 running and 2 more assigned to workers, the first 12 s ago; 1 unit waits
+        every worker that could take it has all the units it asked for: 3 attempts of job-1 and 0 of other jobs are with workers"#]],
+    );
+    check(
+        running.why(Subject::Worker(worker(1))),
+        expect![[r#"
+        worker-ae has been connected for 12 s, offers 1 slot of 17179869184.0 GiB each and holds 3 leases, 1 running
+        it has all the units it asked for"#]],
+    );
+    running.feed(Event::WorkerDisconnected { worker: worker(1) });
+    check(
+        running.why_unit(0),
+        expect![
+            "attempt-1.0.1 has been with worker-ae for 12 s, running when that was heard last; the worker is not connected now; its lease ends in 48 s unless the worker speaks for it"
+        ],
     );
     let mut settled = lab(1, |lab| {
         let first = lab.connect(1, 1);
@@ -219,9 +255,9 @@ fn a_unit_says_where_it_is() {
     check(
         tried.why_unit(0),
         expect![[r#"
-        1 attempt of unit-1.0 ended without an answer; at 2 its job is given up
-        unit-1.0 of stage `search` waits for a worker
-        every worker that could take it has all the units it asked for: 0 attempts of job-1 and 0 of other jobs are leased"#]],
+            1 attempt of unit-1.0 ended without an answer; at 2 its job is given up
+            unit-1.0 of stage `search` waits for a worker
+            every worker that could take it has all the units it asked for: 0 attempts of job-1 and 0 of other jobs are with workers"#]],
     );
 }
 

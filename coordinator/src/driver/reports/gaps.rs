@@ -11,19 +11,34 @@ const COLUMNS: &[u8] = b"stage,first_item,last_item,items,why\r\n";
 /// Why a stage has no items yet.
 const BLOCKED: &str = "blocked";
 const FAILED: &str = "failed";
-const RUNNING: &str = "running";
 
 /// The table in the making.
 pub(super) struct GapTable {
     scratch: Scratch,
 }
 
+/// Items of a unit that workers have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ItemsOut {
+    pub(crate) stage: StageIndex,
+    pub(crate) items: ItemRange,
+    pub(crate) state: OutState,
+}
+
+/// Whether a unit that workers have runs on one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OutState {
+    /// None runs it now.
+    Assigned,
+    Running,
+}
+
 /// What is known of a stage when its preview begins.
 pub(super) struct Known {
     pub(super) job: JobId,
     pub(super) stage: StageIndex,
-    /// The items of units that run, in their order.
-    pub(super) running: Vec<ItemRange>,
+    /// The items of its units that workers have, in their order.
+    pub(super) out: Vec<ItemsOut>,
     /// Whether the job has ended, so that nothing waits any more.
     pub(super) end: bool,
 }
@@ -119,29 +134,33 @@ impl StageGaps<'_> {
         Ok(next.map(|failure| failure.items))
     }
 
-    /// Items of which nothing has failed: those that run, and those between them.
+    /// Items of which nothing has failed: those that workers have, and those between them.
     async fn open(&mut self, items: ItemRange) -> Result<(), ReduceError> {
         let waiting = if self.known.end { "dropped" } else { "waiting" };
-        for (part, runs) in parts(items, &self.known.running) {
-            let why = if runs { RUNNING } else { waiting };
+        for (part, state) in parts(items, &self.known.out) {
+            let why = match state {
+                Some(OutState::Assigned) => "assigned",
+                Some(OutState::Running) => "running",
+                None => waiting,
+            };
             self.table.row(self.name, part, why).await?;
         }
         Ok(())
     }
 }
 
-/// `items` cut where units that run begin and end; of each part whether it runs.
-fn parts(items: ItemRange, running: &[ItemRange]) -> Vec<(ItemRange, bool)> {
+/// `items` cut where units that workers have begin and end; of each part how that unit stands.
+fn parts(items: ItemRange, out: &[ItemsOut]) -> Vec<(ItemRange, Option<OutState>)> {
     let mut parts = Vec::new();
     let mut start = items.start;
-    let after = running.partition_point(|unit| unit.end <= items.start);
-    for unit in &running[after..] {
+    let after = out.partition_point(|unit| unit.items.end <= items.start);
+    for ItemsOut { items: unit, state, .. } in &out[after..] {
         let (first, end) = (unit.start.clamp(start, items.end), unit.end.min(items.end));
         if start < first {
-            parts.push((ItemRange { start, end: first }, false));
+            parts.push((ItemRange { start, end: first }, None));
         }
         if first < end {
-            parts.push((ItemRange { start: first, end }, true));
+            parts.push((ItemRange { start: first, end }, Some(*state)));
         }
         start = start.max(end);
         if unit.end >= items.end {
@@ -149,7 +168,7 @@ fn parts(items: ItemRange, running: &[ItemRange]) -> Vec<(ItemRange, bool)> {
         }
     }
     if start < items.end {
-        parts.push((ItemRange { start, end: items.end }, false));
+        parts.push((ItemRange { start, end: items.end }, None));
     }
     parts
 }
@@ -159,25 +178,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_gap_is_cut_where_units_run() {
+    fn a_gap_is_cut_where_units_are_out() {
+        use OutState::{Assigned, Running};
         let range = |start, end| ItemRange { start, end };
-        let running = [range(2, 4), range(4, 6), range(10, 12), range(30, 40)];
-        let check = |items, expected: &[(ItemRange, bool)]| {
-            assert_eq!(parts(items, &running), expected, "{items}");
+        let units = [(2, 4, Running), (4, 6, Assigned), (10, 12, Running), (30, 40, Assigned)];
+        let out = units.map(|(start, end, state)| {
+            let (stage, items) = (StageIndex(0), range(start, end));
+            ItemsOut { stage, items, state }
+        });
+        let check = |items, expected: &[(ItemRange, Option<OutState>)]| {
+            assert_eq!(parts(items, &out), expected, "{items}");
         };
-        check(range(0, 2), &[(range(0, 2), false)]);
+        check(range(0, 2), &[(range(0, 2), None)]);
         check(
             range(3, 11),
             &[
-                (range(3, 4), true),
-                (range(4, 6), true),
-                (range(6, 10), false),
-                (range(10, 11), true),
+                (range(3, 4), Some(Running)),
+                (range(4, 6), Some(Assigned)),
+                (range(6, 10), None),
+                (range(10, 11), Some(Running)),
             ],
         );
-        check(range(12, 30), &[(range(12, 30), false)]);
-        check(range(31, 33), &[(range(31, 33), true)]);
-        check(range(35, 50), &[(range(35, 40), true), (range(40, 50), false)]);
+        check(range(12, 30), &[(range(12, 30), None)]);
+        check(range(31, 33), &[(range(31, 33), Some(Assigned))]);
+        check(range(35, 50), &[(range(35, 40), Some(Assigned)), (range(40, 50), None)]);
         check(range(50, 50), &[]);
     }
 }

@@ -26,6 +26,7 @@ use crate::store::{Store, StoreError};
 
 pub(crate) use failed::FailedTable;
 pub(crate) use fields::ItemFields;
+pub(crate) use gaps::{ItemsOut, OutState};
 pub(crate) use partial::Partial;
 pub(crate) use provenance::{Provenance, Sight};
 

@@ -9,12 +9,12 @@ use std::time::Duration;
 use gleaner_coordinator_core::{JobSnapshot, StageSnapshot, StageState};
 use gleaner_protocol::api::{PartialEntry, PartialFile, PartialStage};
 use gleaner_protocol::results::{GAPS_FILE, partial_name};
-use gleaner_protocol::{BlobRef, ItemRange, StageIndex};
+use gleaner_protocol::{BlobRef, StageIndex};
 use gleaner_sandbox::Sandbox;
 use serde::Serialize;
 use tokio::io::AsyncReadExt;
 
-use super::gaps::{GapTable, Known};
+use super::gaps::{GapTable, ItemsOut, Known};
 use super::{JobParts, Report, ReportError};
 use crate::blobs::{Blobs, BlobsApart};
 use crate::driver::inputs::Inputs;
@@ -33,8 +33,8 @@ const READ_BYTES: usize = 64 * 1024;
 pub(crate) struct Partial {
     pub(crate) job: JobSnapshot,
     pub(crate) parts: JobParts,
-    /// The items of units that run, in their order.
-    pub(crate) running: Vec<(StageIndex, ItemRange)>,
+    /// The items of units that workers have, in their order.
+    pub(crate) out: Vec<ItemsOut>,
     pub(crate) blobs: Blobs,
     pub(crate) inputs: Arc<Inputs>,
     pub(crate) sandbox: Sandbox,
@@ -83,9 +83,8 @@ impl Partial {
             gaps.blocked(&stage.name).await?;
             return Ok((told, Vec::new()));
         };
-        let running = self.running.iter().filter(|(of, _)| *of == index);
-        let running = running.map(|(_, items)| *items).collect();
-        let known = Known { job: self.job.job, stage: index, running, end: self.job.end.is_some() };
+        let out = self.out.iter().filter(|out| out.stage == index).copied().collect();
+        let known = Known { job: self.job.job, stage: index, out, end: self.job.end.is_some() };
         let mut gaps = gaps.of_stage(&stage.name, known, store);
         let spec = self.parts.stage(index);
         let folding = async {

@@ -74,10 +74,14 @@ fn a_cancelled_job_gives_its_slots_back() -> Result<()> {
     let swarm = Swarm::with_workers(&[1])?;
     let job = swarm.submit(&endless()?.manifest())?;
     let limit = std::time::Duration::from_secs(60);
-    end_to_end::wait_until("a lease", limit, || {
-        let leased = swarm.status(&job)?["stages"][0]["attempts_leased"].as_u64();
-        Ok(leased.filter(|&leased| leased > 0))
+    end_to_end::wait_until("an attempt that runs", limit, || {
+        let running = swarm.status(&job)?["stages"][0]["attempts_running"].as_u64();
+        Ok(running.filter(|&running| running == 1))
     })?;
+    let units = swarm.tell(&["units", &job])?;
+    ensure!(units.contains("running since"), "no unit is said to run: {units}");
+    let why = swarm.tell(&["why", "unit-1.0"])?;
+    ensure!(why.contains("has been running on worker-"), "it is not said to run: {why}");
     swarm.tell(&["cancel", &job])?;
     ensure!(swarm.status(&job)?["state"] == "cancelled", "{}", swarm.status(&job)?);
     // Its only slot was spinning: this job ends only if the slot was freed.

@@ -27,8 +27,8 @@ impl Host {
                 let capacity = Capacity { slots, units, slot_memory_bytes: u64::MAX };
                 process.say(nature, index, ToCoordinator::Request(capacity));
             }
-            Action::Heartbeat { attempts, .. } => {
-                process.say(nature, index, ToCoordinator::Heartbeat(attempts));
+            Action::Heartbeat { attempts, running, .. } => {
+                process.say(nature, index, ToCoordinator::Heartbeat(attempts, running));
             }
             Action::SendResults { attempts, .. } => {
                 let result = |attempt| {

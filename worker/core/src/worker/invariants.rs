@@ -95,6 +95,7 @@ impl Worker {
             assert_eq!(self.keys_of(*project).count(), session.held, "leases of {project}");
             if !session.is_open() {
                 assert_eq!(session.requested, None, "requests end with their stream");
+                assert_eq!(session.running_due(), None, "nothing is said without a stream");
                 assert_eq!(session.flush_at, None, "nothing is sent without a stream");
                 assert!(session.sent.is_empty(), "what was sent ends with its stream");
             } else if !session.unsent.is_empty() {

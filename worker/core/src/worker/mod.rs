@@ -167,6 +167,7 @@ impl Worker {
             }
             _ => {}
         }
+        self.say_running_if_due(project);
         self.resend_overdue(project, RESULT_RESEND_AFTER);
     }
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use gleaner_protocol::limits::SLOTS_MAX;
-use gleaner_protocol::{ReleaseReason, Timestamp};
+use gleaner_protocol::{AttemptId, ProjectId, ReleaseReason, Timestamp};
 
 use super::{Life, Worker};
 use crate::attempt::AttemptEvent;
@@ -60,12 +60,14 @@ impl Worker {
         process.motion = motion;
         // What it stood still is no time that its unit took.
         process.since = process.since.max(now);
+        let project = process.stage.project;
         let keys: Vec<_> = process.pipe.iter().copied().collect();
         let (event, action) = match motion {
             Motion::Suspended => (AttemptEvent::Suspended, Action::SuspendSlot { slot }),
             Motion::Going => (AttemptEvent::Resumed, Action::ResumeSlot { slot }),
         };
         self.actions.push_back(action);
+        self.on_running_changed(project);
         for key in keys {
             let stepped = self.step(key, event);
             debug_assert!(stepped, "what is in a pipe moves with its slot");
@@ -154,10 +156,12 @@ impl Worker {
         let stepped = self.step(key, AttemptEvent::Dispatched { slot, run });
         debug_assert!(stepped, "what is in a queue is queued");
         if let Some(process) = self.slot_mut(slot).and_then(|slot| slot.process.as_mut()) {
-            if process.pipe.is_empty() {
-                process.since = now;
-            }
+            let is_first = process.pipe.is_empty();
             process.pipe.push_back(key);
+            if is_first {
+                process.since = now;
+                self.on_running_changed(stage.project);
+            }
         }
         self.actions.push_back(Action::Run { slot, key, run });
     }
@@ -178,6 +182,9 @@ impl Worker {
             return;
         };
         self.actions.push_back(Action::EndSlot { slot });
+        if !process.pipe.is_empty() {
+            self.on_running_changed(process.stage.project);
+        }
         for key in process.pipe {
             if self.step(key, AttemptEvent::SlotEnded) {
                 self.enqueue(key);
@@ -221,12 +228,30 @@ impl Worker {
 
     pub(super) fn take_from_pipe(&mut self, slot: SlotIndex, key: AttemptKey) {
         let now = self.now;
-        if let Some(process) = self.slot_mut(slot).and_then(|slot| slot.process.as_mut()) {
-            // Answers come in order.
-            if process.pipe.pop_front_if(|first| *first == key).is_none() {
-                process.pipe.retain(|other| *other != key);
-            }
-            process.since = now;
+        let Some(process) = self.slot_mut(slot).and_then(|slot| slot.process.as_mut()) else {
+            return;
+        };
+        // Answers come in order.
+        if process.pipe.pop_front_if(|first| *first == key).is_none() {
+            process.pipe.retain(|other| *other != key);
+        }
+        process.since = now;
+        // That nothing follows is told by what becomes of the last one.
+        if let Some(next) = process.pipe.front().copied() {
+            self.on_running_changed(next.project);
+        }
+    }
+
+    /// The attempts of a project that have a slot for themselves now.
+    pub(super) fn running_of(&self, project: ProjectId) -> Vec<AttemptId> {
+        let running = self.slots.iter().filter_map(Slot::running);
+        running.filter(|key| key.project == project).map(|key| key.attempt).collect()
+    }
+
+    fn on_running_changed(&mut self, project: ProjectId) {
+        let now = self.now;
+        if let Some(session) = self.sessions.get_mut(&project) {
+            session.on_running_changed(now);
         }
     }
 

@@ -29,6 +29,7 @@ impl Worker {
             return;
         }
         session.requested = None;
+        session.running_changed_at = None;
         session.flush_at = None;
         session.pause.on_success();
         for (_, attempt) in std::mem::take(&mut session.sent) {
@@ -45,6 +46,10 @@ impl Worker {
         }
         session.flush_at = (!session.unsent.is_empty()).then_some(now);
         self.resume_fetching(project);
+        // A coordinator forgets with the stream what was said on it.
+        if !self.running_of(project).is_empty() {
+            self.say_running(project);
+        }
     }
 
     pub(super) fn on_refused(&mut self, project: ProjectId) {
@@ -56,9 +61,31 @@ impl Worker {
     }
 
     pub(super) fn heartbeat(&mut self, project: ProjectId) {
-        let attempts: Vec<_> = self.keys_of(project).map(|key| key.attempt).collect();
-        if !attempts.is_empty() {
-            self.actions.push_back(Action::Heartbeat { project, attempts });
+        let attempts = self.keys_of(project).map(|key| key.attempt).collect();
+        let running = self.running_of(project);
+        self.speak_for(project, attempts, running);
+    }
+
+    /// Says what runs once that has been another for a while.
+    pub(super) fn say_running_if_due(&mut self, project: ProjectId) {
+        let due = self.sessions.get(&project).and_then(Session::running_due);
+        if due.is_some_and(|due| due <= self.now) {
+            self.say_running(project);
+        }
+    }
+
+    fn say_running(&mut self, project: ProjectId) {
+        let running = self.running_of(project);
+        self.speak_for(project, running.clone(), running);
+    }
+
+    /// Whoever holds nothing has nothing to say.
+    fn speak_for(&mut self, project: ProjectId, attempts: Vec<AttemptId>, running: Vec<AttemptId>) {
+        let now = self.now;
+        let Some(session) = self.sessions.get_mut(&project) else { return };
+        session.on_running_said(now);
+        if session.held > 0 {
+            self.actions.push_back(Action::Heartbeat { project, attempts, running });
         }
     }
 
@@ -100,17 +127,21 @@ impl Worker {
         }
     }
 
-    /// Sends the batches that are full or due; all of them when the worker is stopping.
+    /// Sends the batches that are full or due; all of them when the worker is stopping. What runs
+    /// instead of what has ended is said with them, unless that was said a moment ago.
     pub(super) fn flush_results(&mut self) {
         let now = self.now;
         let hurry = self.life != Life::Working;
-        let mut sent = Vec::new();
+        let (mut sent, mut news) = (Vec::new(), Vec::new());
         for (&project, session) in &mut self.sessions {
             while session.is_open() && is_batch_due(session, now, hurry) {
                 let batch = take_batch(session);
                 session.sent.extend(batch.iter().map(|attempt| (now, *attempt)));
                 sent.extend(batch.iter().map(|&attempt| AttemptKey { project, attempt }));
                 self.actions.push_back(Action::SendResults { project, attempts: batch });
+                if session.is_running_news(now) && news.last() != Some(&project) {
+                    news.push(project);
+                }
             }
             if session.unsent.is_empty() {
                 session.flush_at = None;
@@ -119,6 +150,9 @@ impl Worker {
         for key in sent {
             let stepped = self.step(key, AttemptEvent::Sent { at: now });
             debug_assert!(stepped, "every unsent result is kept");
+        }
+        for project in news {
+            self.say_running(project);
         }
     }
 

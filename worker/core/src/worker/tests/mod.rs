@@ -136,8 +136,8 @@ fn line(action: &Action) -> String {
         Action::Request { project, slots, units } => {
             format!("request {}: {slots} slots, {units} units", who(project))
         }
-        Action::Heartbeat { project, attempts } => {
-            format!("heartbeat {} [{}]", who(project), list(attempts))
+        Action::Heartbeat { project, attempts, running } => {
+            format!("heartbeat {} [{}] running [{}]", who(project), list(attempts), list(running))
         }
         Action::SendResults { project, attempts } => {
             format!("send {} [{}]", who(project), list(attempts))

@@ -1,6 +1,6 @@
 //! Random events, sensible and stale ones alike: nothing breaks, nothing is lost.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use gleaner_protocol::WithdrawReason;
 use proptest::prelude::*;
@@ -16,6 +16,8 @@ struct Driver {
     possible: Vec<Event>,
     /// Results kept and not discarded.
     results: BTreeSet<AttemptKey>,
+    /// What runs as far as a coordinator knows.
+    said_to_run: BTreeMap<ProjectId, BTreeSet<AttemptId>>,
 }
 
 impl Driver {
@@ -35,9 +37,19 @@ impl Driver {
             match action {
                 Action::Keep { key, .. } | Action::AnswerRefused { key } => {
                     assert!(self.results.insert(key), "{key:?} is answered once");
+                    self.runs_no_more(key);
                 }
                 Action::Discard { key } => {
                     self.results.remove(&key);
+                    self.runs_no_more(key);
+                }
+                Action::Greet { project, .. } => {
+                    self.said_to_run.remove(&project);
+                }
+                Action::Heartbeat { project, attempts, running } => {
+                    let running = BTreeSet::from_iter(running);
+                    assert!(running.iter().all(|attempt| attempts.contains(attempt)));
+                    self.said_to_run.insert(project, running);
                 }
                 Action::SendResults { project, attempts } => {
                     assert!(attempts.len() <= RESULTS_BATCH);
@@ -46,6 +58,25 @@ impl Driver {
                     }
                 }
                 _ => {}
+            }
+        }
+        self.check_said_to_run();
+    }
+
+    /// A coordinator learns it from what becomes of the attempt.
+    fn runs_no_more(&mut self, key: AttemptKey) {
+        if let Some(running) = self.said_to_run.get_mut(&key.project) {
+            running.remove(&key.attempt);
+        }
+    }
+
+    /// Coordinators know what runs, or it is going to be said.
+    fn check_said_to_run(&self) {
+        for (project, session) in &self.bench.worker.sessions {
+            if session.is_open() && session.running_due().is_none() {
+                let running = BTreeSet::from_iter(self.bench.worker.running_of(*project));
+                let said = self.said_to_run.get(project).cloned().unwrap_or_default();
+                assert_eq!(running, said, "{project} is told what runs");
             }
         }
     }
@@ -132,7 +163,12 @@ fn step() -> impl Strategy<Value = Step> {
 
 fn run(steps: Vec<Step>) -> Driver {
     let bench = Bench::new(2);
-    let mut driver = Driver { bench, possible: Vec::new(), results: BTreeSet::new() };
+    let mut driver = Driver {
+        bench,
+        possible: Vec::new(),
+        results: BTreeSet::new(),
+        said_to_run: BTreeMap::new(),
+    };
     for project in [ALICE, BOB] {
         driver.tell(Event::Connected { project });
         let heartbeat_interval = Duration::from_secs(15);

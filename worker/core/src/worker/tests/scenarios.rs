@@ -25,7 +25,9 @@ fn a_lease_becomes_an_acknowledged_result() {
         run attempt-1.1.1 in slot-0 run 3
         request alice: 1 slots, 1 units"#]]);
     bench.wait(Duration::from_millis(2));
-    bench.check(expect!["send alice [attempt-1.0.1]"]);
+    bench.check(expect![[r#"
+        send alice [attempt-1.0.1]
+        heartbeat alice [attempt-1.1.1] running [attempt-1.1.1]"#]]);
     bench.tell(Event::Acknowledged { project: ALICE, attempts: vec![attempt(1, 0)] });
     bench.check(expect!["discard attempt-1.0.1"]);
 }
@@ -105,6 +107,7 @@ fn a_lost_stream_stops_nothing_and_the_next_one_hears_of_everything() {
     bench.connect(ALICE);
     bench.check(expect![[r#"
         greet alice holding [attempt-1.0.1 attempt-1.1.1 attempt-1.2.1]
+        heartbeat alice [attempt-1.2.1] running [attempt-1.2.1]
         send alice [attempt-1.0.1 attempt-1.1.1]
         request alice: 1 slots, 1 units"#]]);
 }
@@ -131,7 +134,7 @@ fn a_result_that_is_not_acknowledged_is_sent_again() {
     bench.wait(Duration::from_secs(60));
     bench.wait(Duration::from_millis(2));
     bench.check(expect![[r#"
-        heartbeat alice [attempt-1.0.1]
+        heartbeat alice [attempt-1.0.1] running []
         end slot-0
         rest alice job-1 stage-0
         send alice [attempt-1.0.1]"#]]);
@@ -178,6 +181,45 @@ fn an_ended_job_leaves_nothing_behind() {
 }
 
 #[test]
+fn what_runs_is_said_soon_but_once_a_second() {
+    let mut bench = Bench::open(2);
+    bench.lease(0..5);
+    bench.tell(Event::StageReady { stage: stage(ALICE, 1) });
+    bench.quiet();
+    bench.wait(Duration::from_millis(999));
+    bench.check(expect![[""]]);
+    bench.wait(Duration::from_millis(1));
+    bench.check(expect![
+        "heartbeat alice [attempt-1.0.1 attempt-1.1.1] running [attempt-1.0.1 attempt-1.1.1]"
+    ]);
+    // With the results where there are some, as then it has just changed.
+    bench.wait(Duration::from_secs(1));
+    bench.finish(0, 2, 2_000_000);
+    bench.quiet();
+    bench.wait(Duration::from_millis(2));
+    bench.check(expect![[r#"
+        send alice [attempt-1.0.1]
+        heartbeat alice [attempt-1.2.1 attempt-1.1.1] running [attempt-1.2.1 attempt-1.1.1]"#]]);
+    bench.finish(1, 4, 2_000_000);
+    bench.quiet();
+    bench.wait(Duration::from_millis(2));
+    bench.check(expect!["send alice [attempt-1.1.1]"]);
+    bench.wait(Duration::from_secs(1));
+    bench.check(expect![
+        "heartbeat alice [attempt-1.2.1 attempt-1.3.1] running [attempt-1.2.1 attempt-1.3.1]"
+    ]);
+    // A new stream begins with it.
+    bench.tell(Event::Disconnected { project: ALICE });
+    bench.quiet();
+    bench.connect(ALICE);
+    bench.check(expect![[r#"
+        greet alice holding [attempt-1.0.1 attempt-1.1.1 attempt-1.2.1 attempt-1.3.1 attempt-1.4.1]
+        heartbeat alice [attempt-1.2.1 attempt-1.3.1] running [attempt-1.2.1 attempt-1.3.1]
+        send alice [attempt-1.0.1 attempt-1.1.1]
+        request alice: 2 slots, 1 units"#]]);
+}
+
+#[test]
 fn suspension_stops_slots_and_requests_but_not_heartbeats() {
     let mut bench = Bench::open(2);
     bench.lease(0..4);
@@ -195,7 +237,7 @@ fn suspension_stops_slots_and_requests_but_not_heartbeats() {
     bench.check(expect!["keep attempt-1.0.1 run 2"]);
     bench.wait(Duration::from_secs(15));
     bench.check(expect![[r#"
-        heartbeat alice [attempt-1.0.1 attempt-1.1.1 attempt-1.2.1 attempt-1.3.1]
+        heartbeat alice [attempt-1.0.1 attempt-1.1.1 attempt-1.2.1 attempt-1.3.1] running []
         end slot-0
         send alice [attempt-1.0.1]"#]]);
     bench.tell(Event::VerdictChanged(Verdict::Run { slots: 1 }));
@@ -241,6 +283,7 @@ fn a_slot_keeps_its_stage_until_another_is_neglected() {
     bench.wait(Duration::from_secs(5));
     bench.finish(1, 3, 5_000_000);
     bench.check(expect![[r#"
+        heartbeat alice [attempt-1.1.1] running [attempt-1.1.1]
         send alice [attempt-1.0.1]
         keep attempt-1.1.1 run 3
         end slot-0
@@ -257,6 +300,7 @@ fn an_idle_slot_ends_and_its_stage_rests() {
     bench.quiet();
     bench.wait(Duration::from_secs(10));
     bench.check(expect![[r#"
+        heartbeat alice [] running []
         end slot-0
         rest alice job-1 stage-0
         send alice [attempt-1.0.1]"#]]);
@@ -276,6 +320,7 @@ fn a_slot_that_cannot_be_started_pauses_the_worker() {
         request alice: 0 slots, 0 units"#]]);
     bench.wait(Duration::from_secs(1));
     bench.check(expect![[r#"
+        heartbeat alice [] running []
         start slot-0 life 3 for alice job-1 stage-0
         run attempt-1.1.1 in slot-0 run 4
         request alice: 1 slots, 1 units"#]]);
@@ -315,6 +360,7 @@ fn stopping_gives_back_what_is_unfinished_and_sends_the_rest() {
     bench.tell(Event::Kept { key: key(1, 0) });
     bench.check(expect![[r#"
         send alice [attempt-1.0.1]
+        heartbeat alice [] running []
         stopped"#]]);
     bench.lease(7..8);
     bench.check(expect![[r#"
