@@ -390,6 +390,7 @@ mod tests {
             attempts_assigned: 0,
             attempts_inconclusive: 0,
             cpu_seconds: 0.0,
+            cpu_seconds_unanswered: 0.0,
         };
         let blocked = StageView { state: StageState::Blocked, items: None, ..stage(0, 0) };
         let mut bar = StageBar::new(ProgressBar::hidden());

@@ -95,6 +95,10 @@ pub fn job(job: &JobView, now: Timestamp) -> Vec<String> {
         let (kept, name) = (stage.items_kept, &stage.name);
         lines.push(format!("{kept} items of {name} were answered by an earlier job"));
     }
+    for stage in job.stages.iter().filter(|stage| stage.cpu_seconds_unanswered > 0.0) {
+        let (lost, name) = (stage.cpu_seconds_unanswered, &stage.name);
+        lines.push(format!("{lost:.1} s of the CPU time of {name} gave no answer"));
+    }
     lines.push(String::new());
     lines.extend(table(&[vec![head], job.stages.iter().map(row).collect()].concat()));
     lines
@@ -406,6 +410,7 @@ mod tests {
             attempts_assigned: 5,
             attempts_inconclusive: 1,
             cpu_seconds: 12.34,
+            cpu_seconds_unanswered: 1.5,
         };
         let report = StageView {
             name: "report".into(),
@@ -419,6 +424,7 @@ mod tests {
             attempts_assigned: 0,
             attempts_inconclusive: 0,
             cpu_seconds: 0.0,
+            cpu_seconds_unanswered: 0.0,
         };
         JobView {
             job: JobId(7),
@@ -503,6 +509,7 @@ mod tests {
             expect![[r#"
                 job-7  planets  running  59 %
                 submitted LOCAL TIME, 2 min 0 s ago
+                1.5 s of the CPU time of search gave no answer
 
                 stage   state    items         units  running  assigned  retried  CPU
                 search  open     1200 of 2001  150    2        5         1        12.3 s

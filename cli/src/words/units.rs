@@ -132,7 +132,7 @@ mod tests {
             outcome: Some(words.into()),
             leased_at: None,
             running_since: None,
-            cpu_seconds: (state != AttemptState::Inconclusive).then_some(1.26),
+            cpu_seconds: Some(1.26),
             log_bytes: u64::from(number) - 1,
         }
     }
@@ -167,7 +167,7 @@ mod tests {
         let lines = lines.replace(&local_time(running_since), "LATER");
         expect![[r#"
             unit              stage   items   state     CPU    worker            attempt
-            unit-7.0          search  0..4    settled          worker-aeaqcaiba  the host had no memory for the unit
+            unit-7.0          search  0..4    settled   1.3 s  worker-aeaqcaiba  the host had no memory for the unit
                                                         1.3 s  worker-aibaeaqca  completed (has a log)
             unit-7.1          search  4..8    assigned         worker-aeaqcaiba  assigned since LOCAL TIME
             unit-7.2          search  8..12   running          worker-aeaqcaiba  running since LATER

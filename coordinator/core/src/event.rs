@@ -373,10 +373,19 @@ pub struct StageSnapshot {
     pub attempts_inconclusive: u64,
     /// CPU time of the attempts that settled units.
     pub cpu: Duration,
+    /// CPU time of the attempts that ended without an answer.
+    pub cpu_unanswered: Duration,
     /// What its split function made of an earlier stage's output.
     pub made: Option<BlobRef>,
     /// The files of its output, once done.
     pub outputs: Vec<StageOutput>,
+}
+
+impl StageSnapshot {
+    /// CPU time of all attempts that count: those that settled units, and those without an answer.
+    pub fn cpu_in_all(&self) -> Duration {
+        self.cpu.saturating_add(self.cpu_unanswered)
+    }
 }
 
 /// A lease at one moment.

@@ -78,6 +78,8 @@ pub enum Record {
         worker: WorkerId,
         /// How it ended.
         outcome: Outcome,
+        /// CPU time it took.
+        cpu: Duration,
         /// What its task logged.
         log: String,
     },
@@ -416,6 +418,8 @@ pub struct RecoveredStage {
     pub attempts_inconclusive: u64,
     /// CPU time of the attempts that settled units.
     pub cpu: Duration,
+    /// CPU time of the attempts that ended without an answer.
+    pub cpu_unanswered: Duration,
 }
 
 impl Block {

@@ -59,9 +59,8 @@ impl Core {
 
     /// Takes a result that is its worker's. Where it was wanted, its job is to be touched.
     fn on_result(&mut self, now: Timestamp, worker: WorkerId, result: UnitResult) -> Use {
-        let UnitResult { claims, outcome, cpu, log, .. } = result;
-        let LeaseClaims { attempt, stage, items, .. } = claims;
-        let (id, class) = (attempt.unit, outcome.class());
+        let LeaseClaims { attempt, stage, items, .. } = result.claims;
+        let (id, class, cpu) = (attempt.unit, result.outcome.class(), result.cpu);
         let pace = self.roster.get(worker).map_or_else(Pace::default, |session| session.pace);
         let known = self.jobs.get_mut(&id.job);
         let (usage, usual) = known.map_or((Use::Unwanted, None), |job| {
@@ -88,9 +87,10 @@ impl Core {
         match (usage, class) {
             (Use::Unwanted, _) => self.file(id.job),
             (Use::Wanted, OutcomeClass::Inconclusive) => {
-                self.on_inconclusive(now, worker, attempt, stage, outcome, log);
+                self.on_inconclusive(now, worker, result);
             }
             (Use::Wanted, class) => {
+                let UnitResult { outcome, log, .. } = result;
                 let answer = outcome.answer();
                 let opinion = Opinion { attempt, worker, answer, class, cpu };
                 self.accept(now, stage, items, opinion, outcome, log);
@@ -227,22 +227,16 @@ impl Core {
         job.stage_mut(stage).expect("a unit in flight is of a known stage")
     }
 
-    fn on_inconclusive(
-        &mut self,
-        now: Timestamp,
-        worker: WorkerId,
-        attempt: AttemptId,
-        stage: StageIndex,
-        outcome: Outcome,
-        log: String,
-    ) {
+    fn on_inconclusive(&mut self, now: Timestamp, worker: WorkerId, result: UnitResult) {
+        let UnitResult { claims, outcome, cpu, log, .. } = result;
+        let LeaseClaims { attempt, stage, .. } = claims;
         let words = outcome.to_string();
-        self.gate.record(Record::AttemptInconclusive { attempt, worker, outcome, log });
+        self.gate.record(Record::AttemptInconclusive { attempt, worker, outcome, cpu, log });
         let id = attempt.unit;
         let job = self.jobs.get_mut(&id.job).expect("a wanted result is of a known job");
         let (quorum, max_attempts) = (job.quorum, job.max_attempts);
         let books = job.stage_mut(stage).expect("a wanted result is of a known stage");
-        let attempts = books.on_inconclusive(id.number, attempt.number, worker, quorum);
+        let attempts = books.on_inconclusive(id.number, attempt.number, worker, cpu, quorum);
         if attempts >= max_attempts as usize {
             let reason =
                 format!("{attempts} attempts ended without an answer, the last one: {words}");

@@ -75,6 +75,8 @@ pub(crate) struct Stage {
     attempts_running: u64,
     attempts_inconclusive: u64,
     cpu: Duration,
+    /// What attempts took that ended without an answer.
+    cpu_unanswered: Duration,
     outputs: Vec<StageOutput>,
 }
 
@@ -156,6 +158,7 @@ impl Stage {
             attempts_running: 0,
             attempts_inconclusive: 0,
             cpu: Duration::ZERO,
+            cpu_unanswered: Duration::ZERO,
             outputs: Vec::new(),
         }
     }
@@ -171,6 +174,7 @@ impl Stage {
         self.units_settled = recovered.units_settled;
         self.attempts_inconclusive = recovered.attempts_inconclusive;
         self.cpu = recovered.cpu;
+        self.cpu_unanswered = recovered.cpu_unanswered;
         self.state = match (&recovered.items, &recovered.outputs) {
             (_, Some(_)) => StageState::Done,
             (Some(items), None) if *items == recovered.items_settled => StageState::Reducing,
@@ -604,6 +608,7 @@ impl Stage {
         number: u64,
         attempt: u32,
         worker: WorkerId,
+        cpu: Duration,
         quorum: u32,
     ) -> usize {
         let unit = self.units.get_mut(&number).expect("an attempt is of a unit in flight");
@@ -613,6 +618,7 @@ impl Stage {
         }
         file(&mut self.wanting, &mut self.tail, number, unit, quorum);
         self.attempts_inconclusive += 1;
+        self.cpu_unanswered = self.cpu_unanswered.saturating_add(cpu);
         attempts
     }
 
@@ -791,6 +797,7 @@ impl Stage {
             attempts_running: self.attempts_running,
             attempts_inconclusive: self.attempts_inconclusive,
             cpu: self.cpu,
+            cpu_unanswered: self.cpu_unanswered,
             made: self.made,
             outputs: self.outputs.clone(),
         }

@@ -274,6 +274,7 @@ mod tests {
             attempts_running: 0,
             attempts_inconclusive: 0,
             cpu: Duration::ZERO,
+            cpu_unanswered: Duration::ZERO,
             made: None,
             outputs: Vec::new(),
         };

@@ -120,6 +120,7 @@ pub(crate) fn rfc3339(at: Timestamp) -> String {
 }
 
 fn stage(snapshot: StageSnapshot) -> api::StageView {
+    let cpu = snapshot.cpu_in_all();
     api::StageView {
         name: snapshot.name,
         state: match snapshot.state {
@@ -136,6 +137,7 @@ fn stage(snapshot: StageSnapshot) -> api::StageView {
         attempts_running: snapshot.attempts_running,
         attempts_assigned: snapshot.attempts_leased - snapshot.attempts_running,
         attempts_inconclusive: snapshot.attempts_inconclusive,
-        cpu_seconds: snapshot.cpu.as_secs_f64(),
+        cpu_seconds: cpu.as_secs_f64(),
+        cpu_seconds_unanswered: snapshot.cpu_unanswered.as_secs_f64(),
     }
 }

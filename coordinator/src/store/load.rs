@@ -104,7 +104,7 @@ fn failure_cause(row: &Row<'_>) -> rusqlite::Result<FailureCause> {
 fn stages(connection: &Connection, job: &RecoveredJob) -> rusqlite::Result<Vec<RecoveredStage>> {
     let query = "SELECT stage.items, items_settled, units_settled, attempts_inconclusive, cpu_us, \
                  done, coalesce(failed_sum.items, 0), unit_items_max, \
-                 made_items.hash, made_items.bytes \
+                 made_items.hash, made_items.bytes, cpu_unanswered_us \
                  FROM stage LEFT JOIN failed_sum USING (job, stage) \
                  LEFT JOIN made_items USING (job, stage) WHERE job = ?1 ORDER BY stage";
     let mut stages = all(connection, query, params![job.job.0], |row| {
@@ -118,6 +118,7 @@ fn stages(connection: &Connection, job: &RecoveredJob) -> rusqlite::Result<Vec<R
             units_settled: row.get(2)?,
             attempts_inconclusive: row.get(3)?,
             cpu: Duration::from_micros(row.get(4)?),
+            cpu_unanswered: Duration::from_micros(row.get(10)?),
             items_failed: row.get(6)?,
             unit_items_max: row.get::<_, Option<u32>>(7)?.and_then(NonZeroU32::new),
             made,

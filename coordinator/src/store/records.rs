@@ -32,6 +32,7 @@ struct Sums {
     units: u64,
     inconclusive: u64,
     cpu: Duration,
+    cpu_unanswered: Duration,
 }
 
 impl<'c> Batch<'c> {
@@ -58,8 +59,8 @@ impl<'c> Batch<'c> {
                 self.result_accepted(opinion, outcome)?;
                 self.logged(opinion.attempt, log)
             }
-            Record::AttemptInconclusive { attempt, worker, outcome, log } => {
-                self.attempt_inconclusive(*attempt, *worker, outcome)?;
+            Record::AttemptInconclusive { attempt, worker, outcome, cpu, log } => {
+                self.attempt_inconclusive(*attempt, *worker, outcome, *cpu)?;
                 self.logged(*attempt, log)
             }
             Record::UnitSettled { stage, items, attempt } => {
@@ -102,6 +103,14 @@ impl<'c> Batch<'c> {
                 let statement = "INSERT INTO failed_sum (job, stage, items) VALUES (?1, ?2, ?3) \
                                  ON CONFLICT DO UPDATE SET items = items + excluded.items";
                 self.change_one(statement, params![job.0, stage.0, sums.items_failed])?;
+            }
+            if !sums.cpu_unanswered.is_zero() {
+                let statement = "UPDATE stage SET cpu_unanswered_us = \
+                                 CASE WHEN cpu_unanswered_us > 9223372036854775807 - ?3 \
+                                 THEN 9223372036854775807 ELSE cpu_unanswered_us + ?3 END \
+                                 WHERE job = ?1 AND stage = ?2";
+                let cpu_us = micros(sums.cpu_unanswered);
+                self.change_one(statement, params![job.0, stage.0, cpu_us])?;
             }
         }
         Ok(())
@@ -217,14 +226,17 @@ impl<'c> Batch<'c> {
         attempt: AttemptId,
         worker: WorkerId,
         outcome: &Outcome,
+        cpu: Duration,
     ) -> rusqlite::Result<()> {
         let AttemptId { unit: UnitId { job, number: unit }, number } = attempt;
-        let statement = "INSERT INTO inconclusive (job, unit, attempt, worker, outcome) \
-                         VALUES (?, ?, ?, ?, ?)";
-        let outcome = wire::encode(outcome);
-        self.change_one(statement, params![job.0, unit, number, worker.0, outcome])?;
+        let statement = "INSERT INTO inconclusive (job, unit, attempt, worker, outcome, cpu_us) \
+                         VALUES (?, ?, ?, ?, ?, ?)";
+        let (outcome, cpu_us) = (wire::encode(outcome), micros(cpu));
+        self.change_one(statement, params![job.0, unit, number, worker.0, outcome, cpu_us])?;
         let stage = self.stage_of(attempt.unit)?;
-        self.sums.entry((job, stage)).or_default().inconclusive += 1;
+        let sums = self.sums.entry((job, stage)).or_default();
+        sums.inconclusive += 1;
+        sums.cpu_unanswered = sums.cpu_unanswered.saturating_add(cpu);
         Ok(())
     }
 

@@ -10,7 +10,7 @@ use super::StoreError;
 use super::load::all;
 
 /// Each takes a store from the version of its position to the next. Never changed once released.
-const MIGRATIONS: [Migration; 7] = [
+const MIGRATIONS: [Migration; 8] = [
     Migration { tables: include_str!("schema_1.sql"), fill: None },
     Migration { tables: include_str!("schema_2.sql"), fill: None },
     Migration { tables: include_str!("schema_3.sql"), fill: Some(fill_outcome_blobs) },
@@ -18,6 +18,7 @@ const MIGRATIONS: [Migration; 7] = [
     Migration { tables: include_str!("schema_5.sql"), fill: Some(fill_quorums) },
     Migration { tables: include_str!("schema_6.sql"), fill: None },
     Migration { tables: include_str!("schema_7.sql"), fill: None },
+    Migration { tables: include_str!("schema_8.sql"), fill: None },
 ];
 
 /// The version of the tables that this program writes.

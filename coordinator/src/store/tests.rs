@@ -155,6 +155,7 @@ fn half_done() -> Vec<Record> {
             attempt: attempt(unit, 3),
             worker: WorkerId([9; 32]),
             outcome: Outcome::HostMemory,
+            cpu: Duration::from_micros(700),
             log: format!("item {unit}0 warn: short of memory\n"),
         });
     }
@@ -178,6 +179,7 @@ fn half_done_recovered() -> RecoveredJob {
         units_settled: 3,
         attempts_inconclusive: 2,
         cpu: Duration::from_micros(4500),
+        cpu_unanswered: Duration::from_micros(1400),
     };
     RecoveredJob {
         job: JOB,
@@ -197,6 +199,11 @@ fn half_done_recovered() -> RecoveredJob {
 /// Undoes what newer versions than `version` made in the store of `folder`, which nobody holds.
 fn go_back_to(folder: &Path, version: u32) {
     let undo = [
+        (
+            8,
+            "ALTER TABLE stage DROP COLUMN cpu_unanswered_us; \
+             ALTER TABLE inconclusive DROP COLUMN cpu_us;",
+        ),
         (7, "DROP TABLE movement;"),
         (6, "DROP TABLE made_items;"),
         (

@@ -414,7 +414,7 @@ fn attempts(connection: &Connection, unit: UnitId) -> rusqlite::Result<Vec<Store
                  coalesce(octet_length(log), 0) \
                  FROM (SELECT job, unit, attempt, worker, class, outcome, cpu_us FROM opinion \
                        WHERE job = ?1 AND unit = ?2 UNION ALL \
-                       SELECT job, unit, attempt, worker, 'inconclusive', outcome, NULL \
+                       SELECT job, unit, attempt, worker, 'inconclusive', outcome, cpu_us \
                        FROM inconclusive WHERE job = ?1 AND unit = ?2) \
                  LEFT JOIN attempt_log USING (job, unit, attempt) ORDER BY attempt";
     all(connection, query, params![unit.job.0, unit.number], |row| {

@@ -222,8 +222,11 @@ pub struct StageView {
     pub attempts_assigned: u64,
     /// Attempts that ended without an answer.
     pub attempts_inconclusive: u64,
-    /// CPU seconds of settled attempts.
+    /// CPU seconds of the attempts that settled units, and of those that ended without an answer.
     pub cpu_seconds: f64,
+    /// Of these, what the attempts without an answer took.
+    #[serde(default)]
+    pub cpu_seconds_unanswered: f64,
 }
 
 /// A request to order a job among its submitter's.

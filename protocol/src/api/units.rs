@@ -109,7 +109,7 @@ pub struct AttemptView {
     /// RFC 3339, UTC: when it was heard first that it runs, of one that does.
     #[serde(default)]
     pub running_since: Option<String>,
-    /// CPU time it took; none before it has ended, and not kept of one without an answer.
+    /// CPU time it took; none before it has ended.
     pub cpu_seconds: Option<f64>,
     /// The length of its log.
     pub log_bytes: u64,

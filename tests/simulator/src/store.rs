@@ -167,11 +167,13 @@ impl Store {
                 opinions.reserve_exact(1);
                 opinions.push(*opinion);
             }
-            Record::AttemptInconclusive { attempt, worker, .. } => {
+            Record::AttemptInconclusive { attempt, worker, cpu, .. } => {
                 self.unit_mut(attempt.unit).inconclusive.push((*attempt, *worker));
                 let stage = self.job_mut(attempt.unit.job).stage_of(attempt.unit.number);
                 let stage = stage.expect("an attempt is of a unit that was cut");
-                self.stage_mut(attempt.unit.job, stage).sums.attempts_inconclusive += 1;
+                let sums = &mut self.stage_mut(attempt.unit.job, stage).sums;
+                sums.attempts_inconclusive += 1;
+                sums.cpu_unanswered += *cpu;
             }
             Record::UnitSettled { stage, items, attempt } => {
                 self.settle(*stage, attempt.unit, *items, Some(attempt.number));

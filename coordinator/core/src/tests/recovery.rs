@@ -56,13 +56,14 @@ pub(crate) fn recover(records: &[Record]) -> Recovered {
                 cpu.insert(opinion.attempt, opinion.cpu);
                 opinions.push(opinion);
             }
-            Record::AttemptInconclusive { attempt, worker, .. } => {
+            Record::AttemptInconclusive { attempt, worker, cpu, .. } => {
                 let stage = stage_of_unit(&jobs, attempt);
                 let stage = stage_of(&mut jobs, attempt.unit.job, stage);
                 let known = stage.inconclusive.iter().any(|(known, _)| *known == attempt);
                 assert!(!known, "{attempt} ended without an answer twice");
                 stage.inconclusive.push((attempt, worker));
                 stage.attempts_inconclusive += 1;
+                stage.cpu_unanswered += cpu;
             }
             Record::UnitSettled { stage, items, attempt } => {
                 let twice = items_of.insert(attempt.unit, items);

@@ -542,3 +542,19 @@ fn a_lease_not_sent_when_its_stream_ended_is_not_sent_on_the_next() {
     "#]]
     .assert_eq(&lab.said());
 }
+
+#[test]
+fn time_that_gave_no_answer_is_counted_over_a_restart_too() {
+    let mut lab = Lab::new();
+    let job = lab.submit(job_spec(1, 1, 1));
+    for worker in [1, 2] {
+        let worker = lab.connect(worker, 1);
+        let grant = lab.lease(worker);
+        let outcome = if worker.0[0] == 1 { Outcome::HostMemory } else { right(&grant) };
+        lab.answer(worker, &grant, outcome);
+    }
+    let mut lab = super::recovery::restart(lab);
+    let stage = &lab.job(job).stages[0];
+    let each = Duration::from_millis(100);
+    assert_eq!((stage.cpu, stage.cpu_unanswered, stage.cpu_in_all()), (each, each, 2 * each));
+}

@@ -275,7 +275,7 @@ fn stage_told(spec: &StageSpec, stage: &StageSnapshot, seed: u64) -> String {
         "items_settled": stage.items_settled,
         "items_kept": stage.items_kept,
         "items_failed": stage.items_failed,
-        "cpu_seconds": stage.cpu.as_secs_f64(),
+        "cpu_seconds": stage.cpu_in_all().as_secs_f64(),
         "outputs": outputs,
     });
     told.to_string()
