@@ -155,6 +155,18 @@ pub enum StartError {
     Server(#[from] ServeError),
 }
 
+impl StartError {
+    /// What to do about it, in one line, where the error itself does not say it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Store(StoreError::DiskFull { .. }) | Self::Blobs(BlobError::DiskFull { .. }) => {
+                Some("make room there and start it again; what it holds is whole")
+            }
+            _ => None,
+        }
+    }
+}
+
 /// Why a running coordinator ended by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {

@@ -87,6 +87,7 @@ impl StoreError {
         let path = path.to_owned();
         match source.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::DiskFull { path },
+            Some(_) if lacks_room_for_index(&source) => Self::DiskFull { path },
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
                 Self::Corrupt { path, found: source.to_string() }
             }
@@ -120,4 +121,11 @@ impl StoreError {
             _ => Self::Io { path, source: Arc::new(source) },
         }
     }
+}
+
+/// Whether the log's index, the first file that SQLite makes larger, found no room: it has a code of
+/// its own, which says no more than that it could not be made as large as it must be.
+fn lacks_room_for_index(error: &rusqlite::Error) -> bool {
+    let code = error.sqlite_error().map(|error| error.extended_code);
+    code == Some(rusqlite::ffi::SQLITE_IOERR_SHMSIZE)
 }

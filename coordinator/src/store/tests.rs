@@ -563,6 +563,18 @@ async fn a_full_disk_is_told_and_loses_nothing_that_was_durable() {
 }
 
 #[test]
+fn a_log_whose_index_finds_no_room_is_on_a_full_disk() {
+    let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR_SHMSIZE);
+    let error = rusqlite::Error::SqliteFailure(code, None);
+    let told = StoreError::of_sqlite(Path::new("store.sqlite"), error);
+    assert!(matches!(told, StoreError::DiskFull { .. }), "{told}");
+    let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR_READ);
+    let error = rusqlite::Error::SqliteFailure(code, None);
+    let told = StoreError::of_sqlite(Path::new("store.sqlite"), error);
+    assert!(matches!(told, StoreError::Sqlite { .. }), "{told}");
+}
+
+#[test]
 fn a_damaged_store_and_a_newer_one_are_told_apart() {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join(FILE), [b'x'; 8192]).expect("written");

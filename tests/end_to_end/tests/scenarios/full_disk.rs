@@ -74,6 +74,30 @@ fn a_worker_without_room_gives_back_what_it_cannot_begin_and_loses_nothing() -> 
     lab.coordinator.stop(LIMIT)
 }
 
+#[test]
+fn a_coordinator_that_finds_no_room_when_it_starts_says_what_to_do() -> Result<()> {
+    let Some(disk) = SmallDisk::mount("2m")? else { return Ok(()) };
+    let gleaner = Gleaner::find()?;
+    gleaner.tell(disk.path(), &["coordinator", "init"])?;
+    let start = ["coordinator", "start", "--loopback", "--port", "0", "--api-port", "0"];
+    for had_started in [false, true] {
+        disk.fill()?;
+        let refused = gleaner.ask(disk.path(), &start)?;
+        let words = &refused.stderr;
+        ensure!(refused.code == 1, "it starts ({had_started}): {refused:?}");
+        ensure!(words.contains("is full"), "the reason is missing ({had_started}): {words}");
+        ensure!(
+            words.contains("make room there"),
+            "what to do is missing ({had_started}): {words}"
+        );
+        disk.make_room()?;
+        if !had_started {
+            Lab::serve(gleaner.clone(), disk.path())?.coordinator.stop(LIMIT)?;
+        }
+    }
+    Ok(())
+}
+
 /// A coordinator with its data where a test wants it.
 struct Lab {
     gleaner: Gleaner,
@@ -85,8 +109,13 @@ struct Lab {
 impl Lab {
     fn start(data: &Path) -> Result<Self> {
         let gleaner = Gleaner::find()?;
-        let folder = tempfile::tempdir().context("cannot make a folder")?;
         gleaner.tell(data, &["coordinator", "init"])?;
+        Self::serve(gleaner, data)
+    }
+
+    /// One whose project is there already.
+    fn serve(gleaner: Gleaner, data: &Path) -> Result<Self> {
+        let folder = tempfile::tempdir().context("cannot make a folder")?;
         let mut start = gleaner.command(data);
         start.args(["coordinator", "start", "--loopback", "--port", "0", "--api-port", "0"]);
         let log = folder.path().join("coordinator.log");
