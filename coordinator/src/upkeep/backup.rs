@@ -58,6 +58,15 @@ pub enum BackupError {
     /// There is no project to back up, or its record cannot be read.
     #[error(transparent)]
     Project(#[from] LoadError),
+    /// It has nothing yet of what a backup is of.
+    #[error(
+        "the coordinator in {} was never started: there is nothing to back up yet but its keys; \
+         copy the folder, or start it once with `gleaner coordinator start`", data.display()
+    )]
+    NeverStarted {
+        /// The coordinator's folder.
+        data: PathBuf,
+    },
     /// It would go with what it is to save.
     #[error(
         "the backup {} would lie in the folder that it is to save, {}; choose another place, best \
@@ -153,6 +162,9 @@ pub fn back_up(options: &BackupOptions, told: Told<'_>) -> Result<Backup, Backup
     base.map(Manifest::read).transpose()?;
     let target = place(options)?;
     let blobs = options.data.join(BLOBS_FOLDER);
+    if !blobs.exists() && !options.data.join(store::FILE).exists() {
+        return Err(BackupError::NeverStarted { data: options.data.clone() });
+    }
     let hold = Hold::take(&blobs).map_err(|source| io_error(&blobs, source))?;
     let copying = Copying {
         data: &options.data,

@@ -28,17 +28,20 @@ const STAGE: StageIndex = StageIndex(0);
 const OUTPUTS: &[u8] = b"outputs of a unit";
 const OUTPUT: &[u8] = b"an output";
 
-/// The folder of a coordinator with a job that is done, of two units: the outputs of one are in a
-/// blob.
-pub(super) async fn coordinator() -> TempDir {
-    let folder = tempfile::tempdir().expect("a folder");
-    let options = InitOptions {
+pub(super) fn init_options() -> InitOptions {
+    InitOptions {
         name: "planets".into(),
         operator: "Ada".into(),
         purpose: "tests".into(),
         network_folders: NetworkFolders::Refuse,
-    };
-    init(folder.path(), options).expect("made");
+    }
+}
+
+/// The folder of a coordinator with a job that is done, of two units: the outputs of one are in a
+/// blob.
+pub(super) async fn coordinator() -> TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    init(folder.path(), init_options()).expect("made");
     let blobs = Blobs::open(&folder.path().join(BLOBS_FOLDER)).expect("opens");
     for bytes in [&b"module"[..], OUTPUTS, OUTPUT] {
         blobs.put(bytes).await.expect("kept");

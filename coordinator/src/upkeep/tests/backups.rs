@@ -209,3 +209,13 @@ async fn a_folder_with_something_in_it_is_not_restored_into() {
     restored(&backup, &empty).expect("an empty folder will do");
     assert_eq!(faults(&empty), []);
 }
+
+#[test]
+fn a_coordinator_that_was_never_started_has_nothing_to_back_up() {
+    let (folder, place) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    init(folder.path(), init_options()).expect("made");
+    let target = place.path().join("backup");
+    let refused = backed_up(&options(folder.path(), &target));
+    assert!(matches!(refused, Err(BackupError::NeverStarted { .. })), "{refused:?}");
+    assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0, "and nothing is made");
+}

@@ -98,6 +98,42 @@ fn a_coordinator_that_finds_no_room_when_it_starts_says_what_to_do() -> Result<(
     Ok(())
 }
 
+/// The store's copy alone does not fit; or all bytes do, but not in as many blocks as their files
+/// take, which shows only when they are written.
+#[test]
+fn a_backup_that_does_not_fit_says_so_and_leaves_nothing() -> Result<()> {
+    const FILES: usize = 100;
+    let names: Vec<_> = (0..FILES).map(|number| format!("f{number}")).collect();
+    let files: Vec<_> = names.iter().map(|name| format!("{name} = \"{name}\"")).collect();
+    let stage = format!("{SQUARES}\nfiles = {{ {} }}", files.join(", "));
+    let folder = JobFolder::of_test_tasks("", &stage)?;
+    names.iter().try_for_each(|name| folder.add(name, name.as_bytes()))?;
+    let data = tempfile::tempdir().context("cannot make a folder")?;
+    let lab = Lab::start(data.path())?;
+    lab.submit(&folder)?;
+    let whole = data.path().join("whole");
+    let whole = whole.to_str().context("a path is text")?;
+    let backup = lab.gleaner.tell_json(data.path(), &["coordinator", "backup", whole])?;
+    let manifest = &backup["manifest"];
+    let store = manifest["files"][0]["bytes"].as_u64().context("the store has a size")?;
+    let blobs = manifest["blob_bytes"].as_u64().context("the blobs have a size")?;
+
+    for (bytes, words) in [
+        (store / 2, "make room, or choose another disk"),
+        (store + blobs + 64 * 1024, "is full; make room, or choose another one"),
+    ] {
+        let Some(disk) = SmallDisk::mount(&bytes.to_string())? else { return Ok(()) };
+        let target = disk.path().join("backup");
+        let target = target.to_str().context("a path is text")?;
+        let refused = lab.ask(&["coordinator", "backup", target])?;
+        ensure!(refused.code == 1, "{bytes} bytes are enough: {refused:?}");
+        ensure!(refused.stderr.contains(words), "{bytes} bytes: {refused:?}");
+        let left = fs::read_dir(disk.path()).context("cannot list the disk")?.count();
+        ensure!(left == 0, "{left} files are left on a disk of {bytes} bytes");
+    }
+    lab.coordinator.stop(LIMIT)
+}
+
 /// A coordinator with its data where a test wants it.
 struct Lab {
     gleaner: Gleaner,
