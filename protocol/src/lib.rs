@@ -40,8 +40,8 @@ pub use job::{
 };
 pub use lease::{Lease, LeaseClaims, LeaseKey, LeaseToken};
 pub use message::{
-    AttemptProgress, Capacity, RefusalWords, RefusedReason, ReleaseReason, ToCoordinator, ToWorker,
-    UnitResult, WORK_PROTOCOL_VERSION, Wish, WithdrawReason,
+    AttemptProgress, Capacity, Obstacle, RefusalWords, RefusedReason, ReleaseReason, ToCoordinator,
+    ToWorker, UnitResult, WORK_PROTOCOL_VERSION, Wish, WithdrawReason,
 };
 pub use notify::{Notify, NotifyTarget, NotifyTargetError};
 pub use outcome::{AnswerHash, Outcome, OutcomeClass, TrapKind};

@@ -15,6 +15,7 @@
 //! ```
 //! The worker speaks first. Every message may be repeated: late and repeated ones are harmless.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -272,10 +273,46 @@ pub enum ReleaseReason {
     Owner,
     /// The worker is stopping.
     Stopping,
-    /// What the unit needs could not be had.
-    InputsMissing,
+    /// It cannot run the unit.
+    Unable(Obstacle),
     /// Units turned out to be so long that the worker holds more than it will soon run.
     Surplus,
+}
+
+/// What keeps a worker from running a unit. Words for submitters and operators: nothing else of its
+/// machine is their business.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Obstacle {
+    /// It did not ask for the unit, or was not told what it runs.
+    Unasked,
+    /// Module, files or inputs could not be had.
+    FilesMissing,
+    /// What the unit needs finds no room on its disk.
+    DiskFull,
+    /// What the unit needs is more than the disk space that it offers.
+    DiskShare,
+    /// The module could not be compiled.
+    Compiling,
+    /// A slot could not be started.
+    Slot,
+    /// The coordinator itself could not read the unit's inputs.
+    InputsUnread,
+}
+
+impl fmt::Display for Obstacle {
+    /// Of a worker that is called "it".
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unasked => "it did not ask for it",
+            Self::FilesMissing => "it could not get the module, the files or the inputs",
+            Self::DiskFull => "its disk is full",
+            Self::DiskShare => "the disk space that it offers is too small or in use",
+            Self::Compiling => "it could not compile the module",
+            Self::Slot => "it could not start a slot",
+            Self::InputsUnread => "the coordinator could not read the inputs",
+        })
+    }
 }
 
 /// Why a coordinator withdrew an attempt.

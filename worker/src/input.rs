@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gleaner_protocol::{Outcome, ProjectId, ToWorker};
+use gleaner_protocol::{Obstacle, Outcome, ProjectId, ToWorker};
 use gleaner_worker_core::{AttemptKey, RunId, SlotIndex, StageKey};
 
 use crate::blobs::{Offered, Pinned};
@@ -21,14 +21,14 @@ pub(crate) enum Input {
     Closed { project: ProjectId, id: StreamId },
     /// A stage's files were had and its module compiled, or not.
     Prepared { stage: StageKey, prepared: Result<Arc<Prepared>, PrepareError> },
-    /// A unit's inputs were had; none when they could not be.
-    Inputs { key: AttemptKey, blob: Option<Pinned> },
+    /// A unit's inputs were had, or what was in the way.
+    Inputs { key: AttemptKey, blob: Result<Pinned, Obstacle> },
     /// A slot answered a unit.
     Answered { key: AttemptKey, run: RunId, answer: Answer, elapsed: Duration },
     /// A unit's inputs were here and cannot be read again.
     InputsLost { key: AttemptKey },
     /// A slot could not be started.
-    SlotFailed { slot: SlotIndex, life: RunId },
+    SlotFailed { slot: SlotIndex, life: RunId, obstacle: Obstacle },
     /// A slot could not be started, nor could it be on any other machine.
     SlotRefused { stage: StageKey, reason: String },
     /// Results are kept.

@@ -24,6 +24,7 @@ mod folder;
 mod input;
 mod journal;
 mod link;
+mod obstacle;
 mod projects;
 mod slot;
 mod stage;

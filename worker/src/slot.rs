@@ -21,6 +21,7 @@ use tracing::{debug, warn};
 
 use crate::blobs::{Offered, Pinned};
 use crate::input::{Answer, Input};
+use crate::obstacle;
 use crate::stage::{Context, Prepared};
 
 /// How long to wait before outputs are offered again to a disk that did not take them.
@@ -177,7 +178,7 @@ impl Server {
             }
             error => {
                 warn!(slot = slot.0, %error, "slot not started");
-                Input::SlotFailed { slot, life }
+                Input::SlotFailed { slot, life, obstacle: obstacle::of_starting(&error) }
             }
         };
         // Nobody listens only when the worker stops.

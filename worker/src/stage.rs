@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gleaner_network::{Backoff, Node};
+use gleaner_network::{Backoff, FetchError, Node};
 use gleaner_protocol::{BlobRef, StageTask, WorkerId, wire};
 use gleaner_sandbox::{CompileError, CompiledModule, Entry, Sandbox, SlotSpec};
 use tokio::sync::mpsc;
@@ -110,7 +110,9 @@ impl Context {
         loop {
             match self.blobs.fetch(&self.node, peer, blob).await {
                 Ok(pinned) => return Ok(pinned),
-                Err(BlobError::Fetch(error)) if attempts < FETCH_ATTEMPTS => {
+                Err(BlobError::Fetch(error))
+                    if attempts < FETCH_ATTEMPTS && !matches!(*error, FetchError::Disk { .. }) =>
+                {
                     debug!(blob = %blob.hash, %peer, %error, "blob not fetched");
                     tokio::time::sleep(backoff.next()).await;
                     attempts += 1;

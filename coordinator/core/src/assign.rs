@@ -74,7 +74,8 @@ impl Core {
             let late = stages.find(|(_, stage)| stage.late_at().is_some_and(|at| at <= now));
             let (stage, books) = late.expect("a job is filed as late by one of its stages");
             let number = books.late(now, pace);
-            let taker = number.and_then(|number| Some((number, self.idle_for(id, stage, number)?)));
+            let taker =
+                number.and_then(|number| Some((number, self.idle_for(now, id, stage, number)?)));
             match taker {
                 Some((number, worker)) => {
                     let grant = self.grant(now, worker, UnitId { job: id, number }, stage);
@@ -98,7 +99,7 @@ impl Core {
             let mut stages = (0..).map(StageIndex).zip(&self.jobs[&id].stages);
             stages.find_map(|(stage, books)| {
                 let number = books.outrun(now, fastest)?;
-                let worker = self.idle_for(id, stage, number)?;
+                let worker = self.idle_for(now, id, stage, number)?;
                 books.outrun(now, self.roster.get(worker)?.pace)?;
                 Some((worker, UnitId { job: id, number }, stage))
             })
@@ -107,10 +108,19 @@ impl Core {
 
     /// One of those who are idle that may make an attempt of a unit in flight. Few are asked: hardly
     /// any of them has tried it.
-    fn idle_for(&self, job: JobId, stage: StageIndex, number: u64) -> Option<WorkerId> {
+    fn idle_for(
+        &self,
+        now: Timestamp,
+        job: JobId,
+        stage: StageIndex,
+        number: u64,
+    ) -> Option<WorkerId> {
         let books = self.jobs[&job].stage(stage)?;
         let unit = books.unit(number)?;
-        let may = |worker: &WorkerId| unit.is_new_to(*worker) && !unit.was_inconclusive_on(*worker);
+        let may = |worker: &WorkerId| {
+            let is_new = unit.is_new_to(*worker) && !unit.was_inconclusive_on(*worker);
+            is_new && !self.roster.is_unable(now, *worker, job, stage)
+        };
         self.roster.idle(books.memory_bytes()).take(IDLE_ASKED_MAX).find(may)
     }
 
@@ -155,7 +165,10 @@ impl Core {
                 granted.entry(worker).or_default().push(grant);
                 if self.roster.is_hungry(worker) { Served::WantsMore } else { Served::Enough }
             }
-            Err(nothing) => Served::Nothing(nothing),
+            Err(nothing) => {
+                self.roster.rest_if_unable(now, worker);
+                Served::Nothing(nothing)
+            }
         }
     }
 
@@ -189,6 +202,10 @@ impl Core {
             let mut is_kept = true;
             let stages = (0..).map(StageIndex).zip(&mut job.stages);
             for (index, stage) in stages.filter(|(_, stage)| stage.has_something_for_somebody()) {
+                if session.unable.of(now, id, index).is_some() {
+                    is_kept = false;
+                    continue;
+                }
                 if let Some(until) = stage.is_kept_from(now, class, roster.speed(), ready, quorum) {
                     *kept_until = Some(kept_until.map_or(until, |first| first.min(until)));
                     continue;
@@ -196,6 +213,7 @@ impl Core {
                 is_kept = false;
                 if stage.memory_bytes() <= memory_bytes {
                     let able = roster.able(stage.memory_bytes());
+                    let able = able.filter(|other| !roster.is_unable(now, *other, id, index));
                     if let Some(offer) = stage.offer(worker, able, advice) {
                         return Some((id, index, offer));
                     }

@@ -15,9 +15,12 @@ pub struct Config {
     /// How long a unit of automatic size should take on one slot. Default 1 s: a thousand times
     /// what a unit costs the platform, and all that a lost worker loses.
     pub unit_duration_target: Duration,
-    /// How long a worker that could not get a unit's inputs is given nothing, at the most: 1 s at
-    /// first, twice as long each time until it returns a result. Default 10 s.
-    pub inputs_missing_pause: Duration,
+    /// How long a worker that could not run a unit is given nothing of its stage, the first time;
+    /// each time that it fails again it is twice as long. Default 1 s.
+    pub unable_pause: Duration,
+    /// The longest such pause: what fails costs little once in so long, and a worker that was mended
+    /// is soon used again. Default 2 min.
+    pub unable_pause_max: Duration,
     /// What is done about units that are late at the end of a stage. Default
     /// [`LateUnits::TriedAgain`]: what else idle slots would do is nothing.
     pub late_units: LateUnits,
@@ -39,7 +42,8 @@ impl Default for Config {
             lease_duration: LEASE_DURATION,
             restart_grace: Duration::from_secs(15),
             unit_duration_target: Duration::from_secs(1),
-            inputs_missing_pause: Duration::from_secs(10),
+            unable_pause: Duration::from_secs(1),
+            unable_pause_max: Duration::from_secs(120),
             late_units: LateUnits::default(),
         }
     }

@@ -126,14 +126,20 @@ impl Core {
         attempts: &[AttemptId],
         reason: ReleaseReason,
     ) {
+        let mut stages = BTreeSet::new();
         for attempt in attempts.iter().take(LEASES_HELD_MAX) {
             if let Some(stage) = self.stage_of(worker, *attempt) {
                 self.end_lease(worker, *attempt, stage);
+                stages.insert((attempt.unit.job, stage));
             }
         }
-        if reason == ReleaseReason::InputsMissing {
-            let longest = self.config.inputs_missing_pause;
-            self.roster.update(worker, |session| session.pause(now, longest));
+        if let ReleaseReason::Unable(obstacle) = reason {
+            let Self { roster, config, .. } = self;
+            roster.update(worker, |session| {
+                for stage in stages {
+                    session.unable.note(now, stage, obstacle, config);
+                }
+            });
         }
     }
 

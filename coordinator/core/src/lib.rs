@@ -14,6 +14,7 @@ mod filing;
 mod gate;
 mod hashing;
 mod holdings;
+mod inability;
 mod job;
 mod leases;
 mod notices;

@@ -5,14 +5,19 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Bound;
+use std::time::Duration;
 
 use gleaner_protocol::limits::LEASES_HELD_MAX;
-use gleaner_protocol::{Capacity, Timestamp, WorkerId};
+use gleaner_protocol::{Capacity, JobId, StageIndex, Timestamp, WorkerId};
 
 use crate::filing::refile;
 use crate::hashing::Seeded;
+use crate::inability::Inabilities;
 use crate::pace::{Pace, Speed};
 use crate::session::{Presence, Session};
+
+/// A worker that found nothing it can run is asked again after so long.
+const UNABLE_ASKED_AFTER: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(crate) struct Roster {
@@ -24,7 +29,7 @@ pub(crate) struct Roster {
     hungry: BTreeSet<Place>,
     /// Those of them that have slots without a unit.
     idle: BTreeSet<Place>,
-    /// Those that are given nothing for a while, by when that is over.
+    /// Those that are not asked for a while, by when that is over.
     paused: BTreeSet<(Timestamp, WorkerId)>,
     /// When to look for leases that have expired: one time for each worker that holds some, at the
     /// latest when the first of them does.
@@ -86,6 +91,9 @@ impl Roster {
         self.update(worker, |session| {
             session.presence = Presence::Connected { since: now };
             session.capacity = Capacity::default();
+            // It may have been mended.
+            session.unable = Inabilities::default();
+            session.paused_until = Timestamp::ZERO;
         });
     }
 
@@ -163,6 +171,28 @@ impl Roster {
         self.sessions.get(&worker).is_some_and(|session| Hunger::of(session) != Hunger::Sated)
     }
 
+    /// Whether a worker cannot run units of a stage for now.
+    pub(crate) fn is_unable(
+        &self,
+        now: Timestamp,
+        worker: WorkerId,
+        job: JobId,
+        stage: StageIndex,
+    ) -> bool {
+        let session = self.sessions.get(&worker);
+        session.is_some_and(|session| session.unable.of(now, job, stage).is_some())
+    }
+
+    /// There is nothing for a worker now. One that cannot run all there is is asked again in a while,
+    /// so that not every event asks all of its like.
+    pub(crate) fn rest_if_unable(&mut self, now: Timestamp, worker: WorkerId) {
+        let unable = self.sessions.get(&worker).and_then(|session| session.unable.next_end(now));
+        if let Some(end) = unable {
+            let until = end.min(now + UNABLE_ASKED_AFTER);
+            self.update(worker, |session| session.paused_until = until);
+        }
+    }
+
     /// The workers that have slots without a unit, each with so much memory, in the order of their
     /// places.
     pub(crate) fn idle(&self, memory_bytes: u64) -> impl Iterator<Item = WorkerId> {
@@ -181,7 +211,7 @@ impl Roster {
         !self.idle.is_empty()
     }
 
-    /// Lets those be given work again whose pause is over.
+    /// Lets those be asked again whose pause is over.
     pub(crate) fn end_pauses(&mut self, now: Timestamp) {
         while let Some((_, worker)) =
             self.paused.first().copied().filter(|(until, _)| *until <= now)

@@ -6,11 +6,9 @@ use std::time::Duration;
 use gleaner_protocol::{AttemptId, Capacity, OutcomeClass, StageIndex, Timestamp, WorkerId};
 
 use crate::WorkerSnapshot;
+use crate::inability::Inabilities;
 use crate::pace::Pace;
 use crate::unit::Holder;
-
-/// How long a worker is given nothing the first time it could not get inputs.
-const PAUSE_FIRST: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Default)]
 pub(crate) struct Session {
@@ -27,9 +25,9 @@ pub(crate) struct Session {
     pub(crate) results: u64,
     pub(crate) cpu: Duration,
     pub(crate) last_returned: Option<Returned>,
-    /// How often in a row it could not get inputs.
-    missing: u32,
-    /// It gets nothing before; zero when it may be given work.
+    /// What it cannot run for now.
+    pub(crate) unable: Inabilities,
+    /// It is not asked before, as there was nothing that it can run; zero when it may be.
     pub(crate) paused_until: Timestamp,
     /// When to look for leases of it that have expired: none does before.
     pub(crate) expires_at: Option<Timestamp>,
@@ -74,20 +72,6 @@ impl Session {
             self.backlog -= self.backlog / held;
         }
         self.running.remove(&attempt);
-    }
-
-    /// Gives it nothing for a while, as it could not get inputs: longer each time until it returns a
-    /// result, up to `longest`.
-    pub(crate) fn pause(&mut self, now: Timestamp, longest: Duration) {
-        let pause = PAUSE_FIRST.saturating_mul(1 << self.missing.min(16));
-        self.missing = self.missing.saturating_add(1);
-        self.paused_until = now + pause.min(longest);
-    }
-
-    /// Enters a result.
-    pub(crate) fn note_returned(&mut self, returned: Returned) {
-        self.last_returned = Some(returned);
-        self.missing = 0;
     }
 
     pub(crate) fn holder(&self, worker: WorkerId) -> Holder {

@@ -75,7 +75,8 @@ impl Core {
         let returned = Returned { attempt, class, at: now };
         self.roster.update(worker, |session| {
             session.let_go(attempt, stage);
-            session.note_returned(returned);
+            session.unable.forget(id.job, stage);
+            session.last_returned = Some(returned);
             if let Some(usual) = usual {
                 session.pace.learn(cpu, usual);
             }

@@ -3,10 +3,13 @@
 //! A sentence says what is, never what to do: that is for whoever prints it. Times are told as
 //! spans, so that they mean the same on any clock.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use gleaner_protocol::limits::LEASES_HELD_MAX;
-use gleaner_protocol::{AttemptId, JobId, OutcomeClass, StageIndex, Timestamp, UnitId, WorkerId};
+use gleaner_protocol::{
+    AttemptId, JobId, Obstacle, OutcomeClass, StageIndex, Timestamp, UnitId, WorkerId,
+};
 
 use crate::core::Core;
 use crate::job::Job;
@@ -110,8 +113,8 @@ impl Core {
                 count(held, "unit")
             ));
         }
-        let waits = open().filter(|stage| stage.waiting(job.quorum).is_for_anybody());
-        if let Some(memory_bytes) = waits.map(Stage::memory_bytes).min() {
+        if let Some(memory_bytes) = waiting_stages(job).map(|(_, stage)| stage.memory_bytes()).min()
+        {
             said.extend(self.why_nobody_takes(now, job, memory_bytes));
         }
         said
@@ -139,7 +142,8 @@ impl Core {
         }
         let able = |session: &&&Session| session.capacity.slot_memory_bytes >= memory_bytes;
         let able: Vec<_> = connected.iter().filter(able).copied().collect();
-        let resting = able.iter().filter(|session| session.paused_until > now).count() as u64;
+        let (unable, able): (Vec<_>, Vec<_>) =
+            able.into_iter().partition(|session| is_unable(now, job, session));
         let sated = able.iter().filter(|session| session.capacity.units == 0).count() as u64;
         let mut said = Vec::new();
         if job.quorum as u64 > workers {
@@ -149,16 +153,11 @@ impl Core {
                 are(workers)
             ));
         }
-        if resting > 0 {
-            said.push(format!(
-                "{} could not get a unit's inputs and will be given more in a while",
-                count(resting, "worker")
-            ));
-        }
+        said.extend(why_unable(now, job, &unable));
         if sated > 0 {
             said.push(self.why_sated(job, able.len() as u64, sated));
         }
-        if (resting + sated) < able.len() as u64 {
+        if sated < able.len() as u64 {
             let kept = match self.kept_until {
                 Some(until) => {
                     let left = span(until.saturating_since(now));
@@ -168,7 +167,7 @@ impl Core {
             };
             said.push(format!(
                 "{} for more, but what waits has its answer already{kept}",
-                match able.len() as u64 - resting - sated {
+                match able.len() as u64 - sated {
                     1 => "1 worker asks".to_owned(),
                     workers => format!("{workers} workers ask"),
                 }
@@ -340,36 +339,45 @@ impl Core {
         if session.leases.len() >= LEASES_HELD_MAX {
             return vec![format!("it holds as many leases as one may, {LEASES_HELD_MAX}")];
         }
-        if session.paused_until > now {
-            let left = span(session.paused_until.saturating_since(now));
-            return vec![format!(
-                "it could not get a unit's inputs, so it is given nothing for another {left}"
-            )];
-        }
+        let unable = self.why_unable_for_now(now, session);
         if session.capacity.units == 0 {
-            return vec!["it has all the units it asked for".to_owned()];
+            return [unable, vec!["it has all the units it asked for".to_owned()]].concat();
         }
         let asks = format!("it asks for {} more", count(session.capacity.units.into(), "unit"));
         if self.running.is_empty() {
             return vec![format!("{asks}, and no job runs")];
         }
         let jobs = self.running.iter().map(|id| &self.jobs[id]);
-        let told = jobs.take(JOBS_TOLD_MAX).map(|job| self.why_not_of(job, session));
+        let told = jobs.take(JOBS_TOLD_MAX).map(|job| self.why_not_of(now, job, session));
         let rest = self.running.len().saturating_sub(JOBS_TOLD_MAX) as u64;
         let rest =
             (rest > 0).then(|| format!("{} more have nothing for {worker}", count(rest, "job")));
-        std::iter::once(asks).chain(told).chain(rest).collect()
+        unable.into_iter().chain([asks]).chain(told).chain(rest).collect()
+    }
+
+    /// What keeps a worker from running stages of jobs that run, the first few of them.
+    fn why_unable_for_now(&self, now: Timestamp, session: &Session) -> Vec<String> {
+        let all = session.unable.all(now);
+        let running = all.filter_map(|(id, stage, known)| {
+            Some((self.jobs.get(&id).filter(|job| job.is_running())?, stage, known))
+        });
+        let told = running.take(JOBS_TOLD_MAX).map(|(job, stage, known)| {
+            let left = span(known.until.saturating_since(now));
+            let (obstacle, stage) = (known.obstacle, job.stage_name(stage));
+            format!("{obstacle}: it is given nothing of stage `{stage}` of {} for {left}", job.id)
+        });
+        told.collect()
     }
 
     /// Why a worker that asks for more gets nothing of a job.
-    fn why_not_of(&self, job: &Job, session: &Session) -> String {
+    fn why_not_of(&self, now: Timestamp, job: &Job, session: &Session) -> String {
         let id = job.id;
         if job.paused_at.is_some() {
             return format!("{id} is paused");
         }
         let open = || job.stages.iter().filter(|stage| stage.state() == StageState::Open);
-        let waits = open().filter(|stage| stage.waiting(job.quorum).is_for_anybody());
-        let Some(memory_bytes) = waits.map(Stage::memory_bytes).min() else {
+        let waits = waiting_stages(job).map(|(_, stage)| stage.memory_bytes());
+        let Some(memory_bytes) = waits.min() else {
             let held: u64 = open().map(|stage| stage.waiting(job.quorum).for_holders).sum();
             return match held {
                 0 => format!("{id} has no unit that waits"),
@@ -383,12 +391,53 @@ impl Core {
             let (needed, offered) = (size(memory_bytes), size(offered));
             return format!("an item of {id} may take {needed}, and its slots have {offered}");
         }
+        if is_unable(now, job, session) {
+            return format!("what waits of {id} it cannot run for now");
+        }
         let others = match self.kept_until {
             Some(_) => "is kept for faster workers",
             None => "is to be tried by others",
         };
         format!("what waits of {id} has its answer already, or {others}")
     }
+}
+
+/// The stages of which something waits for any worker.
+fn waiting_stages(job: &Job) -> impl Iterator<Item = (StageIndex, &Stage)> + Clone {
+    let stages = (0..).map(StageIndex).zip(&job.stages);
+    let open = stages.filter(|(_, stage)| stage.state() == StageState::Open);
+    open.filter(|(_, stage)| stage.waiting(job.quorum).is_for_anybody())
+}
+
+/// Whether a worker can run nothing of what waits of a job for now.
+fn is_unable(now: Timestamp, job: &Job, session: &Session) -> bool {
+    let mut waits = waiting_stages(job);
+    waits.all(|(index, _)| session.unable.of(now, job.id, index).is_some())
+}
+
+/// What keeps workers from running what waits of a job: a sentence for each such thing.
+fn why_unable(now: Timestamp, job: &Job, unable: &[&Session]) -> Vec<String> {
+    let mut by_obstacle = BTreeMap::<Obstacle, (u64, Timestamp)>::new();
+    for session in unable {
+        let known = waiting_stages(job)
+            .filter_map(|(index, _)| session.unable.of(now, job.id, index))
+            .min_by_key(|known| known.until);
+        let Some(known) = known else { continue };
+        let (workers, until) = by_obstacle.entry(known.obstacle).or_insert((0, known.until));
+        *workers += 1;
+        *until = known.until.min(*until);
+    }
+    let told = by_obstacle.into_iter().map(|(obstacle, (workers, until))| {
+        let left = span(until.saturating_since(now));
+        match workers {
+            1 => format!("1 worker cannot run it: {obstacle}; it is asked again in {left}"),
+            workers => format!(
+                "{workers} workers cannot run it, each for the same reason: {obstacle}; the first is \
+                 asked again in {left}"
+            ),
+        }
+    });
+    told.collect()
 }
 
 /// What of a stage is with workers, the `first` of it since then.

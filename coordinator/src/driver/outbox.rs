@@ -7,7 +7,8 @@ use gleaner_coordinator_core::{Event, Grant};
 use gleaner_network::{SendError, WorkSender};
 use gleaner_protocol::limits::{LEASES_HELD_MAX, LEASES_PER_MESSAGE_MAX};
 use gleaner_protocol::{
-    JobId, Lease, LeaseClaims, Payload, ReleaseReason, StageIndex, StageTask, ToWorker, WorkerId,
+    JobId, Lease, LeaseClaims, Obstacle, Payload, ReleaseReason, StageIndex, StageTask, ToWorker,
+    WorkerId,
 };
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
@@ -147,7 +148,7 @@ impl Supply {
             Event::StageFailed { job, stage, reason: error.to_string() }
         } else {
             let attempts = vec![claims.attempt];
-            let reason = ReleaseReason::InputsMissing;
+            let reason = ReleaseReason::Unable(Obstacle::InputsUnread);
             Event::Released { worker: self.worker, attempts, reason }
         };
         self.engine.send(Input::Event(event)).await;

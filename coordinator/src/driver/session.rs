@@ -247,7 +247,7 @@ async fn receive_all(
                 Event::Heartbeat { worker, attempts, running }
             }
             ToCoordinator::Release { attempts, reason } => {
-                if reason == ReleaseReason::InputsMissing {
+                if matches!(reason, ReleaseReason::Unable(_)) {
                     // A full outbox ends the session by itself.
                     let _ = outbox.try_send(Outgoing::RepeatTasks);
                 }

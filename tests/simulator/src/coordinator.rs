@@ -234,7 +234,7 @@ impl Coordinator {
                 Event::Heartbeat { worker, attempts, running }
             }
             ToCoordinator::Release(attempts, reason) => {
-                if reason == ReleaseReason::InputsMissing {
+                if matches!(reason, ReleaseReason::Unable(_)) {
                     peer.tasks.clear();
                 }
                 Event::Released { worker, attempts, reason }

@@ -4,7 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use gleaner_protocol::{
-    AttemptId, JobId, LeaseClaims, LeaseToken, ProjectId, ReleaseReason, StageIndex, WithdrawReason,
+    AttemptId, JobId, LeaseClaims, LeaseToken, Obstacle, ProjectId, ReleaseReason, StageIndex,
+    WithdrawReason,
 };
 
 /// An attempt of a project: attempt numbers recur between projects.
@@ -181,6 +182,8 @@ pub enum Event {
     StageUnavailable {
         /// The stage.
         stage: StageKey,
+        /// Why.
+        obstacle: Obstacle,
     },
     /// An attempt's inputs are here.
     InputsHad {
@@ -191,6 +194,8 @@ pub enum Event {
     InputsUnavailable {
         /// The attempt.
         key: AttemptKey,
+        /// Why.
+        obstacle: Obstacle,
     },
     /// A slot answered.
     Finished {
@@ -207,6 +212,8 @@ pub enum Event {
         slot: SlotIndex,
         /// The life that [`Action::StartSlot`] named.
         life: RunId,
+        /// Why.
+        obstacle: Obstacle,
     },
     /// A result is on disk, or the disk would not take it and memory holds it: it can be sent.
     Kept {

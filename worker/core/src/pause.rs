@@ -24,11 +24,6 @@ impl Pause {
         *self = Self::default();
     }
 
-    /// Something of the kind went well: the next failure is a first one. A pause goes on.
-    pub(crate) fn on_progress(&mut self) {
-        self.failures = 0;
-    }
-
     pub(crate) fn on_timeout(&mut self, now: Timestamp) {
         if self.until.is_some_and(|until| until <= now) {
             self.until = None;
@@ -64,11 +59,6 @@ mod tests {
         }
         assert_eq!(lengths, [1, 2, 4, 8, 16, 32, 60, 60]);
         pause.on_success();
-        pause.on_failure(now);
-        assert_eq!(pause.until(), Some(now + PAUSE_FIRST));
-        pause.on_progress();
-        assert!(pause.holds());
-        pause.on_timeout(now + PAUSE_FIRST);
         pause.on_failure(now);
         assert_eq!(pause.until(), Some(now + PAUSE_FIRST));
     }

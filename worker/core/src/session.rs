@@ -19,7 +19,6 @@ use gleaner_protocol::{AttemptId, Timestamp};
 use crate::limits::{
     GREETING_MAX, HEARTBEAT_INTERVAL_MAX, HEARTBEAT_INTERVAL_MIN, RUNNING_SAID_AFTER,
 };
-use crate::pause::Pause;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum SessionState {
@@ -85,8 +84,6 @@ pub(crate) struct Session {
     pub(crate) running_changed_at: Option<Timestamp>,
     /// When it was said last which attempts run.
     running_said_at: Timestamp,
-    /// Holds requests back after its inputs could not be had.
-    pub(crate) pause: Pause,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,8 +144,7 @@ impl Session {
             SessionState::Open { heartbeat_at, .. } => Some(heartbeat_at),
         };
         let resend = self.sent.front().map(|(at, _)| *at + crate::limits::RESULT_RESEND_AFTER);
-        let times = [state, self.flush_at, resend, self.running_due(), self.pause.until()];
-        times.into_iter().flatten().min()
+        [state, self.flush_at, resend, self.running_due()].into_iter().flatten().min()
     }
 }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use gleaner_network::verify_record;
 use gleaner_protocol::limits::LEASES_PER_MESSAGE_MAX;
 use gleaner_protocol::{
-    JobId, Lease, Payload, ProjectId, RefusedReason, SignedProjectRecord, StageIndex, StageTask,
-    ToWorker, WORK_PROTOCOL_VERSION,
+    JobId, Lease, Obstacle, Payload, ProjectId, RefusedReason, SignedProjectRecord, StageIndex,
+    StageTask, ToWorker, WORK_PROTOCOL_VERSION,
 };
 use gleaner_worker_core::{
     AttemptKey, Event, GrantedLease, HeldLease, InputsPlace, RunId, StageKey,
@@ -14,9 +14,11 @@ use gleaner_worker_core::{
 use tracing::{debug, error, info, trace, warn};
 
 use super::{Driver, Refusal, Stage, Unit, lock};
+use crate::blobs::Pinned;
 use crate::input::{Answer, Input};
 use crate::journal::Place;
 use crate::link::{Link, StreamId};
+use crate::obstacle;
 use crate::slot::UnitInputs;
 use crate::stage::{PrepareError, Prepared};
 
@@ -56,8 +58,13 @@ impl Driver {
             Input::Answered { key, run, answer, elapsed } => {
                 self.on_answered(key, run, answer, elapsed);
             }
-            Input::InputsLost { key } => self.tell(Event::InputsUnavailable { key }),
-            Input::SlotFailed { slot, life } => self.tell(Event::SlotFailed { slot, life }),
+            Input::InputsLost { key } => {
+                let obstacle = Obstacle::FilesMissing;
+                self.tell(Event::InputsUnavailable { key, obstacle });
+            }
+            Input::SlotFailed { slot, life, obstacle } => {
+                self.tell(Event::SlotFailed { slot, life, obstacle });
+            }
             Input::SlotRefused { stage, reason } => self.on_refused_stage(stage, reason),
             Input::Kept { keys, place } => {
                 keys.into_iter().for_each(|key| self.on_kept(key, place))
@@ -262,7 +269,8 @@ impl Driver {
             Err(PrepareError::Refused { reason }) => self.on_refused_stage(stage, reason),
             Err(error) => {
                 warn!(project = %stage.project, job = %stage.job, %error, "stage not ready");
-                self.tell(Event::StageUnavailable { stage });
+                let obstacle = obstacle::of_preparing(&error);
+                self.tell(Event::StageUnavailable { stage, obstacle });
             }
         }
     }
@@ -274,13 +282,14 @@ impl Driver {
         self.tell(Event::StageRefused { stage });
     }
 
-    fn on_inputs(&mut self, key: AttemptKey, blob: Option<Arc<crate::blobs::Pinned>>) {
-        let event = match (self.units.get_mut(&key), blob) {
-            (Some(unit), Some(blob)) => {
+    fn on_inputs(&mut self, key: AttemptKey, blob: Result<Arc<Pinned>, Obstacle>) {
+        let Some(unit) = self.units.get_mut(&key) else { return };
+        let event = match blob {
+            Ok(blob) => {
                 unit.inputs = Some(UnitInputs::Blob(blob));
                 Event::InputsHad { key }
             }
-            _ => Event::InputsUnavailable { key },
+            Err(obstacle) => Event::InputsUnavailable { key, obstacle },
         };
         self.tell(event);
     }

@@ -7,14 +7,16 @@ use gleaner_protocol::limits::{
     FRAME_BYTES_MAX, INLINE_BYTES_MAX, UNIT_FAILURES_BYTES_MAX, UNIT_LOG_BYTES_MAX,
 };
 use gleaner_protocol::{
-    AttemptId, AttemptProgress, Capacity, Invitation, Outcome, Payload, ProjectId, RefusalWords,
-    ToCoordinator, UnitResult, WORK_PROTOCOL_VERSION,
+    AttemptId, AttemptProgress, Capacity, Invitation, Obstacle, Outcome, Payload, ProjectId,
+    RefusalWords, ToCoordinator, UnitResult, WORK_PROTOCOL_VERSION,
 };
 use gleaner_worker_core::{Action, AttemptKey, HeldLease, RunId, SlotIndex, StageKey};
 use tracing::{debug, info, trace};
 
 use super::{Driver, StoredResult, lock};
+use crate::blobs::Pinned;
 use crate::input::{Answer, Input};
+use crate::obstacle;
 use crate::slot::{SlotHandle, SlotJob, UnitInputs, read_items};
 
 /// Results of more than this leave memory once they are on disk and sent.
@@ -161,7 +163,7 @@ impl Driver {
                 Ok(pinned) => check_inputs(pinned, items).await,
                 Err(error) => {
                     debug!(attempt = %key.attempt, %error, "inputs not fetched");
-                    None
+                    Err(obstacle::of_preparing(&error))
                 }
             };
             // Nobody listens only when the worker stops.
@@ -234,10 +236,14 @@ impl Driver {
 
 /// The inputs, if there is one for each item: a unit that cannot be run is given back before it is
 /// queued.
-async fn check_inputs(pinned: crate::blobs::Pinned, items: u64) -> Option<crate::blobs::Pinned> {
+async fn check_inputs(pinned: Pinned, items: u64) -> Result<Pinned, Obstacle> {
     let checked = tokio::task::spawn_blocking(move || {
-        let found = read_items(&pinned).ok()?.len() as u64;
-        (found == items).then_some(pinned)
+        let found = read_items(&pinned).map(|inputs| inputs.len() as u64);
+        if found.is_ok_and(|found| found == items) {
+            Ok(pinned)
+        } else {
+            Err(Obstacle::FilesMissing)
+        }
     });
     checked.await.expect("reading a blob does not panic")
 }

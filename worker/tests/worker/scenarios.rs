@@ -6,12 +6,14 @@ use std::process::{Child, Command, Stdio};
 
 use gleaner_network::{HostKey, Node, NodeConfig};
 use gleaner_protocol::{
-    Outcome, Payload, RefusedReason, ReleaseReason, ToCoordinator, ToWorker, WithdrawReason,
-    WorkerId,
+    Obstacle, Outcome, Payload, RefusedReason, ReleaseReason, ToCoordinator, ToWorker,
+    WithdrawReason, WorkerId,
 };
 use gleaner_worker::{FolderError, RunError, StartError, start};
 
 use crate::coordinator::{Coordinator, attempt, config, echoed, exists, item};
+
+const FILES_MISSING: ReleaseReason = ReleaseReason::Unable(Obstacle::FilesMissing);
 
 type Scenario = fn() -> Pin<Box<dyn Future<Output = ()>>>;
 
@@ -187,7 +189,7 @@ async fn large_inputs_are_fetched_from_the_coordinator() {
         match stream.next().await.expect("the worker goes on talking") {
             ToCoordinator::Results { results } => answered = results.iter().all(echoed),
             ToCoordinator::Release { attempts, reason } => {
-                assert_eq!((attempts, reason), (vec![attempt(1)], ReleaseReason::InputsMissing));
+                assert_eq!((attempts, reason), (vec![attempt(1)], FILES_MISSING));
                 released = true;
             }
             _ => {}
@@ -274,7 +276,7 @@ async fn a_missing_module_is_given_back() {
         ToCoordinator::Release { attempts, reason } => Some((attempts, reason)),
         _ => None,
     });
-    assert_eq!(released.await, (vec![attempt(0)], ReleaseReason::InputsMissing));
+    assert_eq!(released.await, (vec![attempt(0)], FILES_MISSING));
     worker.stop().await;
 }
 
@@ -313,8 +315,8 @@ async fn a_folder_serves_one_worker() {
 async fn heartbeat_of(stream: &mut crate::coordinator::Stream, unit: u64) {
     stream
         .find(|message| match message {
-            ToCoordinator::Heartbeat { attempts } => {
-                attempts.iter().any(|progress| progress.attempt == attempt(unit)).then_some(())
+            ToCoordinator::Heartbeat { attempts, .. } => {
+                attempts.contains(&attempt(unit)).then_some(())
             }
             _ => None,
         })

@@ -98,8 +98,9 @@ fn description(visit: &Visit, addresses: &[String], config: &Config) -> Vec<Stri
         "Each task is locked in: it can open no file, reach no network and start no program.".into(),
         "The coordinator gets results, how many tasks this machine takes and with how much memory,"
             .into(),
-        "which of them run, its key and its network address; nothing else about the machine or you."
+        "which of them run, what keeps one from running here (a full disk, say), its key and its"
             .into(),
+        "network address; nothing else about the machine or about you.".into(),
         String::new(),
     ]);
     lines

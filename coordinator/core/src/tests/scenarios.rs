@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use expect_test::expect;
-use gleaner_protocol::{ItemRange, Outcome, RecordSource, ReleaseReason, TrapKind};
+use gleaner_protocol::{ItemRange, Obstacle, Outcome, RecordSource, ReleaseReason, TrapKind};
 
 use super::*;
 use crate::{Opening, StageOutput};
@@ -384,34 +384,61 @@ fn an_inconclusive_attempt_is_tried_again_by_a_worker_alone() {
     assert_eq!(lab.lease(only).claims.attempt.number, 2);
 }
 
-/// Gives the worker's only lease back for lack of inputs: how long it is given nothing.
-fn pause_after_lack(lab: &mut Lab, worker: WorkerId) -> Duration {
-    let attempts = vec![lab.lease(worker).claims.attempt];
-    lab.held.insert(worker, Vec::new());
-    let reason = ReleaseReason::InputsMissing;
-    lab.feed(Event::Released { worker, attempts, reason });
-    assert!(lab.held[&worker].is_empty());
-    let due = lab.core.poll_timeout().expect("the pause has an end");
-    due.saturating_since(lab.now)
+/// A worker gives its first lease back, which it forgets.
+fn gives_back(lab: &mut Lab, worker: WorkerId, obstacle: Obstacle) -> AttemptId {
+    let attempt = lab.held.get_mut(&worker).expect("it was given some").remove(0).claims.attempt;
+    let reason = ReleaseReason::Unable(obstacle);
+    lab.feed(Event::Released { worker, attempts: vec![attempt], reason });
+    attempt
 }
 
 #[test]
-fn a_worker_that_lacks_inputs_pauses_longer_each_time_until_it_answers() {
+fn a_worker_is_given_nothing_of_a_stage_that_it_cannot_run_for_longer_each_time() {
     let mut lab = Lab::new();
-    lab.submit(job_spec(2, 1, 1));
-    let worker = lab.connect(1, 1);
-    for seconds in [1, 2, 4, 8, 10, 10] {
-        let pause = pause_after_lack(&mut lab, worker);
-        assert_eq!(pause, Duration::from_secs(seconds));
-        lab.offer(worker, 1);
-        assert!(lab.held[&worker].is_empty());
-        lab.advance(pause);
+    let full = lab.submit(job_spec(1, 1, 1));
+    let worker = lab.connect(1, 50);
+    for pause in [1, 2, 4, 8, 16, 32, 64, 120, 120] {
+        assert_eq!(gives_back(&mut lab, worker, Obstacle::DiskFull).unit.job, full);
+        lab.advance(Duration::from_secs(pause) - Duration::from_millis(1));
+        assert!(lab.held[&worker].is_empty(), "it is not asked again within {pause} s");
+        lab.advance(Duration::from_millis(1));
+        assert_eq!(lab.held[&worker].len(), 1, "it is asked again after {pause} s");
     }
+    gives_back(&mut lab, worker, Obstacle::DiskFull);
+    let other = lab.submit(job_spec(1, 1, 1));
+    lab.advance(Duration::from_secs(1));
+    assert_eq!(lab.lease(worker).claims.attempt.unit.job, other, "other stages go on");
+}
+
+#[test]
+fn a_result_or_a_new_stream_ends_a_pause_and_its_growth() {
+    let mut lab = Lab::new();
+    lab.submit(job_spec(3, 1, 1));
+    let worker = lab.connect(1, 50);
+    lab.held.get_mut(&worker).expect("it has three").truncate(2);
+    gives_back(&mut lab, worker, Obstacle::Slot);
+    lab.advance(Duration::from_secs(1));
+    gives_back(&mut lab, worker, Obstacle::Slot);
     let grant = lab.lease(worker);
-    assert_eq!(grant.claims.attempt.number, 7);
     lab.answer(worker, &grant, right(&grant));
-    lab.offer(worker, 1);
-    assert_eq!(pause_after_lack(&mut lab, worker), Duration::from_secs(1));
+    lab.advance(Duration::from_secs(1));
+    assert!(!lab.held[&worker].is_empty(), "it can run the stage after all");
+    gives_back(&mut lab, worker, Obstacle::Slot);
+    lab.connect(1, 50);
+    assert!(!lab.held[&worker].is_empty(), "it may have been mended");
+}
+
+#[test]
+fn a_unit_does_not_wait_for_a_worker_that_cannot_run_it() {
+    let mut lab = Lab::new();
+    lab.submit(job_spec(1, 1, 1));
+    let (tried, full) = (worker(1), worker(2));
+    lab.connect(2, 5);
+    gives_back(&mut lab, full, Obstacle::DiskFull);
+    lab.connect(1, 5);
+    let grant = lab.lease(tried);
+    lab.answer(tried, &grant, Outcome::HostMemory);
+    assert_eq!(lab.lease(tried).claims.attempt.number, 3, "nobody else can try it now");
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use gleaner_protocol::{
-    BlobRef, ItemRange, NotifyTarget, Outcome, RecordSource, ReleaseReason, SubmitterId,
+    BlobRef, ItemRange, NotifyTarget, Obstacle, Outcome, RecordSource, ReleaseReason, SubmitterId,
 };
 use proptest::prelude::*;
 
@@ -47,6 +47,7 @@ enum Step {
     },
     Release {
         worker: u8,
+        reason: ReleaseReason,
     },
     Heartbeat {
         worker: u8,
@@ -83,6 +84,8 @@ enum Step {
 }
 
 const OWNERS: &[Owner] = &[Owner::Operator, Owner::Submitter(SubmitterId([1; 32]))];
+const REASONS: &[ReleaseReason] =
+    &[ReleaseReason::Owner, ReleaseReason::Unable(Obstacle::DiskFull)];
 const ON_FAILURE: &[OnFailure] = &[OnFailure::Stop, OnFailure::Continue];
 
 fn step() -> impl Strategy<Value = Step> {
@@ -112,7 +115,8 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(worker, nth, honest, repeat)| Step::Answer { worker, nth, honest, repeat }),
         2 => (worker.clone(), any::<bool>())
             .prop_map(|(worker, repeat)| Step::Inconclusive { worker, repeat }),
-        1 => worker.clone().prop_map(|worker| Step::Release { worker }),
+        2 => (worker.clone(), prop::sample::select(REASONS))
+            .prop_map(|(worker, reason)| Step::Release { worker, reason }),
         3 => (worker, 0_usize..4)
             .prop_map(|(worker, running)| Step::Heartbeat { worker, running }),
         1 => (1_u64..5).prop_map(|job| Step::Pause { job }),
@@ -175,10 +179,9 @@ impl Lab {
                     self.answer(super::worker(worker), &grant, Outcome::HostMemory);
                 }
             }
-            Step::Release { worker } => {
+            Step::Release { worker, reason } => {
                 let Some(grant) = self.nth_lease(worker, 0) else { return };
                 let attempts = vec![grant.claims.attempt];
-                let reason = ReleaseReason::Owner;
                 self.feed(Event::Released { worker: super::worker(worker), attempts, reason });
             }
             Step::Heartbeat { worker, running } => {

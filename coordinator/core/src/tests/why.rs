@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use expect_test::{Expect, expect};
-use gleaner_protocol::{Outcome, ReleaseReason};
+use gleaner_protocol::{Obstacle, Outcome, ReleaseReason};
 
 use super::recovery::restart;
 use super::*;
@@ -301,13 +301,27 @@ fn a_worker_says_why_it_is_given_nothing() {
         lab.connect(1, 9);
     });
     let attempts = vec![resting.lease(worker(1)).claims.attempt];
-    let reason = ReleaseReason::InputsMissing;
+    let reason = ReleaseReason::Unable(Obstacle::DiskFull);
     resting.feed(Event::Released { worker: worker(1), attempts, reason });
     check(
         resting.why(one),
         expect![[r#"
-        worker-ae has been connected for 12 s, offers 1 slot of 17179869184.0 GiB each and holds 3 leases
-        it could not get a unit's inputs, so it is given nothing for another 1 s"#]],
+            worker-ae has been connected for 12 s, offers 1 slot of 17179869184.0 GiB each and holds 3 leases
+            its disk is full: it is given nothing of stage `search` of job-1 for 1 s
+            it asks for 5 units more
+            what waits of job-1 it cannot run for now"#]],
+    );
+    check(
+        resting.why_job(),
+        expect![[r#"
+            stage `search`: 0 of 4 items are settled; 3 attempts are assigned to workers, the first for 12 s; 1 unit waits
+            1 worker cannot run it: its disk is full; it is asked again in 1 s"#]],
+    );
+    check(
+        resting.why_unit(0),
+        expect![[r#"
+        unit-1.0 of stage `search` waits for a worker
+        1 worker cannot run it: its disk is full; it is asked again in 1 s"#]],
     );
     let mut away = lab(1, |lab| {
         let worker = lab.connect(1, 2);

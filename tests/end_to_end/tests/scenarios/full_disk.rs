@@ -65,6 +65,15 @@ fn a_worker_without_room_gives_back_what_it_cannot_begin_and_loses_nothing() -> 
         Ok(worker.log().contains("stage not ready").then_some(()))
     })
     .with_context(|| worker.log())?;
+    let workers = lab.gleaner.tell_json(&lab.data, &["coordinator", "workers"])?;
+    let id = workers[0]["worker"].as_str().context("the worker has a key")?;
+    for subject in ["job-2", "unit-2.0", id] {
+        wait_until("the reason", LIMIT, || {
+            let told = lab.gleaner.tell(&lab.data, &["why", subject])?;
+            Ok(told.contains("its disk is full").then_some(()))
+        })
+        .with_context(|| format!("{subject} is not said to wait for a full disk"))?;
+    }
     disk.make_room()?;
     for (job, folder) in [("job-1", &planets), ("job-2", &squares)] {
         let output = lab.output_of(job).with_context(|| worker.log())?;

@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 use std::rc::Rc;
 
 use gleaner_protocol::limits::HEARTBEAT_INTERVAL;
-use gleaner_protocol::{AttemptId, ProjectId, UnitId, UnitResult, WorkerId};
+use gleaner_protocol::{AttemptId, Obstacle, ProjectId, UnitId, UnitResult, WorkerId};
 use gleaner_worker_core::{
     AttemptKey, Event, GrantedLease, HeldLease, InputsPlace, SlotIndex, StageKey, SuspendReason,
     Verdict, Worker,
@@ -169,20 +169,21 @@ impl Host {
             AtHost::StreamEnded(stream) => self.on_stream_ended(nature, stream),
             AtHost::Prepared(life, stage) if self.process.lives_still(life) => {
                 let event = match nature.goes_wrong(50) {
-                    true => Event::StageUnavailable { stage },
+                    true => Event::StageUnavailable { stage, obstacle: Obstacle::FilesMissing },
                     false => Event::StageReady { stage },
                 };
                 self.tell(nature, event);
             }
             AtHost::Inputs(life, key) if self.process.lives_still(life) => {
                 let event = match nature.goes_wrong(100) {
-                    true => Event::InputsUnavailable { key },
+                    true => Event::InputsUnavailable { key, obstacle: Obstacle::FilesMissing },
                     false => Event::InputsHad { key },
                 };
                 self.tell(nature, event);
             }
             AtHost::SlotFailed(life, slot, started) if self.process.lives_still(life) => {
-                self.tell(nature, Event::SlotFailed { slot, life: started });
+                let obstacle = Obstacle::Slot;
+                self.tell(nature, Event::SlotFailed { slot, life: started, obstacle });
             }
             AtHost::Finished(life, slot, run, plan) if self.process.lives_still(life) => {
                 self.on_finished(nature, slot, run, plan);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use gleaner_protocol::limits::LEASES_HELD_MAX;
-use gleaner_protocol::{AttemptId, ProjectId, ReleaseReason, WithdrawReason};
+use gleaner_protocol::{AttemptId, Obstacle, ProjectId, ReleaseReason, WithdrawReason};
 
 use super::{Life, Worker};
 use crate::attempt::{Attempt, AttemptEvent, AttemptState, Next};
@@ -55,7 +55,7 @@ impl Worker {
             }
         }
         let reason = match self.life {
-            Life::Working => ReleaseReason::InputsMissing,
+            Life::Working => ReleaseReason::Unable(Obstacle::Unasked),
             Life::Stopping | Life::Stopped => ReleaseReason::Stopping,
         };
         self.say_released(project, untaken, reason);
@@ -127,9 +127,6 @@ impl Worker {
             return;
         }
         known.readiness = Readiness::Ready;
-        if let Some(session) = self.sessions.get_mut(&stage.project) {
-            session.pause.on_success();
-        }
         for key in self.unfinished_of(stage) {
             self.enqueue_if_ready(key, stage);
         }
@@ -156,10 +153,11 @@ impl Worker {
         self.end_idle_slots_of(|served| *served == stage);
     }
 
-    pub(super) fn on_stage_unavailable(&mut self, stage: StageKey) {
+    /// Gives back what cannot be run here. Whoever gave it gives no more of the stage for a while.
+    pub(super) fn on_stage_unavailable(&mut self, stage: StageKey, obstacle: Obstacle) {
         if self.unprepare(stage) && self.is_open(stage.project) {
             let keys = self.unfinished_of(stage);
-            self.on_missing(stage.project, keys);
+            self.release(stage.project, keys, ReleaseReason::Unable(obstacle));
         }
     }
 
@@ -175,30 +173,18 @@ impl Worker {
 
     pub(super) fn on_inputs_had(&mut self, key: AttemptKey) {
         if self.step(key, AttemptEvent::InputsHad) {
-            if let Some(session) = self.sessions.get_mut(&key.project) {
-                session.pause.on_progress();
-            }
             let stage = self.attempts[&key].stage;
             self.enqueue_if_ready(key, stage);
         }
     }
 
-    pub(super) fn on_inputs_unavailable(&mut self, key: AttemptKey) {
+    pub(super) fn on_inputs_unavailable(&mut self, key: AttemptKey, obstacle: Obstacle) {
         let state = self.attempts.get(&key).map(|attempt| attempt.state);
         let running = state.is_some_and(|state| state.slot().is_some());
         let fetching = state == Some(AttemptState::Fetching) && self.is_open(key.project);
         if running || fetching {
-            self.on_missing(key.project, vec![key]);
+            self.release(key.project, vec![key], ReleaseReason::Unable(obstacle));
         }
-    }
-
-    /// Gives back what cannot be run here, and asks for no more for a while: it would be the same.
-    fn on_missing(&mut self, project: ProjectId, keys: Vec<AttemptKey>) {
-        let now = self.now;
-        if let Some(session) = self.sessions.get_mut(&project) {
-            session.pause.on_failure(now);
-        }
-        self.release(project, keys, ReleaseReason::InputsMissing);
     }
 
     /// What could not be fetched while there was no stream is fetched now.
@@ -360,7 +346,7 @@ impl Worker {
         self.actions.extend(forgotten);
     }
 
-    fn unfinished_of(&self, stage: StageKey) -> Vec<AttemptKey> {
+    pub(super) fn unfinished_of(&self, stage: StageKey) -> Vec<AttemptKey> {
         let keys = self.keys_of(stage.project);
         keys.filter(|key| {
             let attempt = &self.attempts[key];

@@ -103,11 +103,13 @@ impl Worker {
             }
             Event::StageReady { stage } => self.on_stage_ready(stage),
             Event::StageRefused { stage } => self.on_stage_refused(stage),
-            Event::StageUnavailable { stage } => self.on_stage_unavailable(stage),
+            Event::StageUnavailable { stage, obstacle } => {
+                self.on_stage_unavailable(stage, obstacle);
+            }
             Event::InputsHad { key } => self.on_inputs_had(key),
-            Event::InputsUnavailable { key } => self.on_inputs_unavailable(key),
+            Event::InputsUnavailable { key, obstacle } => self.on_inputs_unavailable(key, obstacle),
             Event::Finished { key, run, elapsed } => self.on_finished(key, run, elapsed),
-            Event::SlotFailed { slot, life } => self.on_slot_failed(slot, life),
+            Event::SlotFailed { slot, life, obstacle } => self.on_slot_failed(slot, life, obstacle),
             Event::Kept { key } => self.on_kept(key),
             Event::VerdictChanged(verdict) => self.verdict = verdict,
             Event::Stop => self.on_stop(),
@@ -154,7 +156,6 @@ impl Worker {
     fn on_session_timeout(&mut self, project: ProjectId) {
         let now = self.now;
         let Some(session) = self.sessions.get_mut(&project) else { return };
-        session.pause.on_timeout(now);
         match session.state {
             SessionState::Greeting { deadline } if deadline <= now => {
                 self.actions.push_back(Action::Disconnect { project });

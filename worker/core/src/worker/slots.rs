@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use gleaner_protocol::limits::SLOTS_MAX;
-use gleaner_protocol::{AttemptId, ProjectId, ReleaseReason, Timestamp};
+use gleaner_protocol::{AttemptId, Obstacle, ProjectId, ReleaseReason, Timestamp};
 
 use super::{Life, Worker};
 use crate::attempt::AttemptEvent;
@@ -215,14 +215,18 @@ impl Worker {
     }
 
     /// A slot that cannot be started is no fault of its units: others may have them, and the next
-    /// start waits a while.
-    pub(super) fn on_slot_failed(&mut self, slot: SlotIndex, life: RunId) {
+    /// start waits a while. Where no other slot serves the stage, that is so of all its units.
+    pub(super) fn on_slot_failed(&mut self, slot: SlotIndex, life: RunId, obstacle: Obstacle) {
         let process = self.slot(slot).and_then(|slot| slot.process.as_ref());
         let Some(process) = process.filter(|process| process.life == life) else { return };
-        let project = process.stage.project;
-        let keys: Vec<_> = process.pipe.iter().copied().collect();
+        let stage = process.stage;
+        let mut keys: Vec<_> = process.pipe.iter().copied().collect();
+        let serving = self.slots.iter().filter(|slot| slot.stage() == Some(stage)).count();
+        if serving == 1 {
+            keys = self.unfinished_of(stage);
+        }
         self.slot_pause.on_failure(self.now);
-        self.release(project, keys, ReleaseReason::InputsMissing);
+        self.release(stage.project, keys, ReleaseReason::Unable(obstacle));
         self.end_slot(slot);
     }
 

@@ -31,7 +31,6 @@ impl Worker {
         session.requested = None;
         session.running_changed_at = None;
         session.flush_at = None;
-        session.pause.on_success();
         for (_, attempt) in std::mem::take(&mut session.sent) {
             self.unsend(AttemptKey { project, attempt });
         }
@@ -171,7 +170,7 @@ impl Worker {
                 continue;
             }
             let room = u32::try_from(LEASES_HELD_MAX.saturating_sub(session.held)).unwrap_or(0);
-            let units = if session.pause.holds() { 0 } else { wanted.min(room) };
+            let units = wanted.min(room);
             if is_request_due(session, slots, units, supply.units) {
                 session.requested = Some(Requested { slots, outstanding: units });
                 self.actions.push_back(Action::Request { project, slots, units });

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gleaner_protocol::WithdrawReason;
+use gleaner_protocol::{Obstacle, WithdrawReason};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 
@@ -83,24 +83,24 @@ impl Driver {
 }
 
 fn answers(action: &Action) -> Vec<Event> {
-    let elapsed = Duration::from_micros(300);
+    let (elapsed, obstacle) = (Duration::from_micros(300), Obstacle::DiskFull);
     match action.clone() {
         Action::Prepare { stage } => vec![
             Event::StageReady { stage },
             Event::StageReady { stage },
             Event::StageRefused { stage },
-            Event::StageUnavailable { stage },
+            Event::StageUnavailable { stage, obstacle },
         ],
         Action::FetchInputs { key } => {
-            vec![Event::InputsHad { key }, Event::InputsUnavailable { key }]
+            vec![Event::InputsHad { key }, Event::InputsUnavailable { key, obstacle }]
         }
         Action::StartSlot { slot, life, stage } => {
-            vec![Event::SlotFailed { slot, life }, Event::StageRefused { stage }]
+            vec![Event::SlotFailed { slot, life, obstacle }, Event::StageRefused { stage }]
         }
         Action::Run { key, run, .. } => vec![
             Event::Finished { key, run, elapsed },
             Event::Finished { key, run, elapsed },
-            Event::InputsUnavailable { key },
+            Event::InputsUnavailable { key, obstacle },
         ],
         Action::Keep { key, .. } | Action::AnswerRefused { key } => vec![Event::Kept { key }],
         Action::SendResults { project, attempts } => {

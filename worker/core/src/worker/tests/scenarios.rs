@@ -1,7 +1,7 @@
 //! One test for each promise, all actions told.
 
 use expect_test::expect;
-use gleaner_protocol::WithdrawReason;
+use gleaner_protocol::{Obstacle, WithdrawReason};
 
 use super::*;
 
@@ -48,17 +48,17 @@ fn inputs_in_a_blob_are_fetched_before_a_unit_is_queued() {
 }
 
 #[test]
-fn what_cannot_be_had_is_released_and_asked_for_again_after_a_pause() {
+fn what_cannot_be_had_is_released_with_the_reason() {
     let mut bench = Bench::open(1);
     bench.lease(0..2);
     bench.quiet();
-    bench.tell(Event::StageUnavailable { stage: stage(ALICE, 1) });
+    let obstacle = Obstacle::DiskFull;
+    bench.tell(Event::StageUnavailable { stage: stage(ALICE, 1), obstacle });
     bench.check(expect![[r#"
         discard attempt-1.0.1
         discard attempt-1.1.1
-        release alice [attempt-1.0.1 attempt-1.1.1] InputsMissing"#]]);
-    bench.wait(Duration::from_secs(1));
-    bench.check(expect!["request alice: 1 slots, 2 units"]);
+        release alice [attempt-1.0.1 attempt-1.1.1] Unable(DiskFull)
+        request alice: 1 slots, 2 units"#]]);
 }
 
 #[test]
@@ -68,8 +68,9 @@ fn what_cannot_be_had_without_a_stream_is_fetched_after_reconnection() {
     bench.tell(Event::Leased { project: ALICE, leases });
     bench.tell(Event::Disconnected { project: ALICE });
     bench.quiet();
-    bench.tell(Event::StageUnavailable { stage: stage(ALICE, 1) });
-    bench.tell(Event::InputsUnavailable { key: key(1, 0) });
+    let obstacle = Obstacle::DiskFull;
+    bench.tell(Event::StageUnavailable { stage: stage(ALICE, 1), obstacle });
+    bench.tell(Event::InputsUnavailable { key: key(1, 0), obstacle });
     bench.check(expect![[""]]);
     bench.connect(ALICE);
     bench.check(expect![[r#"
@@ -312,18 +313,16 @@ fn a_slot_that_cannot_be_started_pauses_the_worker() {
     bench.lease(0..2);
     bench.tell(Event::StageReady { stage: stage(ALICE, 1) });
     bench.quiet();
-    bench.tell(Event::SlotFailed { slot: SlotIndex(0), life: RunId(1) });
+    bench.tell(Event::SlotFailed { slot: SlotIndex(0), life: RunId(1), obstacle: Obstacle::Slot });
     bench.check(expect![[r#"
         discard attempt-1.0.1
+        discard attempt-1.1.1
         end slot-0
-        release alice [attempt-1.0.1] InputsMissing
+        rest alice job-1 stage-0
+        release alice [attempt-1.0.1 attempt-1.1.1] Unable(Slot)
         request alice: 0 slots, 0 units"#]]);
     bench.wait(Duration::from_secs(1));
-    bench.check(expect![[r#"
-        heartbeat alice [] running []
-        start slot-0 life 3 for alice job-1 stage-0
-        run attempt-1.1.1 in slot-0 run 4
-        request alice: 1 slots, 1 units"#]]);
+    bench.check(expect!["request alice: 1 slots, 2 units"]);
 }
 
 #[test]
@@ -389,12 +388,12 @@ fn leases_that_were_not_asked_for_are_given_back() {
         prepare alice job-1 stage-0
         request alice: 1 slots, 1 units
         discard attempt-9.0.1
-        release alice [attempt-9.0.1] InputsMissing
+        release alice [attempt-9.0.1] Unable(Unasked)
         request alice: 1 slots, 1 units"#]]);
     let many = gleaner_protocol::limits::LEASES_HELD_MAX as u64;
     bench.lease(1..many + 1);
     let last = bench.actions().iter().rev().find(|a| matches!(a, Action::Release { .. })).map(line);
-    expect!["release alice [attempt-1.4096.1] InputsMissing"]
+    expect!["release alice [attempt-1.4096.1] Unable(Unasked)"]
         .assert_eq(&last.expect("one lease too many"));
 }
 
