@@ -1,11 +1,20 @@
 //! What a worker can be told.
 
+use std::fs;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use gleaner_folder::NetworkFolders;
+use gleaner_folder::{NetworkFolders, free_bytes};
 use gleaner_protocol::limits::SLOTS_MAX;
 use gleaner_sandbox::Priority;
+
+use crate::folder::{BLOBS_FOLDER, COMPILED_FOLDER};
+
+/// Of the disk's room a worker leaves one part in so many to everybody else.
+const RESERVE_SHARE: u64 = 10;
+
+/// Of what it offers on a small disk one part in so many is for compiled modules.
+const COMPILED_SHARE: u64 = 4;
 
 /// How a worker runs. [`Config::new`] gives what is recommended for everything but the two paths.
 #[derive(Clone, Debug)]
@@ -56,5 +65,63 @@ impl Config {
             mdns: true,
             loopback_only: false,
         }
+    }
+
+    /// The same, with no more disk than there is where its folder is or will be: what is free, and
+    /// what its caches have taken already, less a tenth for everybody else.
+    #[must_use]
+    pub fn within_disk(self) -> Self {
+        let there = self.data.ancestors().find(|folder| folder.is_dir());
+        let Some(free) = free_bytes(there.unwrap_or(Path::new("."))) else { return self };
+        let caches = [BLOBS_FOLDER, COMPILED_FOLDER];
+        let taken: u64 = caches.iter().map(|cache| files_bytes(&self.data.join(cache))).sum();
+        self.within(free.saturating_add(taken))
+    }
+
+    fn within(self, room_bytes: u64) -> Self {
+        let offer = room_bytes - room_bytes / RESERVE_SHARE;
+        let compiled_bytes_max = self.compiled_bytes_max.min(offer / COMPILED_SHARE);
+        let blob_bytes_max = self.blob_bytes_max.min(offer - compiled_bytes_max);
+        Self { compiled_bytes_max, blob_bytes_max, ..self }
+    }
+}
+
+/// How many bytes the files in a folder have; none when it cannot be read.
+fn files_bytes(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.metadata().ok()).map(|data| data.len()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_disk_is_offered_than_there_is_less_a_tenth() {
+        const GIB: u64 = 1024 * 1024 * 1024;
+        let check = |room_gib: u64, blobs_gib: u64, compiled_gib: u64| {
+            let config = Config::new("", "").within(room_gib * GIB);
+            let offered = (config.blob_bytes_max / GIB, config.compiled_bytes_max / GIB);
+            assert_eq!(offered, (blobs_gib, compiled_gib), "of {room_gib} GiB");
+        };
+        check(1000, 10, 1);
+        check(10, 8, 1);
+        check(0, 0, 0);
+        let config = Config::new("", "").within(1000);
+        assert_eq!((config.blob_bytes_max, config.compiled_bytes_max), (675, 225));
+    }
+
+    #[test]
+    fn what_the_caches_have_taken_is_theirs_to_use() {
+        let data = tempfile::tempdir().unwrap();
+        let blobs = data.path().join(BLOBS_FOLDER);
+        fs::create_dir(&blobs).unwrap();
+        fs::write(blobs.join("one"), [0; 70]).unwrap();
+        fs::write(blobs.join("other"), [0; 30]).unwrap();
+        assert_eq!(files_bytes(&blobs), 100);
+        assert_eq!(files_bytes(&data.path().join(COMPILED_FOLDER)), 0, "it is not there");
+        let later = data.path().join("not").join("yet").join("made");
+        let config = Config::new(later, "").within_disk();
+        assert!(config.blob_bytes_max > 0, "the disk is that of the nearest folder above it");
     }
 }

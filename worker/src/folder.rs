@@ -15,6 +15,12 @@ use std::path::{Path, PathBuf};
 
 use gleaner_folder::{FolderLock, LockError, NetworkFolders, NotLocal, check_local};
 
+/// Modules, files and outputs in the worker's folder.
+pub(crate) const BLOBS_FOLDER: &str = "blobs";
+
+/// Compiled modules in the worker's folder.
+pub(crate) const COMPILED_FOLDER: &str = "compiled";
+
 /// Why the worker's folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
@@ -73,11 +79,11 @@ impl Folder {
     }
 
     pub(crate) fn blobs(&self) -> PathBuf {
-        self.root.join("blobs")
+        self.root.join(BLOBS_FOLDER)
     }
 
     pub(crate) fn compiled(&self) -> PathBuf {
-        self.root.join("compiled")
+        self.root.join(COMPILED_FOLDER)
     }
 }
 

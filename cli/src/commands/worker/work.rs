@@ -35,7 +35,7 @@ impl Work {
         config.mdns = !(self.reach.no_mdns || self.reach.loopback);
         config.loopback_only = self.reach.loopback;
         config.network_folders = self.place.network_folders();
-        config
+        config.within_disk()
     }
 }
 

@@ -55,6 +55,8 @@ fn a_worker_without_room_gives_back_what_it_cannot_begin_and_loses_nothing() -> 
     let data = tempfile::tempdir().context("cannot make a folder")?;
     let lab = Lab::start(data.path())?;
     let worker = lab.join(disk.path())?;
+    let offer = "up to 14 MiB of disk";
+    ensure!(worker.log().contains(offer), "a disk of 16 MiB is offered as {}", worker.log());
     lab.submit(&planets)?;
     lab.wait_for_items(1)?;
     disk.fill()?;
