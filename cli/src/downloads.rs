@@ -9,6 +9,7 @@
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -135,7 +136,8 @@ impl DownloadError {
 pub struct Downloads {
     folder: PathBuf,
     printer: Printer,
-    agent: Agent,
+    /// Made when a file is to be fetched: it reads the certificates of this machine.
+    agent: LazyLock<Agent>,
 }
 
 /// A file that is wanted.
@@ -152,15 +154,7 @@ pub struct Wanted<'a> {
 impl Downloads {
     /// The downloads of a data folder.
     pub fn new(data: &Path, printer: Printer) -> Self {
-        let config = Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(REDIRECTS_MAX)
-            .timeout_resolve(Some(SILENCE_MAX))
-            .timeout_connect(Some(SILENCE_MAX))
-            .timeout_recv_response(Some(SILENCE_MAX))
-            .timeout_per_read(Some(SILENCE_MAX))
-            .user_agent(concat!("gleaner/", env!("CARGO_PKG_VERSION")));
-        Self { folder: data.join(FOLDER), printer, agent: config.build().new_agent() }
+        Self { folder: data.join(FOLDER), printer, agent: LazyLock::new(agent) }
     }
 
     /// Where the file is on this machine; fetches it when it is not there yet.
@@ -289,6 +283,20 @@ impl Downloads {
         }
         request.call().map_err(|source| DownloadError::Unreachable { url: url.to_owned(), source })
     }
+}
+
+fn agent() -> Agent {
+    Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(REDIRECTS_MAX)
+        .timeout_resolve(Some(SILENCE_MAX))
+        .timeout_connect(Some(SILENCE_MAX))
+        .timeout_recv_response(Some(SILENCE_MAX))
+        .timeout_per_read(Some(SILENCE_MAX))
+        .tls_config(gleaner_coordinator::tls_of_this_machine())
+        .user_agent(concat!("gleaner/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .new_agent()
 }
 
 fn length_in_words(whole: Option<u64>) -> String {

@@ -10,10 +10,12 @@
 //! - [`rehearsal`]: a job tried before it is submitted;
 //! - [`http`]: the control API;
 //! - `notify`: telling whoever a job names how it goes;
+//! - `authorities`: whose certificates are believed;
 //! - [`project`]: the project's key and record, invitations;
 //! - [`upkeep`]: a folder verified, backed up and restored;
 //! - `driver`: the running coordinator, in which one task owns the core.
 
+mod authorities;
 pub mod blobs;
 mod driver;
 mod files;
@@ -28,6 +30,7 @@ pub mod split;
 pub mod store;
 pub mod upkeep;
 
+pub use authorities::tls_of_this_machine;
 pub use gleaner_folder::NetworkFolders;
 pub use gleaner_network::readable_address;
 

@@ -16,6 +16,7 @@ use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 use ureq::{Agent, Error};
 
 use super::addresses::is_public;
+use crate::authorities::tls_of_this_machine;
 
 /// How long a call may take, from the look-up of the name to the answer's headers.
 const TIME_MAX: Duration = Duration::from_secs(30);
@@ -76,6 +77,7 @@ fn call(url: &str, body: &[u8], reach: Reach, resolver: impl Resolver) -> Result
         .max_response_header_size(HEADER_BYTES_MAX)
         .max_idle_connections(0)
         .proxy(None)
+        .tls_config(tls_of_this_machine())
         .user_agent("gleaner")
         .build();
     let resolver = Guarded { reach, resolver };

@@ -1,28 +1,55 @@
 //! Files that a manifest has from the web, which here is a small server on loopback.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Error, Result, ensure};
 use end_to_end::{Answer, Gleaner, JobFolder, Swarm};
 use gleaner_protocol::BlobHash;
+use rustls::crypto::ring::default_provider;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use tempfile::TempDir;
 
 const WORDS: &[u8] = b"one\ntwo\nthree\n";
 
 /// Serves files until the test ends.
 struct Server {
-    address: String,
+    port: u16,
     seen: Arc<Mutex<Vec<String>>>,
 }
 
 impl Server {
     fn start() -> Result<Self> {
+        Self::serve(answer)
+    }
+
+    /// One that shows a certificate; what its authority is known by is written to `authority`.
+    fn start_secured(authority: &Path) -> Result<Self> {
+        let rcgen::CertifiedKey { cert, key_pair } =
+            rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
+        std::fs::write(authority, cert.pem())?;
+        let key = PrivateKeyDer::try_from(key_pair.serialize_der()).map_err(Error::msg)?;
+        let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_single_cert(vec![cert.der().clone()], key)?;
+        let config = Arc::new(config);
+        Self::serve(move |stream, seen| {
+            let connection = ServerConnection::new(Arc::clone(&config))?;
+            answer(StreamOwned::new(connection, stream), seen)
+        })
+    }
+
+    fn serve(
+        answer: impl Fn(TcpStream, &Mutex<Vec<String>>) -> Result<()> + Send + 'static,
+    ) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
-        let address = listener.local_addr()?.to_string();
+        let port = listener.local_addr()?.port();
         let seen = Arc::new(Mutex::new(Vec::new()));
         let requests = Arc::clone(&seen);
         thread::spawn(move || {
@@ -31,11 +58,15 @@ impl Server {
                 let _ = answer(stream, &requests);
             }
         });
-        Ok(Self { address, seen })
+        Ok(Self { port, seen })
     }
 
     fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    fn secured_url(&self, path: &str) -> String {
+        format!("https://localhost:{}{path}", self.port)
     }
 
     /// The requests so far: paths, and from which byte on.
@@ -44,8 +75,9 @@ impl Server {
     }
 }
 
-fn answer(mut stream: TcpStream, seen: &Mutex<Vec<String>>) -> Result<()> {
-    let mut lines = BufReader::new(stream.try_clone()?).lines();
+fn answer(stream: impl Read + Write, seen: &Mutex<Vec<String>>) -> Result<()> {
+    let mut stream = BufReader::new(stream);
+    let mut lines = stream.by_ref().lines();
     let first = lines.next().context("a request has a line")??;
     let path = first.split(' ').nth(1).context("a request has a path")?.to_owned();
     let mut from = 0;
@@ -58,6 +90,7 @@ fn answer(mut stream: TcpStream, seen: &Mutex<Vec<String>>) -> Result<()> {
             from = range.trim_end_matches('-').parse()?;
         }
     }
+    let stream = stream.get_mut();
     let asked = if from == 0 { path.clone() } else { format!("{path} from {from}") };
     seen.lock().unwrap_or_else(PoisonError::into_inner).push(asked);
     let (head, body) = match path.as_str() {
@@ -161,6 +194,24 @@ fn what_cannot_be_fetched_is_told_in_a_line() -> Result<()> {
         ensure!(answer.stderr.contains("job.toml: line 8, column "), "{url}: {answer:?}");
         ensure!(answer.stderr.contains("hint: "), "{url}: {answer:?}");
     }
+    Ok(())
+}
+
+#[test]
+fn the_authorities_of_this_machine_are_believed_and_no_others() -> Result<()> {
+    let mut machine = Machine::new()?;
+    let authority = machine.data.path().join("authority.pem");
+    let server = Server::start_secured(&authority)?;
+    let folder = job(&server.secured_url("/words"), &hash_of(WORDS))?;
+    let stranger = machine.check(&folder)?;
+    ensure!(stranger.code == 1, "{stranger:?}");
+    ensure!(stranger.stderr.contains("certificate"), "it does not say why: {stranger:?}");
+    ensure!(server.take_requests().is_empty(), "it spoke to a stranger");
+    let believed = format!("SSL_CERT_FILE={}", authority.display());
+    machine.gleaner = machine.gleaner.behind(&["env", &believed]);
+    let known = machine.check(&folder)?;
+    ensure!(known.code == 0, "{known:?}");
+    ensure!(server.take_requests() == ["/words"], "it was fetched otherwise");
     Ok(())
 }
 
