@@ -5,6 +5,7 @@
 //! as one line that names what, where and the limit, one line with what to do, and an exit code
 //! ([`failure::Exit`]). Deliberately absent: any logic that another program could want.
 
+mod allocator;
 mod arguments;
 mod commands;
 mod data_folder;
@@ -31,6 +32,7 @@ use crate::failure::Exit;
 use crate::printer::{Form, PrintError, Printer};
 
 fn main() -> ExitCode {
+    allocator::give_large_blocks_back();
     // Slots and compilers run locked down, with an empty environment and a stranger's code: they
     // are told apart before anything else is set up.
     let mut arguments = std::env::args_os().skip(1);

@@ -177,3 +177,28 @@ fn nothing_that_was_decompressed_stays_behind_a_job_that_is_refused() -> Result<
     ensure!(left == 0, "{left} files stay in {}", derived.display());
     swarm.stop()
 }
+
+/// Blocks that the C library keeps once they are freed would add up: each of these inputs is held
+/// by the coordinator and by the worker for a moment.
+#[test]
+fn inputs_of_some_mib_leave_no_memory_taken_behind() -> Result<()> {
+    const FILES: usize = 40;
+    const FILE_BYTES: usize = 8 * 1024 * 1024;
+    const PEAK_MAX: u64 = 200 * 1024 * 1024;
+    let stage = "[[stage]]\nname = \"sums\"\nmodule = \"tasks.wasm\"\nfunction = \"measure\"\n\
+                 each_file = { field = \"content\", glob = [\"*.bin\"] }\n\
+                 unit_items = 1\nreduce = \"csv\"\n";
+    let folder = JobFolder::of_test_tasks("", stage)?;
+    for number in 0..FILES {
+        folder.add(&format!("{number:02}.bin"), &vec![number as u8; FILE_BYTES])?;
+    }
+    let swarm = Swarm::with_workers(&[2])?;
+    let output = swarm.compute(&folder.manifest())?;
+    let table = output.get("sums/sums.csv").context("the table is there")?;
+    ensure!(table.iter().filter(|byte| **byte == b'\n').count() == FILES + 1, "rows are missing");
+    for (who, process) in [("worker", swarm.worker(0)), ("coordinator", swarm.coordinator())] {
+        let peak = process.memory_bytes_peak().context("Linux tells")?;
+        ensure!(peak < PEAK_MAX, "the {who} held {peak} bytes");
+    }
+    swarm.stop()
+}
