@@ -278,20 +278,24 @@ impl Blobs {
         self.adopt(&link, hash).await
     }
 
-    /// Removes a blob that is condemned, and what was made from it; whether it was.
+    /// Removes a blob that is condemned, and what was made from it; gives it if it was.
     ///
     /// # Errors
     /// [`BlobError::Io`] when the file cannot be removed; it stays, and so does the condemnation's
     /// reason.
-    pub(crate) fn remove_condemned(&self, hash: BlobHash) -> Result<bool, BlobError> {
+    pub(crate) fn remove_condemned(&self, hash: BlobHash) -> Result<Option<BlobRef>, BlobError> {
         let removed = self.uses.execute(hash, || {
             self.remove_derived(hash);
-            std::fs::remove_file(self.path_of(hash))
+            let path = self.path_of(hash);
+            let bytes = path.metadata()?.len();
+            std::fs::remove_file(path).map(|()| bytes)
         });
         match removed {
-            None => Ok(false),
-            Some(Ok(())) => Ok(true),
-            Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+            None => Ok(None),
+            Some(Ok(bytes)) => Ok(Some(BlobRef { hash, bytes })),
+            Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => {
+                Ok(Some(BlobRef { hash, bytes: 0 }))
+            }
             Some(Err(error)) => Err(self.io_error(error)),
         }
     }

@@ -12,7 +12,8 @@
 //! - `notify`: telling whoever a job names how it goes;
 //! - `authorities`: whose certificates are believed;
 //! - [`project`]: the project's key and record, invitations;
-//! - [`upkeep`]: a folder verified, backed up and restored;
+//! - `sweep`: what nobody uses taken off the disk;
+//! - [`upkeep`]: a folder verified, backed up, restored, made smaller;
 //! - `driver`: the running coordinator, in which one task owns the core.
 
 mod authorities;
@@ -28,6 +29,7 @@ pub mod reduce;
 pub mod rehearsal;
 pub mod split;
 pub mod store;
+mod sweep;
 pub mod upkeep;
 
 pub use authorities::tls_of_this_machine;

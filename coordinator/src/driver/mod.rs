@@ -56,6 +56,7 @@ use crate::port;
 use crate::project::{LoadError, Project};
 use crate::split::SlotSplitter;
 use crate::store::{Commits, Store, StoreError};
+use crate::sweep::{Sweep, note_uses};
 use control::DriverControl;
 use engine::{Changes, Engine, EngineParts, Input};
 use inputs::Inputs;
@@ -356,8 +357,7 @@ impl Shared {
 
     fn sweeper(&self) -> Sweeper {
         Sweeper {
-            store: self.store.clone(),
-            blobs: self.blobs.clone(),
+            sweep: Sweep { store: self.store.clone(), blobs: self.blobs.clone() },
             submitters: self.submitters.clone(),
             removed: self.removed.clone(),
         }
@@ -413,17 +413,6 @@ impl Shared {
             changes: self.changes.clone(),
             notices: self.notices.clone(),
         }
-    }
-}
-
-/// What a restart finds jobs referring to.
-fn note_uses(recovered: &Recovered, blobs: &Blobs) {
-    for job in &recovered.jobs {
-        let outputs = job.stages.iter().flat_map(|stage| stage.outputs.iter().flatten());
-        let outputs = outputs.map(|output| output.blob);
-        let made = job.stages.iter().filter_map(|stage| stage.made);
-        let blobs_used = job.spec.blobs().chain(outputs).chain(made);
-        blobs.uses().refer(job.job, blobs_used.map(|blob| blob.hash));
     }
 }
 

@@ -129,9 +129,9 @@ impl Submitters {
     }
 
     /// These blobs were removed, as no job ever referred to them.
-    pub(crate) fn forget(&self, blobs: &[BlobHash]) {
+    pub(crate) fn forget(&self, blobs: &[BlobRef]) {
         for entry in self.lock().values_mut() {
-            entry.waiting.retain(|hash, _| !blobs.contains(hash));
+            entry.waiting.retain(|hash, _| !blobs.iter().any(|blob| blob.hash == *hash));
         }
     }
 

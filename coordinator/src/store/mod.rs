@@ -9,6 +9,7 @@
 //! Deliberately absent: what records mean (that is the core's), and bytes of blobs.
 
 mod anew;
+mod compact;
 mod error;
 mod failed;
 mod kept;
@@ -35,6 +36,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::watch;
 
 pub(crate) use anew::begin_anew;
+pub use compact::Compacted;
 pub use error::StoreError;
 pub use failed::{StoredFailure, StoredJob};
 pub use kept::Question;

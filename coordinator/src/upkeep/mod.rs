@@ -1,10 +1,12 @@
-//! What an operator does with a coordinator's folder as a whole: verify it, back it up, restore it.
+//! What an operator does with a coordinator's folder as a whole: verify it, back it up, restore it,
+//! give back what it does not need.
 //!
-//! Invariants: nothing here changes a folder that a coordinator may run on, so that all of it is
-//! done beside one. It blocks, and is for threads of its own. Deliberately absent: mending. What is
+//! Invariants: nothing here changes a folder that a coordinator runs on; all but [`collect`], which
+//! needs one that is stopped, is done beside one. It blocks, and is for threads of its own. Deliberately absent: mending. What is
 //! damaged is told, with what to do.
 
 mod backup;
+mod collect;
 mod contents;
 mod fault;
 mod manifest;
@@ -16,6 +18,7 @@ mod unfinished;
 mod verify;
 
 pub use backup::{Backup, BackupError, BackupOptions, back_up};
+pub use collect::{CollectError, Collected, collect};
 pub use fault::{BlobFault, Fault};
 pub use manifest::{BackupFile, Manifest, ManifestError};
 pub use restore::{RestoreError, RestoreOptions, Restored, restore};
@@ -42,7 +45,11 @@ pub enum Step {
     Answers,
     /// Blobs are read, counted in bytes.
     Blobs,
+    /// What nobody uses is removed, counted in blobs.
+    Removal,
+    /// The store's file is written anew.
+    Compaction,
 }
 
 /// Hears of progress.
-pub type Told<'a> = &'a mut dyn FnMut(Progress);
+pub type Told<'a> = &'a mut (dyn FnMut(Progress) + Send);

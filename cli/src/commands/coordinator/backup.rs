@@ -28,7 +28,7 @@ pub async fn run(context: &Context, arguments: Arguments) -> Result<Exit> {
     let Arguments { folder, base } = arguments;
     let options = BackupOptions { data: context.coordinator_data(), target: folder, base };
     let name = options.target.display().to_string();
-    let work = move |told: &mut dyn FnMut(_)| Ok(back_up(&options, told)?);
+    let work = move |told: &mut (dyn FnMut(_) + Send)| Ok(back_up(&options, told)?);
     let backup = at_work(context, work, || {
         let line = format!("interrupted; there is no backup {name}");
         let hint = "run it again: it removes what is left of this one".into();

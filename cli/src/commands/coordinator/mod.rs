@@ -1,6 +1,7 @@
 //! `gleaner coordinator`: a file for each command.
 
 mod backup;
+mod gc;
 mod init;
 mod invite;
 mod restore;
@@ -59,6 +60,14 @@ pub enum Command {
                       million.\n\nExample:\n  gleaner coordinator restore monday"
     )]
     Restore(restore::Arguments),
+    /// Give back to the disk what a stopped coordinator's folder has no use for
+    #[command(
+        after_help = "A coordinator at work removes by itself what removed jobs leave and files that \
+                      nobody has used for a day. Its store's file stays as large as it ever was; \
+                      this writes it anew, which takes as much room beside it.\n\nExample:\n  \
+                      gleaner coordinator gc"
+    )]
+    Gc,
     /// Say who may submit jobs from elsewhere
     #[command(
         subcommand,
@@ -79,6 +88,7 @@ pub async fn run(context: &Context, command: Command) -> Result<Exit> {
         Command::Invite(arguments) => invite::run(context, arguments).await,
         Command::Backup(arguments) => backup::run(context, arguments).await,
         Command::Restore(arguments) => restore::run(context, arguments).await,
+        Command::Gc => gc::run(context).await,
         Command::Verify(arguments) => verify::run(context, arguments).await,
         Command::Submitter(command) => submitter::run(context, command).await,
     }

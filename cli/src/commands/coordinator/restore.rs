@@ -30,7 +30,7 @@ pub async fn run(context: &Context, arguments: Arguments) -> Result<Exit> {
         data: context.coordinator_data(),
         network_folders: arguments.place.network_folders(),
     };
-    let work = move |told: &mut dyn FnMut(_)| Ok(restore(&options, told)?);
+    let work = move |told: &mut (dyn FnMut(_) + Send)| Ok(restore(&options, told)?);
     let restored = at_work(context, work, || {
         let hint = "run it again: it removes what is left of this one".into();
         Interrupted::new("interrupted; nothing was restored".into(), hint)

@@ -13,7 +13,7 @@ use crate::signals::unless_interrupted;
 /// as by a crash: it ends with the program.
 pub async fn at_work<T: Send + 'static>(
     context: &Context,
-    work: impl FnOnce(&mut dyn FnMut(Progress)) -> Result<T> + Send + 'static,
+    work: impl FnOnce(&mut (dyn FnMut(Progress) + Send)) -> Result<T> + Send + 'static,
     interrupted: impl FnOnce() -> Interrupted,
 ) -> Result<T> {
     let (sender, ended) = oneshot::channel();
@@ -35,6 +35,8 @@ fn show(gauge: &mut Gauge, progress: Progress) {
         Step::Store => ("the store's file", Measure::Unknown),
         Step::Answers => ("answers", Measure::Things),
         Step::Blobs => ("blobs", Measure::Bytes),
+        Step::Removal => ("files removed", Measure::Things),
+        Step::Compaction => ("the store written anew", Measure::Unknown),
     };
     gauge.show(label, measure, progress.done, progress.of);
 }

@@ -23,7 +23,7 @@ pub struct Arguments {
 /// Reads all that the coordinator needs, and tells what is wrong with it.
 pub async fn run(context: &Context, arguments: Arguments) -> Result<Exit> {
     let folder = context.coordinator_data();
-    let work = move |told: &mut dyn FnMut(_)| match arguments.backup {
+    let work = move |told: &mut (dyn FnMut(_) + Send)| match arguments.backup {
         Some(backup) => Ok(verify_backup(&backup, told)?),
         None => Ok(verify(&folder, told)?),
     };

@@ -97,3 +97,36 @@ fn a_lost_coordinator_is_restored_and_its_workers_go_on_to_the_same_bytes() -> R
     ensure!(clean.contains("no faults"), "{clean}");
     swarm.stop()
 }
+
+#[test]
+fn a_stopped_coordinators_store_becomes_as_small_as_what_it_holds() -> Result<()> {
+    let words = |bytes: u64| {
+        let stage = format!(
+            "[[stage]]\nname = \"words\"\nmodule = \"tasks.wasm\"\nfunction = \"wordy\"\n\
+             range = {{ field = \"number\", start = 0, end = 100 }}\nunit_items = 1\n\
+             reduce = \"lines\"\nparameters = {{ bytes = {bytes} }}\n"
+        );
+        JobFolder::of_test_tasks("", &stage)
+    };
+    let mut swarm = Swarm::with_workers(&[1])?;
+    let kept = words(10)?;
+    let expected = swarm.compute(&kept.manifest())?;
+    let (large, _) = swarm.see_through(&words(40_000)?.manifest())?;
+    swarm.tell(&["rm", "--yes", &large])?;
+    let refused = swarm.ask(&["coordinator", "gc"])?;
+    ensure!(refused.code == 1 && refused.stderr.contains("stop it"), "{refused:?}");
+
+    swarm.kill_coordinator()?;
+    let told: Value = serde_json::from_str(&swarm.tell(&["coordinator", "gc", "--json"])?)?;
+    let [before, after] = ["store_bytes_before", "store_bytes"].map(|key| told[key].as_u64());
+    ensure!(before > Some(4_000_000) && after < Some(1_000_000) && after > Some(0), "{told}");
+    let again = swarm.tell(&["coordinator", "gc"])?;
+    ensure!(again.starts_with("files  0 with 0 B removed\nstore  "), "{again}");
+    let clean = swarm.tell(&["coordinator", "verify"])?;
+    ensure!(clean.contains("no faults; read: jobs 1,"), "{clean}");
+
+    swarm.start_coordinator()?;
+    ensure!(swarm.output("job-1")? == expected, "the output that was kept differs");
+    ensure!(swarm.compute(&words(11)?.manifest())? != expected, "no job runs any more");
+    swarm.stop()
+}
