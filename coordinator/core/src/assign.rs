@@ -73,7 +73,7 @@ impl Core {
             let mut stages = (0..).map(StageIndex).zip(&self.jobs[&id].stages);
             let late = stages.find(|(_, stage)| stage.late_at().is_some_and(|at| at <= now));
             let (stage, books) = late.expect("a job is filed as late by one of its stages");
-            let number = books.late(now, pace);
+            let number = books.late(now, pace, self.roster.speed());
             let taker =
                 number.and_then(|number| Some((number, self.idle_for(now, id, stage, number)?)));
             match taker {
@@ -199,6 +199,7 @@ impl Core {
         let found = turns.jobs(memory_bytes).find_map(|id| {
             let job = jobs.get_mut(&id).expect("whose turn it is is known");
             let quorum = job.quorum;
+            let work = job.stages.iter().map(|stage| stage.work_left(quorum)).sum();
             let mut is_kept = true;
             let stages = (0..).map(StageIndex).zip(&mut job.stages);
             for (index, stage) in stages.filter(|(_, stage)| stage.has_something_for_somebody()) {
@@ -206,7 +207,7 @@ impl Core {
                     is_kept = false;
                     continue;
                 }
-                if let Some(until) = stage.is_kept_from(now, class, roster.speed(), ready, quorum) {
+                if let Some(until) = stage.is_kept_from(now, class, roster.speed(), work, ready) {
                     *kept_until = Some(kept_until.map_or(until, |first| first.min(until)));
                     continue;
                 }

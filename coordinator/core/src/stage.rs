@@ -34,6 +34,9 @@ const WANTING_SEARCH_MAX: usize = 256;
 /// Units that take less are kept for nobody.
 const KEPT_MIN: Duration = Duration::from_secs(1);
 
+/// A slow worker waits so many times as long as it takes until it makes one more attempt of a late unit.
+const SLOW_WAITS: u32 = 8;
+
 /// One more attempt must save at least so much, and as much as it takes.
 const WORTH_MIN: Duration = Duration::from_millis(500);
 
@@ -63,8 +66,8 @@ pub(crate) struct Stage {
     tail: Option<Tail>,
     cost: ItemCost,
     usual: Usual,
-    /// Until when its last units wait for fast workers, once some do.
-    kept_until: Option<Timestamp>,
+    /// When a unit of it was last handed out.
+    handed_out_at: Timestamp,
     items_settled: u64,
     items_failed: u64,
     /// Items of units that were replaced, whose bits are set without their items being settled.
@@ -149,7 +152,7 @@ impl Stage {
             tail: None,
             cost: ItemCost::default(),
             usual: Usual::default(),
-            kept_until: None,
+            handed_out_at: Timestamp::ZERO,
             items_settled: 0,
             items_failed: 0,
             items_replaced: 0,
@@ -293,31 +296,38 @@ impl Stage {
     }
 
     /// Whether its units are kept for faster workers than those of a class, and until when: a slow
-    /// one would still run its unit when all others are through with the rest. `jobs` share the slots.
+    /// one would still run its unit when all slots together are through with `work`, the job's share
+    /// of which is one in `jobs`.
     ///
-    /// It is kept once, and no longer than the rest should take: those who are faster may have gone.
+    /// They are kept for as long as others take some: those who are faster may be gone, or busy.
     pub(crate) fn is_kept_from(
-        &mut self,
+        &self,
         now: Timestamp,
         class: u32,
         speed: Speed,
+        work: Duration,
         jobs: u32,
-        quorum: u32,
     ) -> Option<Timestamp> {
-        let items = self.blocks[self.newest?].block.unit_items;
-        let usual = self.usual.of(items.into())?;
+        let usual = self.usual_of_next()?;
         let takes = Pace::of_class(class, usual);
-        if takes < KEPT_MIN {
+        let most = speed.of_most(usual);
+        if takes < KEPT_MIN || takes <= most + speed.of_all(work.saturating_mul(jobs)) {
             return None;
         }
-        let left = (self.items? - self.items_settled).saturating_mul(quorum.into());
-        let rest = speed.of_all(self.usual.of(left)?.saturating_mul(jobs));
-        let by_then = rest.saturating_add(speed.of_most(usual));
-        if takes <= by_then {
-            return None;
-        }
-        let until = *self.kept_until.get_or_insert(now + by_then.saturating_mul(2));
+        let until = self.handed_out_at + most.saturating_mul(2).max(KEPT_MIN);
         (now < until).then_some(until)
+    }
+
+    /// How long its next unit usually takes, once that is known.
+    fn usual_of_next(&self) -> Option<Duration> {
+        self.usual.of(self.blocks[self.newest?].block.unit_items.into())
+    }
+
+    /// About how long one slot takes for all that is not settled, while it is open.
+    pub(crate) fn work_left(&self, quorum: u32) -> Duration {
+        let left = self.items.filter(|_| self.state == StageState::Open).unwrap_or(0);
+        let left = left.saturating_sub(self.items_settled).saturating_mul(quorum.into());
+        self.usual.of(left).unwrap_or_default()
     }
 
     fn offer_fresh(&self, advice: CutAdvice) -> Option<Offer> {
@@ -452,6 +462,7 @@ impl Stage {
         let worker = holder.worker;
         let running_since = None;
         unit.lease(HeldLease { attempt, worker, leased_at, expires_at, due_at, running_since });
+        self.handed_out_at = leased_at;
         self.attempts_leased += 1;
         self.file_handed_out(number, quorum);
         Leased { attempt, items, takes: takes.unwrap_or_default() }
@@ -491,12 +502,16 @@ impl Stage {
     }
 
     /// The unit that is late by `now`, and longest, if one is so late that a worker of this pace should
-    /// make one more attempt: what a slow one would take its time for may have come back by then.
-    pub(crate) fn late(&self, now: Timestamp, pace: Pace) -> Option<u64> {
+    /// make one more attempt. A slow one would use up an attempt that a fast one, which may soon be
+    /// free, is through with sooner: it waits longer.
+    pub(crate) fn late(&self, now: Timestamp, pace: Pace, speed: Speed) -> Option<u64> {
         let tail = self.tail.as_ref()?;
         let (_, number) = tail.first()?;
         let usual = self.usual.of(self.items_of(number)?.len())?;
-        tail.late_at(usual, pace.of(usual)).is_some_and(|at| at <= now).then_some(number)
+        let (takes, most) = (pace.of(usual), speed.of_most(usual));
+        let is_slow = takes > most.saturating_mul(2);
+        let waits = if is_slow { takes.saturating_mul(SLOW_WAITS) } else { takes };
+        tail.late_at(usual, waits).is_some_and(|at| at <= now).then_some(number)
     }
 
     /// When the last of its units should be settled, while all are out.

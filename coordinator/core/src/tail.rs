@@ -24,7 +24,7 @@ pub(crate) const EXTRA_MAX: usize = 2;
 const LATE_AFTER_MIN: Duration = Duration::from_secs(1);
 
 /// When nobody could take what is late, it is asked again after so long.
-const ASKED_AGAIN_AFTER: Duration = Duration::from_secs(1);
+const ASKED_AGAIN_AFTER: Duration = Duration::from_millis(250);
 
 /// When a unit should be settled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
