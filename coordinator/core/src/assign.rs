@@ -3,15 +3,14 @@
 //! Workers that want units are served in rounds of one unit each, so that the last units of a job
 //! are shared out. Each round asks the running jobs, those of the submitter with the fewest leases for
 //! its weight first and among them the one with the fewest, and the stages of a job in order. The
-//! fastest workers are asked first, and the last units of a stage are kept for them for a while. Slots
-//! for which there is nothing then make one more attempt of units that are late (`tail.rs`).
+//! fastest workers are asked first. Slots for which there is nothing then make one more attempt of
+//! units that are late (`tail.rs`).
 
 use std::collections::BTreeMap;
 
 use gleaner_protocol::{JobId, StageIndex, Timestamp, UnitId, WorkerId};
 
 use crate::core::Core;
-use crate::roster::after_class;
 use crate::sizing::CutAdvice;
 use crate::stage::Offer;
 use crate::{Action, Block, Grant, LateUnits, Record};
@@ -22,32 +21,14 @@ const IDLE_ASKED_MAX: usize = 16;
 /// How many jobs are looked at for a unit that an idle worker would settle sooner.
 const LAST_DUE_ASKED_MAX: usize = 16;
 
-/// What came of offering a worker a unit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Served {
-    /// It was given one and wants more.
-    WantsMore,
-    Enough,
-    Nothing(Nothing),
-}
-
-/// For whom there is nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Nothing {
-    ForIt,
-    /// All is kept for faster workers, if there is anything.
-    ForItsClass,
-}
-
 impl Core {
     /// Hands out units until nobody wants one or nobody can be given one.
     pub(crate) fn assign(&mut self, now: Timestamp) {
         self.roster.end_pauses(now);
-        self.kept_until = None;
         let mut granted: BTreeMap<WorkerId, Vec<Grant>> = BTreeMap::new();
         let mut served = self.serve_hungry(now, &mut granted);
         while !served.is_empty() && self.turns.least_need().is_some() {
-            served.retain(|worker| self.serve(now, *worker, &mut granted) == Served::WantsMore);
+            served.retain(|worker| self.serve(now, *worker, &mut granted));
         }
         if self.config.late_units == LateUnits::TriedAgain {
             self.attempt_late(now, &mut granted);
@@ -73,9 +54,12 @@ impl Core {
             let mut stages = (0..).map(StageIndex).zip(&self.jobs[&id].stages);
             let late = stages.find(|(_, stage)| stage.late_at().is_some_and(|at| at <= now));
             let (stage, books) = late.expect("a job is filed as late by one of its stages");
-            let number = books.late(now, pace, self.roster.speed());
-            let taker =
-                number.and_then(|number| Some((number, self.idle_for(now, id, stage, number)?)));
+            let speed = self.roster.speed();
+            let taker = books.late(now, pace, speed).and_then(|number| {
+                let worker = self.idle_for(now, id, stage, number)?;
+                books.late(now, self.roster.get(worker)?.pace, speed)?;
+                Some((number, worker))
+            });
             match taker {
                 Some((number, worker)) => {
                     let grant = self.grant(now, worker, UnitId { job: id, number }, stage);
@@ -141,38 +125,31 @@ impl Core {
         while let Some(least_need) = self.turns.least_need()
             && let Some(place) = self.roster.next_hungry(least_need, after)
         {
-            let (class, _, worker) = place;
-            let (next, wants_more) = match self.serve(now, worker, granted) {
-                Served::WantsMore => (place, true),
-                Served::Enough | Served::Nothing(Nothing::ForIt) => (place, false),
-                Served::Nothing(Nothing::ForItsClass) => (after_class(class), false),
-            };
-            after = Some(next);
-            served.extend(wants_more.then_some(worker));
+            after = Some(place);
+            let (_, _, worker) = place;
+            if self.serve(now, worker, granted) {
+                served.push(worker);
+            }
         }
         served
     }
 
-    /// Gives a worker a unit if there is one for it.
+    /// Gives a worker a unit if there is one for it: whether there was and it wants more.
     fn serve(
         &mut self,
         now: Timestamp,
         worker: WorkerId,
         granted: &mut BTreeMap<WorkerId, Vec<Grant>>,
-    ) -> Served {
-        match self.grant_one(now, worker) {
-            Ok(grant) => {
-                granted.entry(worker).or_default().push(grant);
-                if self.roster.is_hungry(worker) { Served::WantsMore } else { Served::Enough }
-            }
-            Err(nothing) => {
-                self.roster.rest_if_unable(now, worker);
-                Served::Nothing(nothing)
-            }
-        }
+    ) -> bool {
+        let Some(grant) = self.grant_one(now, worker) else {
+            self.roster.rest_if_unable(now, worker);
+            return false;
+        };
+        granted.entry(worker).or_default().push(grant);
+        self.roster.is_hungry(worker)
     }
 
-    fn grant_one(&mut self, now: Timestamp, worker: WorkerId) -> Result<Grant, Nothing> {
+    fn grant_one(&mut self, now: Timestamp, worker: WorkerId) -> Option<Grant> {
         let (job, stage, offer) = self.find_work(now, worker)?;
         let number = match offer {
             Offer::Unit(number) => number,
@@ -181,49 +158,31 @@ impl Core {
                 self.cut(job, Block { stage, first_unit, units, items, unit_items })
             }
         };
-        Ok(self.grant(now, worker, UnitId { job, number }, stage))
+        Some(self.grant(now, worker, UnitId { job, number }, stage))
     }
 
     fn find_work(
         &mut self,
         now: Timestamp,
         worker: WorkerId,
-    ) -> Result<(JobId, StageIndex, Offer), Nothing> {
-        let Self { config, turns, jobs, roster, kept_until, .. } = self;
-        let session = roster.get(worker).ok_or(Nothing::ForIt)?;
-        let (memory_bytes, class) = (session.capacity.slot_memory_bytes, session.pace.class());
+    ) -> Option<(JobId, StageIndex, Offer)> {
+        let Self { config, turns, jobs, roster, .. } = self;
+        let session = roster.get(worker)?;
+        let memory_bytes = session.capacity.slot_memory_bytes;
         let unit_duration = config.unit_duration_target;
         let advice = CutAdvice { slots: roster.slots().max(1), unit_duration };
-        let ready = u32::try_from(turns.ready()).unwrap_or(u32::MAX);
-        let mut kept = 0;
-        let found = turns.jobs(memory_bytes).find_map(|id| {
+        turns.jobs(memory_bytes).find_map(|id| {
             let job = jobs.get_mut(&id).expect("whose turn it is is known");
-            let quorum = job.quorum;
-            let work = job.stages.iter().map(|stage| stage.work_left(quorum)).sum();
-            let mut is_kept = true;
             let stages = (0..).map(StageIndex).zip(&mut job.stages);
-            for (index, stage) in stages.filter(|(_, stage)| stage.has_something_for_somebody()) {
-                if session.unable.of(now, id, index).is_some() {
-                    is_kept = false;
-                    continue;
-                }
-                if let Some(until) = stage.is_kept_from(now, class, roster.speed(), work, ready) {
-                    *kept_until = Some(kept_until.map_or(until, |first| first.min(until)));
-                    continue;
-                }
-                is_kept = false;
-                if stage.memory_bytes() <= memory_bytes {
-                    let able = roster.able(stage.memory_bytes());
-                    let able = able.filter(|other| !roster.is_unable(now, *other, id, index));
-                    if let Some(offer) = stage.offer(worker, able, advice) {
-                        return Some((id, index, offer));
-                    }
-                }
-            }
-            kept += u32::from(is_kept);
-            None
-        });
-        found.ok_or(if kept == ready { Nothing::ForItsClass } else { Nothing::ForIt })
+            let mut fitting = stages.filter(|(index, stage)| {
+                stage.memory_bytes() <= memory_bytes && session.unable.of(now, id, *index).is_none()
+            });
+            fitting.find_map(|(index, stage)| {
+                let able = roster.able(stage.memory_bytes());
+                let able = able.filter(|other| !roster.is_unable(now, *other, id, index));
+                Some((id, index, stage.offer(worker, able, advice)?))
+            })
+        })
     }
 
     /// Enters a new block: the number of its first unit.

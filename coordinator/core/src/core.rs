@@ -42,8 +42,6 @@ pub struct Core {
     pub(crate) turns: Turns,
     pub(crate) roster: Roster,
     pub(crate) holdings: Holdings,
-    /// When those who were given nothing, as all is kept for faster workers, are asked again.
-    pub(crate) kept_until: Option<Timestamp>,
     /// When the restart's grace ends, while it lasts.
     pub(crate) grace_until: Option<Timestamp>,
     pub(crate) gate: Gate,
@@ -98,7 +96,6 @@ impl Core {
             turns: Turns::recover(recovered.submitters),
             roster,
             holdings,
-            kept_until: None,
             grace_until,
             gate: Gate::default(),
         };
@@ -167,8 +164,10 @@ impl Core {
         let expiry = self.roster.next_expiry().map(|(at, _)| at);
         let pause = self.roster.next_pause_end();
         let late = self.next_late();
-        let told = [self.next_stall(), self.next_lapse(), self.kept_until];
-        [expiry, self.grace_until, pause, late].into_iter().chain(told).flatten().min()
+        [expiry, self.grace_until, pause, late, self.next_stall(), self.next_lapse()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// # Panics

@@ -26,6 +26,15 @@ const PACE_OF: u32 = 8;
 /// How many of the last results decide about what is usual.
 const USUAL_OF: u32 = 256;
 
+/// What takes less tells more of what a unit costs the platform than of its worker.
+const TELLING_MIN: Duration = Duration::from_millis(1);
+
+/// No item counts as taking less than the first, whatever its worker says, nor the first result of a
+/// stage as taking more than the second.
+const ITEM_MIN: Duration = Duration::from_micros(1);
+/// See [`ITEM_MIN`].
+const FIRST_ITEM_MAX: Duration = Duration::from_secs(60 * 60);
+
 /// What slots compute together, each as fast as its worker's class.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Speed {
@@ -53,7 +62,10 @@ impl Default for Pace {
 impl Pace {
     /// A result took so long that usually takes `usual`.
     pub(crate) fn learn(&mut self, took: Duration, usual: Duration) {
-        let seen = took.as_nanos().saturating_mul(USUAL.into()) / usual.as_nanos().max(1);
+        if usual < TELLING_MIN {
+            return;
+        }
+        let seen = took.as_nanos().saturating_mul(USUAL.into()) / usual.as_nanos();
         let (least, most) = (USUAL / FACTOR_MAX, USUAL * FACTOR_MAX);
         let seen = u32::try_from(seen).unwrap_or(most).clamp(least, most);
         self.results = (self.results + 1).min(PACE_OF);
@@ -69,11 +81,6 @@ impl Pace {
     /// twice as long as those of the one before.
     pub(crate) fn class(self) -> u32 {
         self.factor.ilog2()
-    }
-
-    /// How long workers of a class take for what usually takes so long.
-    pub(crate) fn of_class(class: u32, usual: Duration) -> Duration {
-        usual.saturating_mul(of_class(class)) / USUAL
     }
 
     fn is_known(self) -> bool {
@@ -94,11 +101,6 @@ impl Speed {
         let (slots, speed) = (u64::from(slots), speed_of(class));
         self.sum -= slots * speed;
         self.squares -= slots * speed * speed;
-    }
-
-    /// How long all slots together take for what usually takes one of them so long.
-    pub(crate) fn of_all(&self, usual: Duration) -> Duration {
-        scaled(usual, SPEED_USUAL, self.sum)
     }
 
     /// How long it takes those who do most of the work for what usually takes so long.
@@ -125,13 +127,13 @@ impl Usual {
     /// A worker of this pace took so long for so many items.
     pub(crate) fn learn(&mut self, took: Duration, items: u64, pace: Pace) {
         let items = u32::try_from(items.max(1)).unwrap_or(u32::MAX);
-        let seen = (took / items).saturating_mul(USUAL) / pace.factor;
+        let seen = ((took / items).saturating_mul(USUAL) / pace.factor).max(ITEM_MIN);
         let (known, seen) = match self.per_item {
             Some(_) if !pace.is_known() => return,
             Some(known) => {
                 (known, seen.clamp(known / FACTOR_MAX, known.saturating_mul(FACTOR_MAX)))
             }
-            None => (Duration::ZERO, seen),
+            None => (Duration::ZERO, seen.min(FIRST_ITEM_MAX)),
         };
         self.results = (self.results + 1).min(USUAL_OF);
         let sum = known.saturating_mul(self.results - 1).saturating_add(seen);
@@ -159,7 +161,7 @@ mod tests {
         assert_eq!(pace.of(SECOND), 4 * SECOND);
         assert_eq!(pace.class(), Pace::default().class() + 2);
         for (took, usual, expected) in [
-            (Duration::MAX, Duration::ZERO, 60 * SECOND..=64 * SECOND),
+            (Duration::MAX, SECOND, 60 * SECOND..=64 * SECOND),
             (Duration::ZERO, SECOND, SECOND / 64..=SECOND / 50),
         ] {
             for _ in 0..100 {
@@ -197,7 +199,6 @@ mod tests {
                 "{found:?}, not {expected}"
             );
         };
-        near(speed.of_all(9 * SECOND), 1.5);
         near(speed.of_most(SECOND), 1.5 * 1.125 / 1.015_625);
         for _ in 0..8 {
             speed.remove(1, usual + 3);
@@ -215,5 +216,27 @@ mod tests {
         }
         usual.learn(Duration::MAX, 1, pace);
         assert!(usual.of(1).is_some_and(|usual| usual < 2 * SECOND), "{usual:?}");
+    }
+
+    #[test]
+    fn a_first_result_that_is_a_lie_is_outweighed_by_those_that_follow() {
+        for lie in [Duration::ZERO, Duration::MAX] {
+            let (mut usual, mut pace) = (Usual::default(), Pace::default());
+            usual.learn(lie, 1, pace);
+            pace.learn(SECOND, SECOND);
+            let mut seen = 0;
+            while usual.of(1).is_none_or(|usual| usual < SECOND / 2 || usual > 2 * SECOND) {
+                usual.learn(SECOND, 1, pace);
+                seen += 1;
+                assert!(seen < 10_000, "after {lie:?}: {usual:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn units_that_are_over_at_once_tell_nothing_of_a_worker() {
+        let mut pace = Pace::default();
+        pace.learn(Duration::ZERO, TELLING_MIN - Duration::from_nanos(1));
+        assert_eq!(pace, Pace::default());
     }
 }

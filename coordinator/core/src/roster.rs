@@ -44,11 +44,6 @@ pub(crate) struct Roster {
 /// of its slots.
 pub(crate) type Place = (u32, u64, WorkerId);
 
-/// A place behind all workers of a class.
-pub(crate) const fn after_class(class: u32) -> Place {
-    (class, u64::MAX, WorkerId([u8::MAX; 32]))
-}
-
 /// Where a worker is filed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Filing {

@@ -31,9 +31,6 @@ use crate::{
 /// How many waiting units are looked at to find one a worker may take, before it gets a fresh one.
 const WANTING_SEARCH_MAX: usize = 256;
 
-/// Units that take less are kept for nobody.
-const KEPT_MIN: Duration = Duration::from_secs(1);
-
 /// A slow worker waits so many times as long as it takes until it makes one more attempt of a late unit.
 const SLOW_WAITS: u32 = 8;
 
@@ -66,8 +63,6 @@ pub(crate) struct Stage {
     tail: Option<Tail>,
     cost: ItemCost,
     usual: Usual,
-    /// When a unit of it was last handed out.
-    handed_out_at: Timestamp,
     items_settled: u64,
     items_failed: u64,
     /// Items of units that were replaced, whose bits are set without their items being settled.
@@ -152,7 +147,6 @@ impl Stage {
             tail: None,
             cost: ItemCost::default(),
             usual: Usual::default(),
-            handed_out_at: Timestamp::ZERO,
             items_settled: 0,
             items_failed: 0,
             items_replaced: 0,
@@ -295,41 +289,6 @@ impl Stage {
         again.map(Offer::Unit).or(fresh)
     }
 
-    /// Whether its units are kept for faster workers than those of a class, and until when: a slow
-    /// one would still run its unit when all slots together are through with `work`, the job's share
-    /// of which is one in `jobs`.
-    ///
-    /// They are kept for as long as others take some: those who are faster may be gone, or busy.
-    pub(crate) fn is_kept_from(
-        &self,
-        now: Timestamp,
-        class: u32,
-        speed: Speed,
-        work: Duration,
-        jobs: u32,
-    ) -> Option<Timestamp> {
-        let usual = self.usual_of_next()?;
-        let takes = Pace::of_class(class, usual);
-        let most = speed.of_most(usual);
-        if takes < KEPT_MIN || takes <= most + speed.of_all(work.saturating_mul(jobs)) {
-            return None;
-        }
-        let until = self.handed_out_at + most.saturating_mul(2).max(KEPT_MIN);
-        (now < until).then_some(until)
-    }
-
-    /// How long its next unit usually takes, once that is known.
-    fn usual_of_next(&self) -> Option<Duration> {
-        self.usual.of(self.blocks[self.newest?].block.unit_items.into())
-    }
-
-    /// About how long one slot takes for all that is not settled, while it is open.
-    pub(crate) fn work_left(&self, quorum: u32) -> Duration {
-        let left = self.items.filter(|_| self.state == StageState::Open).unwrap_or(0);
-        let left = left.saturating_sub(self.items_settled).saturating_mul(quorum.into());
-        self.usual.of(left).unwrap_or_default()
-    }
-
     fn offer_fresh(&self, advice: CutAdvice) -> Option<Offer> {
         match self.newest.map(|newest| &self.blocks[newest]) {
             Some(cut) if cut.next_unit < cut.block.end_unit() => Some(Offer::Unit(cut.next_unit)),
@@ -462,7 +421,6 @@ impl Stage {
         let worker = holder.worker;
         let running_since = None;
         unit.lease(HeldLease { attempt, worker, leased_at, expires_at, due_at, running_since });
-        self.handed_out_at = leased_at;
         self.attempts_leased += 1;
         self.file_handed_out(number, quorum);
         Leased { attempt, items, takes: takes.unwrap_or_default() }

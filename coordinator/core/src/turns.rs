@@ -167,11 +167,6 @@ impl Turns {
         self.order.iter().flat_map(fitting)
     }
 
-    /// How many jobs have something to be handed out.
-    pub(crate) fn ready(&self) -> usize {
-        self.needs.len()
-    }
-
     /// The least memory that anything needs which can be handed out, if anything can.
     pub(crate) fn least_need(&self) -> Option<u64> {
         self.needs.first().map(|(memory_bytes, _)| *memory_bytes)

@@ -158,15 +158,8 @@ impl Core {
             said.push(self.why_sated(job, able.len() as u64, sated));
         }
         if sated < able.len() as u64 {
-            let kept = match self.kept_until {
-                Some(until) => {
-                    let left = span(until.saturating_since(now));
-                    format!(", or is kept for faster workers, for another {left} at most")
-                }
-                None => ", or is to be tried by others".to_owned(),
-            };
             said.push(format!(
-                "{} for more, but what waits has its answer already{kept}",
+                "{} for more, but what waits has its answer already, or is to be tried by others",
                 match able.len() as u64 - sated {
                     1 => "1 worker asks".to_owned(),
                     workers => format!("{workers} workers ask"),
@@ -394,11 +387,7 @@ impl Core {
         if is_unable(now, job, session) {
             return format!("what waits of {id} it cannot run for now");
         }
-        let others = match self.kept_until {
-            Some(_) => "is kept for faster workers",
-            None => "is to be tried by others",
-        };
-        format!("what waits of {id} has its answer already, or {others}")
+        format!("what waits of {id} has its answer already, or is to be tried by others")
     }
 }
 
