@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// The version of the work stream that this program speaks.
-pub const WORK_PROTOCOL_VERSION: u16 = 1;
+pub const WORK_PROTOCOL_VERSION: u16 = 2;
 
 /// What a worker says to a coordinator.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
