@@ -106,9 +106,10 @@ pub enum Command {
                       outputs of the stages that were done are fetched, and the exit code is 3 or \
                       4. With --force, another job's outputs that lie there unchanged are removed, \
                       so that provenance.json names all there is.\n\n\
-                      With --partial, which works at any time, stages that are not done have a preview of what is settled, \
-                      called NAME.partial.EXTENSION, and gaps.csv says what is missing. Fetched \
-                      again, files of the same job are brought up to date.\n\n\
+                      With --partial, which works at any time, stages that are not done have a \
+                      preview of what is settled, called NAME.partial.EXTENSION, and gaps.csv says \
+                      what is missing. Fetched again, files of the same job are brought up to \
+                      date.\n\n\
                       Examples:\n  gleaner results job-7 -o planets\n  \
                       gleaner results job-7 -o planets --partial"
     )]

@@ -1,6 +1,8 @@
 //! The store's file made as small as what it holds: rows that went leave their room in it, which
 //! only rows that come after use.
 
+use rusqlite::Connection;
+
 use super::{Store, StoreError, schema};
 
 /// The length of the store's file, in bytes.
@@ -14,23 +16,27 @@ pub struct Compacted {
 
 impl Store {
     /// Writes the whole file anew, whole or not at all. Takes as long as the disk takes to write it
-    /// twice, and as much room beside it; nothing else can be written meanwhile, so this is not for
-    /// a coordinator at work. Blocks.
+    /// twice, and as much room beside it and in the folder for temporary files (`SQLITE_TMPDIR`, or
+    /// the system's); nothing else can be written meanwhile, so this is not for a coordinator at
+    /// work. Blocks.
     ///
     /// # Errors
     /// [`StoreError::DiskFull`] and any other [`StoreError`]; the store is as it was.
     pub fn compact(&self) -> Result<Compacted, StoreError> {
         let path = &self.inner.path;
         let connection = schema::open_writer(path)?;
-        let checkpoint = || connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-        let length = || {
-            checkpoint().map_err(|error| StoreError::of_sqlite(path, error))?;
-            let file = path.metadata().map_err(|error| StoreError::of_io(path, error))?;
-            Ok(file.len())
+        let compact = || {
+            let before = length(&connection)?;
+            connection.execute_batch("VACUUM")?;
+            // Whoever reads the store meanwhile holds its log: the file shrinks once they are through.
+            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+            Ok(Compacted { before, after: length(&connection)? })
         };
-        let before = length()?;
-        let compacted = connection.execute_batch("VACUUM");
-        compacted.map_err(|error| StoreError::of_sqlite(path, error))?;
-        Ok(Compacted { before, after: length()? })
+        compact().map_err(|error| StoreError::of_sqlite(path, error))
     }
+}
+
+fn length(connection: &Connection) -> rusqlite::Result<u64> {
+    let query = "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()";
+    connection.query_row(query, [], |row| row.get(0))
 }

@@ -2,8 +2,8 @@
 //! give back what it does not need.
 //!
 //! Invariants: nothing here changes a folder that a coordinator runs on; all but [`collect`], which
-//! needs one that is stopped, is done beside one. It blocks, and is for threads of its own. Deliberately absent: mending. What is
-//! damaged is told, with what to do.
+//! needs one that is stopped, is done beside one. It blocks, and is for threads of its own.
+//! Deliberately absent: mending. What is damaged is told, with what to do.
 
 mod backup;
 mod collect;

@@ -64,7 +64,8 @@ pub enum Command {
     #[command(
         after_help = "A coordinator at work removes by itself what removed jobs leave and files that \
                       nobody has used for a day. Its store's file stays as large as it ever was; \
-                      this writes it anew, which takes as much room beside it.\n\nExample:\n  \
+                      this writes it anew, which takes as much room beside it and in \
+                      /var/tmp, or the folder that SQLITE_TMPDIR names.\n\nExample:\n  \
                       gleaner coordinator gc"
     )]
     Gc,
