@@ -251,7 +251,13 @@ impl Copying<'_> {
         let path = self.unfinished.path().join(store::FILE);
         // SQLite takes an empty file for a new one, and leaves it to its owner alone.
         create_private_file(&path).map_err(|error| WriteError::of(&path, error))?;
-        store::copy(self.data, &path)?;
+        store::copy(self.data, &path).map_err(|error| match error {
+            // It is the copy that found no room.
+            StoreError::DiskFull { .. } => {
+                WriteError::of(&path, io::ErrorKind::StorageFull.into()).into()
+            }
+            error => BackupError::from(error),
+        })?;
         let read = || -> io::Result<BlobRef> {
             let file = fs::File::open(&path)?;
             file.sync_all()?;
