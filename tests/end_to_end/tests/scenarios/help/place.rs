@@ -115,7 +115,7 @@ fn has_own_data(command: &[&str]) -> bool {
     matches!(
         command,
         ["coordinator"]
-            | ["coordinator", "init" | "start" | "restore"]
+            | ["coordinator", "init" | "start" | "restore" | "gc"]
             | ["project" | "worker" | "use" | "submitter", ..]
             | ["build" | "test"]
     )
@@ -125,10 +125,14 @@ fn has_own_data(command: &[&str]) -> bool {
 fn prepare(swarm: &Swarm, command: &[&str], own: &Path, folder: &Path) -> Result<()> {
     let ticket;
     let krate = folder.join("pi");
-    if matches!(command, ["coordinator", "verify" | "restore"]) {
+    if matches!(command, ["coordinator", "verify" | "restore" | "gc"]) {
         let backup = folder.join("monday");
         let backup = backup.to_str().context("a path is text")?;
-        return swarm.tell(&["coordinator", "backup", backup]).map(drop);
+        swarm.tell(&["coordinator", "backup", backup])?;
+        if command == ["coordinator", "gc"] {
+            swarm.gleaner().tell(own, &["coordinator", "restore", backup])?;
+        }
+        return Ok(());
     }
     let before: &[&str] = match command {
         ["coordinator", "start"] | ["project", ..] => {
