@@ -12,7 +12,7 @@ use gleaner_protocol::{
     AttemptId, BlobHash, BlobRef, Capacity, Epoch, Floats, ItemRange, JobId, Lease, LeaseClaims,
     LeaseKey, LeaseToken, Limits, OnFailure, Outcome, Payload, ProjectId, ProjectKind,
     ProjectRecord, SignedProjectRecord, StageIndex, StageTask, Ticket, Timestamp, ToCoordinator,
-    ToWorker, UnitId, UnitResult, Value, ValueMap, WorkerId, wire,
+    ToWorker, UnitId, UnitResult, Value, ValueMap, WORK_PROTOCOL_VERSION, WorkerId, wire,
 };
 use gleaner_worker::Config;
 use serde_bytes::ByteBuf;
@@ -210,8 +210,13 @@ impl Stream {
 
     pub async fn welcome(&mut self, record: SignedProjectRecord) {
         let heartbeat_interval = Duration::from_millis(100);
-        self.say(ToWorker::Welcome { version: 1, record, epoch: Epoch(1), heartbeat_interval })
-            .await;
+        self.say(ToWorker::Welcome {
+            version: WORK_PROTOCOL_VERSION,
+            record,
+            epoch: Epoch(1),
+            heartbeat_interval,
+        })
+        .await;
     }
 
     pub async fn tell_task(&mut self, stage: u32, task: StageTask) {

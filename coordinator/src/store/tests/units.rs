@@ -23,7 +23,7 @@ fn inconclusive(number: u32) -> StoredAttempt {
         worker: WorkerId([9; 32]),
         class: OutcomeClass::Inconclusive,
         words: Outcome::HostMemory.to_string(),
-        cpu: None,
+        cpu: Some(Duration::from_micros(700)),
         log_bytes: "item 10 warn: short of memory\n".len() as u64,
     }
 }
