@@ -8,6 +8,8 @@
 //! of several items that finds no answer is replaced: its bit is set, and a block of units of one
 //! item each has its items, so that what fails does not depend on how units were cut.
 
+mod late;
+
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -18,7 +20,7 @@ use gleaner_protocol::{
 };
 
 use crate::cut::{CutBlock, CutKind};
-use crate::pace::{Pace, Speed, Usual};
+use crate::pace::{Pace, Usual};
 use crate::sizing::{BLOCK_UNITS_FIXED, CutAdvice, ItemCost};
 use crate::tail::Tail;
 use crate::unit::{Agreement, HeldLease, Holder, Unit};
@@ -30,12 +32,6 @@ use crate::{
 
 /// How many waiting units are looked at to find one a worker may take, before it gets a fresh one.
 const WANTING_SEARCH_MAX: usize = 256;
-
-/// A slow worker waits so many times as long as it takes until it makes one more attempt of a late unit.
-const SLOW_WAITS: u32 = 8;
-
-/// One more attempt must save at least so much, and as much as it takes.
-const WORTH_MIN: Duration = Duration::from_millis(500);
 
 #[derive(Debug)]
 pub(crate) struct Stage {
@@ -450,47 +446,6 @@ impl Stage {
         }
         let unit = self.units.get_mut(&number).expect("what was handed out is in flight");
         file(&mut self.wanting, &mut self.tail, number, unit, quorum);
-    }
-
-    /// When one of its units is late, while all are out.
-    pub(crate) fn late_at(&self) -> Option<Timestamp> {
-        let tail = self.tail.as_ref()?;
-        let (_, number) = tail.first()?;
-        tail.late_at(self.usual.of(self.items_of(number)?.len())?, Duration::ZERO)
-    }
-
-    /// The unit that is late by `now`, and longest, if one is so late that a worker of this pace should
-    /// make one more attempt. A slow one would use up an attempt that a fast one, which may soon be
-    /// free, is through with sooner: it waits longer.
-    pub(crate) fn late(&self, now: Timestamp, pace: Pace, speed: Speed) -> Option<u64> {
-        let tail = self.tail.as_ref()?;
-        let (_, number) = tail.first()?;
-        let usual = self.usual.of(self.items_of(number)?.len())?;
-        let (takes, most) = (pace.of(usual), speed.of_most(usual));
-        let is_slow = takes > most.saturating_mul(2);
-        let waits = if is_slow { takes.saturating_mul(SLOW_WAITS) } else { takes };
-        tail.late_at(usual, waits).is_some_and(|at| at <= now).then_some(number)
-    }
-
-    /// When the last of its units should be settled, while all are out.
-    pub(crate) fn last_due_at(&self) -> Option<Timestamp> {
-        let (due, _) = self.tail.as_ref()?.last()?;
-        due.expected_at()
-    }
-
-    /// The unit that should be settled last, where a worker of this pace that began it at once would
-    /// be through so much sooner that it is worth it.
-    pub(crate) fn outrun(&self, now: Timestamp, pace: Pace) -> Option<u64> {
-        let (due, number) = self.tail.as_ref()?.last()?;
-        let takes = pace.of(self.usual.of(self.items_of(number)?.len())?);
-        (due.expected_at()? > now + takes + takes.max(WORTH_MIN)).then_some(number)
-    }
-
-    /// Nobody could make one more attempt of the unit that is late.
-    pub(crate) fn put_off(&mut self, now: Timestamp) {
-        if let Some(tail) = &mut self.tail {
-            tail.put_off(now);
-        }
     }
 
     /// A worker of this pace took so long for so many items: how long they usually take.

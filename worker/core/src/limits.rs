@@ -42,7 +42,7 @@ pub const HEARTBEAT_INTERVAL_MIN: Duration = Duration::from_millis(100);
 pub const HEARTBEAT_INTERVAL_MAX: Duration = Duration::from_secs(10 * 60);
 
 /// How long a coordinator may not know that other attempts run than it was told: soon enough for who
-/// watches, and no message more for units so short that nobody sees one of them.
+/// watches, and about one message a second more while units come and go.
 pub const RUNNING_SAID_AFTER: Duration = Duration::from_secs(1);
 
 /// A stage that no slot serves waits at most this long behind others that keep theirs busy.
