@@ -20,6 +20,7 @@ mod interfaces;
 mod key_file;
 mod limits;
 mod listen;
+mod liveness;
 mod muxer;
 mod node;
 mod permits;

@@ -15,9 +15,14 @@ pub const CONNECTIONS_MAX_DEFAULT: u32 = 4096;
 /// and each command that a submitter has running is a process with a connection of its own.
 pub(crate) const CONNECTIONS_PER_PEER_MAX: u32 = 16;
 
-/// The most connections whose handshake is still under way, for each direction. A handshake costs
-/// a signature and a Diffie-Hellman exchange, about 0.2 ms.
-pub(crate) const HANDSHAKES_MAX: u32 = 256;
+/// The most connections to others whose handshake is still under way.
+pub(crate) const HANDSHAKES_OUTGOING_MAX: u32 = 256;
+
+/// The most handshakes of others under way, for each connection that a node may hold: a fleet that
+/// lost its coordinator comes back at one moment, and each of it may try QUIC and TCP at once. A
+/// handshake costs a signature and a Diffie-Hellman exchange, about 0.2 ms, holds no more memory
+/// than the connection it becomes, and has [`CONNECT_MAX`].
+pub(crate) const HANDSHAKES_PER_CONNECTION_MAX: u32 = 2;
 
 /// The most streams on one connection: a work stream, blobs both ways, API streams, ping and
 /// identify.
@@ -33,8 +38,10 @@ pub(crate) const CONNECTION_WINDOW_BYTES: u32 = 32 * 1024 * 1024;
 /// Yamux grants this to every stream from its start, whatever the connection's window is.
 pub(crate) const YAMUX_STREAM_WINDOW_BYTES: usize = 256 * 1024;
 
-/// Inbound work streams that wait for the program to take them; more are dropped.
-pub(crate) const WORK_STREAMS_WAITING_MAX: usize = 256;
+/// Inbound work streams that wait for the program to take them; more are dropped. A fleet that comes
+/// back at one moment opens one for each connection, and a stream that waits costs no more than one
+/// that is served.
+pub(crate) const WORK_STREAMS_WAITING_MAX: usize = CONNECTIONS_MAX_DEFAULT as usize;
 
 /// The most inbound work streams of one peer: one for each project, and old ones not yet noticed
 /// to be dead.

@@ -388,8 +388,8 @@ impl Node {
 
 impl IncomingStreams {
     /// The next work stream that a peer has opened, with the peer's proven key; `None` once the
-    /// node has stopped. Cancel safe. At most 256 wait here; more are dropped, and their peers try
-    /// again.
+    /// node has stopped. Cancel safe. At most 4,096 wait here; more are dropped, and their peers
+    /// try again.
     pub async fn next(&mut self) -> Option<(WorkerId, WorkStream)> {
         let stream = self.streams.recv().await?;
         Some((stream.peer(), stream))

@@ -11,10 +11,11 @@ use crate::api_stream::API;
 use crate::blob::BLOB;
 use crate::identity::HostKey;
 use crate::limits::{
-    CONNECT_MAX, CONNECTION_WINDOW_BYTES, CONNECTIONS_PER_PEER_MAX, HANDSHAKES_MAX,
-    IDLE_CONNECTION_MAX, PING_INTERVAL, SILENCE_MAX, STREAM_WINDOW_BYTES,
-    STREAMS_PER_CONNECTION_MAX,
+    CONNECT_MAX, CONNECTION_WINDOW_BYTES, CONNECTIONS_PER_PEER_MAX, HANDSHAKES_OUTGOING_MAX,
+    HANDSHAKES_PER_CONNECTION_MAX, IDLE_CONNECTION_MAX, PING_INTERVAL, SILENCE_MAX,
+    STREAM_WINDOW_BYTES, STREAMS_PER_CONNECTION_MAX,
 };
+use crate::liveness::Liveness;
 use crate::muxer;
 use crate::node::{NodeConfig, StartError};
 use crate::streams::Streams;
@@ -28,7 +29,7 @@ const IDENTIFY_PROTOCOL: &str = "/gleaner/1";
 pub(crate) struct Behaviour {
     limits: connection_limits::Behaviour,
     identify: identify::Behaviour,
-    ping: ping::Behaviour,
+    liveness: Liveness,
     mdns: Toggle<mdns::tokio::Behaviour>,
     pub(crate) streams: Streams,
 }
@@ -65,9 +66,10 @@ fn bound_quic(mut quic: quic::Config) -> quic::Config {
 }
 
 fn behaviour(key: &Keypair, config: &NodeConfig) -> Behaviour {
+    let incoming = config.connections_max.saturating_mul(HANDSHAKES_PER_CONNECTION_MAX);
     let limits = ConnectionLimits::default()
-        .with_max_pending_incoming(Some(HANDSHAKES_MAX))
-        .with_max_pending_outgoing(Some(HANDSHAKES_MAX))
+        .with_max_pending_incoming(Some(incoming))
+        .with_max_pending_outgoing(Some(HANDSHAKES_OUTGOING_MAX))
         .with_max_established(Some(config.connections_max))
         .with_max_established_per_peer(Some(CONNECTIONS_PER_PEER_MAX));
     let identify = identify::Config::new(IDENTIFY_PROTOCOL.into(), key.public())
@@ -78,7 +80,7 @@ fn behaviour(key: &Keypair, config: &NodeConfig) -> Behaviour {
     Behaviour {
         limits: connection_limits::Behaviour::new(limits),
         identify: identify::Behaviour::new(identify),
-        ping: ping::Behaviour::new(ping),
+        liveness: Liveness::new(ping),
         mdns: mdns_if_wanted(key, config).into(),
         streams: Streams::new(vec![WORK, BLOB, API]),
     }

@@ -148,7 +148,7 @@ impl Task {
     fn on_behaviour_event(&mut self, event: BehaviourEvent) {
         match event {
             BehaviourEvent::Streams(inbound) => self.on_stream(inbound),
-            BehaviourEvent::Ping(ping::Event { peer, connection, result: Err(error) }) => {
+            BehaviourEvent::Liveness(ping::Event { peer, connection, result: Err(error) }) => {
                 self.on_ping_failed(peer, connection, &error);
             }
             BehaviourEvent::Mdns(mdns::Event::Discovered(found)) => {
