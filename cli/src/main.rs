@@ -9,6 +9,7 @@ mod allocator;
 mod arguments;
 mod commands;
 mod data_folder;
+mod descriptors;
 mod downloads;
 mod failure;
 mod logging;
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
         }
         _ => {}
     }
+    descriptors::ask_for_enough();
     match Arguments::try_parse().and_then(Arguments::check) {
         Ok(arguments) => run(arguments).into(),
         Err(usage) => printer::usage(&usage).into(),

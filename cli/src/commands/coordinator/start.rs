@@ -7,6 +7,7 @@ use gleaner_coordinator::{Config, Coordinator, readable_address};
 use serde_json::json;
 
 use crate::commands::Context;
+use crate::descriptors;
 use crate::failure::Exit;
 use crate::operands::{DataPlace, Reach, whole};
 use crate::signals::StopRequests;
@@ -30,6 +31,7 @@ pub struct Arguments {
 /// Runs the coordinator until it is asked to stop.
 pub async fn run(context: &Context, arguments: Arguments) -> Result<Exit> {
     let mut stop = StopRequests::listen()?;
+    descriptors::warn_of_few();
     let data = context.coordinator_data();
     let mut config = Config::new(data, context.program.clone());
     config.port = arguments.port;
