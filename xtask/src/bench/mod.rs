@@ -7,6 +7,7 @@
 
 mod figure;
 mod platform;
+mod scale;
 
 use std::fs::File;
 use std::io::Write;
@@ -97,27 +98,36 @@ impl Length {
 /// When something cannot be built, or a job does not end well.
 pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     jobs::build(workspace)?;
-    let gleaner = match &options.gleaner {
-        Some(program) => Gleaner::at(&std::path::absolute(program)?)?,
-        None => Gleaner::at(&built(workspace, options.build)?)?,
+    let program = match &options.gleaner {
+        Some(program) => std::path::absolute(program)?,
+        None => built(workspace, options.build)?,
     };
+    let gleaner = Gleaner::at(&program)?;
+    let program = program.to_str().context("the program's path is no text")?;
     let rounds = options.length.rounds();
     let units = options.units.unwrap_or(options.length.units());
 
     let mut limits = Limits { syncs: Vec::new(), rows: Vec::new() };
     let mut trials = Vec::new();
+    let mut scale = scale::Scale::default();
     for round in 1..=rounds {
         step::announce(&format!("round {round} of {rounds}: {units} units that do nothing"));
         limits.syncs.push(syncs_per_second()?);
         limits.rows.push(rows_per_second(workspace, options)?);
         trials.push(platform::Trial::run(&gleaner, units)?);
+        step::announce(&format!(
+            "round {round} of {rounds}: workers that cost nothing, and crowds"
+        ));
+        scale.round(workspace, options, program)?;
     }
+    scale.once(workspace, options, program)?;
     step::announce("a unit that computes, in a slot and in bare wasmtime");
     let compute = compute(workspace, options)?;
     step::announce("the coordinator's core alone");
     let core = core_alone(workspace, options)?;
 
     let mut figures = figures(&limits, &trials, &compute);
+    figures.extend(scale.figures(&limits, core.us_per_unit())?);
     figures.extend(core.figures());
     match options.form {
         Form::Table => figure::print_table(&figures),
@@ -286,6 +296,11 @@ fn core_alone(workspace: &Workspace, options: &Options) -> Result<CoreAlone> {
 }
 
 impl CoreAlone {
+    /// A lease and a result, which are two events.
+    fn us_per_unit(&self) -> Vec<f64> {
+        self.events_per_second.iter().map(|events| 2e6 / events).collect()
+    }
+
     fn figures(self) -> Vec<Figure> {
         let mut figures = vec![Figure {
             name: "leases and results through the core alone",

@@ -1,0 +1,57 @@
+//! What the benchmarks share: their arguments, a project, and its jobs.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use end_to_end::{Gleaner, JobFolder, Swarm};
+use gleaner_protocol::Ticket;
+
+/// What a benchmark is asked for: `-- PROGRAM COUNT`.
+pub struct Arguments {
+    /// The program that is measured.
+    pub gleaner: Gleaner,
+    /// Of units or of workers.
+    pub count: u64,
+}
+
+impl Arguments {
+    /// The words of this process; none when it is not run as a benchmark, as by `cargo test`.
+    ///
+    /// # Errors
+    /// When the program is not there, or a word is missing.
+    pub fn read() -> Result<Option<Self>> {
+        let mut words: Vec<String> = std::env::args().skip(1).collect();
+        let all = words.len();
+        words.retain(|word| word != "--bench");
+        if words.len() == all {
+            return Ok(None);
+        }
+        let [program, count] = words.as_slice() else {
+            anyhow::bail!("use: cargo bench --bench NAME -- PROGRAM COUNT");
+        };
+        let count = count.parse().with_context(|| format!("{count} is no count"))?;
+        let program = PathBuf::from(program);
+        Ok(Some(Self { gleaner: Gleaner::at(&std::path::absolute(program)?)?, count }))
+    }
+}
+
+/// A ticket that any number of workers may use.
+///
+/// # Errors
+/// When the coordinator gives none.
+pub fn ticket_for_all(swarm: &Swarm) -> Result<Ticket> {
+    let ticket = swarm.invite()?;
+    ticket.parse().with_context(|| format!("{ticket} is no ticket"))
+}
+
+/// A job of `units` units that do nothing, one item each.
+///
+/// # Errors
+/// When its task is not built.
+pub fn noops(units: u64) -> Result<JobFolder> {
+    let stage = format!(
+        "[[stage]]\nname = \"s\"\nmodule = \"tasks.wasm\"\nfunction = \"noop\"\nreduce = \"lines\"\n\
+         range = {{ field = \"number\", end = {units} }}\nunit_items = 1"
+    );
+    JobFolder::of_test_tasks("", &stage)
+}
