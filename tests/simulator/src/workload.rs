@@ -118,8 +118,10 @@ pub(crate) fn plans(random: &mut Random, jobs: u64, units: u64, last_us: u64) ->
         let mut plan = plans[earlier].clone();
         plan.submission = SubmissionId(u128::from(jobs + index) + 1);
         plan.submit_at_us = random.between(plan.submit_at_us, plan.submit_at_us + last_us);
+        // A job is taken up again once: whoever asks for it once more is given the same retry.
+        let is_retried = plans.iter().any(|plan| plan.retries == Some(earlier));
         match random.between(0, 2) {
-            0 => plan.retries = Some(earlier),
+            0 if !is_retried => plan.retries = Some(earlier),
             _ => plan.spec.answers = Answers::Kept,
         }
         plans.push(plan);
