@@ -1,9 +1,8 @@
 //! Who gets what next.
 //!
 //! Workers that want units are served in rounds of one unit each, so that the last units of a job
-//! are shared out. Each round asks the running jobs, those of the submitter with the fewest leases for
-//! its weight first and among them the one with the fewest, and the stages of a job in order. The
-//! fastest workers are asked first. Slots for which there is nothing then make one more attempt of
+//! are shared out. Each round asks the running jobs in the order of their turns (`turns.rs`), and the
+//! stages of a job in order. The fastest workers are asked first. Slots for which there is nothing then make one more attempt of
 //! units that are late (`tail.rs`).
 
 use std::collections::BTreeMap;

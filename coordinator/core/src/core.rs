@@ -122,7 +122,9 @@ impl Core {
             Event::Asked { request, question } => self.on_question(now, request, question),
             Event::WorkerConnected { worker, held } => self.on_connected(now, worker, held),
             Event::WorkerDisconnected { worker } => self.on_disconnected(worker),
-            Event::CapacityOffered { worker, capacity } => self.on_capacity(worker, capacity),
+            Event::CapacityOffered { worker, capacity } => {
+                self.on_capacity(now, worker, capacity);
+            }
             Event::Heartbeat { worker, attempts, running } => {
                 self.on_heartbeat(now, worker, &attempts, &running);
             }
@@ -282,13 +284,13 @@ impl Core {
         Reply::Leases { job: Box::new(job.snapshot()), leases, next }
     }
 
-    fn on_capacity(&mut self, worker: WorkerId, capacity: Capacity) {
+    fn on_capacity(&mut self, now: Timestamp, worker: WorkerId, capacity: Capacity) {
         let capacity = Capacity {
             slots: capacity.slots.min(SLOTS_MAX),
             units: capacity.units.min(LEASES_HELD_MAX as u32),
             ..capacity
         };
-        self.roster.offer(worker, capacity);
+        self.roster.offer(now, worker, capacity);
     }
 
     pub(crate) fn touch(&mut self, id: JobId) {

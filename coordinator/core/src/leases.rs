@@ -22,9 +22,24 @@ use gleaner_protocol::{
 
 use crate::core::Core;
 use crate::session::Presence;
+use crate::slot_time::{Charge, SlotTime};
 use crate::stage::Leased;
 use crate::unit::HeldLease;
 use crate::{Action, Grant, Record};
+
+/// Time is told in such steps.
+const CLOCK_TICK: Duration = Duration::from_millis(1);
+
+/// How a lease ends, and with it what is known of what it had.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum LeaseEnd {
+    /// Nobody says anything: it had what was heard before.
+    Lost,
+    /// It is taken or given back, and ran until now if it ran.
+    Stopped,
+    /// Its result says what it took.
+    Returned { cpu: Duration },
+}
 
 /// What becomes of a lease a worker says it holds.
 enum Held {
@@ -48,7 +63,7 @@ impl Core {
         let lost: Vec<_> =
             leases.filter(|(attempt, _)| !named.contains(attempt)).copied().collect();
         for (attempt, stage) in lost {
-            self.end_lease(worker, attempt, stage);
+            self.end_lease(now, worker, attempt, stage, LeaseEnd::Lost);
         }
         for (claims, token) in held.into_iter().take(LEASES_HELD_MAX) {
             if let Held::Useless(reason) = self.adopt(now, worker, &claims, &token) {
@@ -80,6 +95,29 @@ impl Core {
             }
         }
         self.note_running(now, worker, running);
+        self.charge_running(now, worker);
+    }
+
+    /// Enters what runs with a worker has had, as far as its slots can have had it: what is unfinished
+    /// takes so long at least.
+    fn charge_running(&mut self, now: Timestamp, worker: WorkerId) {
+        let Some(session) = self.roster.get(worker) else { return };
+        let running: Vec<_> = session.running.iter().copied().collect();
+        let mut changed = BTreeSet::new();
+        for attempt in running {
+            let Some(stage) = self.stage_of(worker, attempt) else { continue };
+            let Some(lease) = self.standing_lease(worker, attempt, stage) else { continue };
+            let wanted = lease.runs_for(now).minus(lease.charge.had);
+            let more = self.roster.update(worker, |session| session.charge(now, wanted));
+            let job = self.jobs.get_mut(&attempt.unit.job);
+            if let Some(books) = job.and_then(|job| job.stage_mut(stage)) {
+                books.charge(attempt.unit.number, worker, attempt.number, more.unwrap_or_default());
+                changed.insert(attempt.unit.job);
+            }
+        }
+        for job in changed {
+            self.file(job);
+        }
     }
 
     /// Takes what a worker says of what runs there: of its leases these and no others. That is told
@@ -129,7 +167,7 @@ impl Core {
         let mut stages = BTreeSet::new();
         for attempt in attempts.iter().take(LEASES_HELD_MAX) {
             if let Some(stage) = self.stage_of(worker, *attempt) {
-                self.end_lease(worker, *attempt, stage);
+                self.end_lease(now, worker, *attempt, stage, LeaseEnd::Stopped);
                 stages.insert((attempt.unit.job, stage));
             }
         }
@@ -164,7 +202,7 @@ impl Core {
         self.roster.update(worker, |session| session.expires_at = standing);
         for (attempt, stage, expires_at) in leases {
             if expires_at.is_none_or(|at| at <= now) {
-                self.end_lease(worker, attempt, stage);
+                self.end_lease(now, worker, attempt, stage, LeaseEnd::Lost);
             }
         }
     }
@@ -188,13 +226,13 @@ impl Core {
             books.lease(unit.number, holder, now, expires_at, quorum);
         let (input, unrecorded) = (books.input(), books.unrecorded_attempts(quorum));
         let attempt = AttemptId { unit, number };
-        self.turns.take_turn(unit.job, job.owner, job.standing());
+        self.turns.take_turn(unit.job, job.standing(), self.roster.slots());
         if number > unrecorded {
             self.gate.record(Record::AttemptOpened { attempt });
         }
         self.roster.update(worker, |session| {
             session.capacity.units -= 1;
-            session.hold(attempt, stage, expires_at, takes);
+            session.hold(now, attempt, stage, expires_at, takes);
         });
         let claims = LeaseClaims { worker, attempt, stage, items, input, epoch: self.epoch };
         let token = self.key.seal(&claims);
@@ -202,13 +240,54 @@ impl Core {
     }
 
     /// Takes a lease out of the books; its unit may want another attempt.
-    pub(crate) fn end_lease(&mut self, worker: WorkerId, attempt: AttemptId, stage: StageIndex) {
-        self.roster.update(worker, |session| session.let_go(attempt, stage));
-        let Some(job) = self.jobs.get_mut(&attempt.unit.job) else { return };
-        let quorum = job.quorum;
-        let Some(books) = job.stage_mut(stage) else { return };
-        if books.end_lease(attempt.unit.number, worker, attempt.number, quorum) {
-            self.file(attempt.unit.job);
+    pub(crate) fn end_lease(
+        &mut self,
+        now: Timestamp,
+        worker: WorkerId,
+        attempt: AttemptId,
+        stage: StageIndex,
+        end: LeaseEnd,
+    ) {
+        let job = self.jobs.get_mut(&attempt.unit.job);
+        let ended = job.and_then(|job| {
+            let quorum = job.quorum;
+            let books = job.stage_mut(stage)?;
+            books.end_lease(attempt.unit.number, worker, attempt.number, quorum)
+        });
+        match ended {
+            Some(ended) => {
+                self.charge_ended(now, attempt, stage, &ended, end);
+                self.file(attempt.unit.job);
+            }
+            None => drop(self.roster.update(worker, |session| session.let_go(now, attempt, stage))),
+        }
+    }
+
+    /// Takes a lease that has ended out of its worker's books, and enters what it has had.
+    pub(crate) fn charge_ended(
+        &mut self,
+        now: Timestamp,
+        attempt: AttemptId,
+        stage: StageIndex,
+        ended: &HeldLease,
+        end: LeaseEnd,
+    ) {
+        let had = match end {
+            LeaseEnd::Lost => ended.charge.had,
+            LeaseEnd::Stopped => ended.runs_for(now),
+            LeaseEnd::Returned { cpu } => {
+                let stood = now.saturating_since(ended.leased_at) + CLOCK_TICK;
+                SlotTime::of(cpu.min(stood)).max(ended.charge.had)
+            }
+        };
+        let wanted = had.minus(ended.charge.had);
+        let more = self.roster.update(ended.worker, |session| {
+            session.let_go(now, attempt, stage);
+            session.charge(now, wanted)
+        });
+        let job = self.jobs.get_mut(&attempt.unit.job);
+        if let Some(books) = job.and_then(|job| job.stage_mut(stage)) {
+            books.charge_ended(ended, more.unwrap_or_default());
         }
     }
 
@@ -248,12 +327,18 @@ impl Core {
         if !books.unit(unit).is_some_and(|unit| unit.is_new_to(worker)) {
             return Held::Useless(WithdrawReason::Settled);
         }
-        let (leased_at, due_at, running_since) = (now, None, None);
-        let lease =
-            HeldLease { attempt: number, worker, leased_at, expires_at, due_at, running_since };
+        let lease = HeldLease {
+            attempt: number,
+            worker,
+            leased_at: now,
+            expires_at,
+            due_at: None,
+            running_since: None,
+            charge: Charge::expected(Duration::ZERO),
+        };
         books.adopt(unit, lease, quorum);
         self.roster.update(worker, |session| {
-            session.hold(attempt, claims.stage, expires_at, Duration::ZERO);
+            session.hold(now, attempt, claims.stage, expires_at, Duration::ZERO);
         });
         self.file(attempt.unit.job);
         Held::Stands

@@ -28,6 +28,7 @@ mod session;
 mod settlement;
 mod shares;
 mod sizing;
+mod slot_time;
 mod stage;
 mod tail;
 mod turns;

@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use crate::slot_time::SlotTime;
+
 /// How many times longer than usual a worker's items take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Pace {
@@ -35,6 +37,9 @@ const ITEM_MIN: Duration = Duration::from_micros(1);
 /// See [`ITEM_MIN`].
 const FIRST_ITEM_MAX: Duration = Duration::from_secs(60 * 60);
 
+/// What a unit of which nothing is known counts as: about as long as most submitters make one.
+const UNKNOWN_TAKES: Duration = Duration::from_secs(1);
+
 /// What slots compute together, each as fast as its worker's class.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Speed {
@@ -51,6 +56,8 @@ const SPEED_USUAL: u64 = 1 << 10;
 pub(crate) struct Usual {
     per_item: Option<Duration>,
     results: u32,
+    /// What items have taken at least that have not ended, while nothing else is known.
+    least_per_item: Duration,
 }
 
 impl Default for Pace {
@@ -144,6 +151,19 @@ impl Usual {
     pub(crate) fn of(self, items: u64) -> Option<Duration> {
         let items = u32::try_from(items).unwrap_or(u32::MAX);
         Some(self.per_item?.saturating_mul(items))
+    }
+
+    /// So many items have taken so long, and have not ended.
+    pub(crate) fn note_unfinished(&mut self, had: SlotTime, items: u64) {
+        if self.per_item.is_none() {
+            self.least_per_item = self.least_per_item.max(had.each(items));
+        }
+    }
+
+    /// What is expected of so many items while nobody knows how long they take.
+    pub(crate) fn unknown(self, items: u64) -> Duration {
+        let items = u32::try_from(items).unwrap_or(u32::MAX);
+        self.least_per_item.saturating_mul(items).max(UNKNOWN_TAKES)
     }
 }
 

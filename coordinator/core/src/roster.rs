@@ -93,10 +93,10 @@ impl Roster {
     }
 
     /// Takes what a worker offers; of one that is away that is stale.
-    pub(crate) fn offer(&mut self, worker: WorkerId, capacity: Capacity) {
+    pub(crate) fn offer(&mut self, now: Timestamp, worker: WorkerId, capacity: Capacity) {
         self.update(worker, |session| {
             if session.presence != Presence::Away {
-                session.capacity = capacity;
+                session.offer(now, capacity);
             }
         });
     }
@@ -123,6 +123,11 @@ impl Roster {
 
     pub(crate) fn get(&self, worker: WorkerId) -> Option<&Session> {
         self.sessions.get(&worker)
+    }
+
+    /// How fast a worker is, as far as that is known.
+    pub(crate) fn pace(&self, worker: WorkerId) -> Pace {
+        self.sessions.get(&worker).map_or_else(Pace::default, |session| session.pace)
     }
 
     /// The workers connected, in the order of their keys.

@@ -8,6 +8,7 @@ use gleaner_protocol::{AttemptId, Capacity, OutcomeClass, StageIndex, Timestamp,
 use crate::WorkerSnapshot;
 use crate::inability::Inabilities;
 use crate::pace::Pace;
+use crate::slot_time::{Meter, SlotTime};
 use crate::unit::Holder;
 
 #[derive(Debug, Default)]
@@ -22,6 +23,8 @@ pub(crate) struct Session {
     /// About how long one slot takes for all of these.
     pub(crate) backlog: Duration,
     pub(crate) pace: Pace,
+    /// What its slots have had.
+    meter: Meter,
     pub(crate) results: u64,
     pub(crate) cpu: Duration,
     pub(crate) last_returned: Option<Returned>,
@@ -52,21 +55,37 @@ pub(crate) enum Presence {
 }
 
 impl Session {
+    /// Takes what it offers.
+    pub(crate) fn offer(&mut self, now: Timestamp, capacity: Capacity) {
+        self.meter.read(now, self.leases.len());
+        self.meter.set_slots(capacity.slots);
+        self.capacity = capacity;
+    }
+
+    /// What its slots can have had of so much, which is charged for then.
+    pub(crate) fn charge(&mut self, now: Timestamp, wanted: SlotTime) -> SlotTime {
+        self.meter.read(now, self.leases.len());
+        self.meter.take(wanted)
+    }
+
     /// Enters a lease that lasts until then, unless it is extended, and about how long it takes.
     pub(crate) fn hold(
         &mut self,
+        now: Timestamp,
         attempt: AttemptId,
         stage: StageIndex,
         expires_at: Timestamp,
         takes: Duration,
     ) {
+        self.meter.read(now, self.leases.len());
         self.leases.insert((attempt, stage));
         self.backlog = self.backlog.saturating_add(takes);
         self.expires_at = Some(self.expires_at.map_or(expires_at, |first| first.min(expires_at)));
     }
 
     /// Takes a lease out of its books.
-    pub(crate) fn let_go(&mut self, attempt: AttemptId, stage: StageIndex) {
+    pub(crate) fn let_go(&mut self, now: Timestamp, attempt: AttemptId, stage: StageIndex) {
+        self.meter.read(now, self.leases.len());
         let held = u32::try_from(self.leases.len()).unwrap_or(u32::MAX);
         if self.leases.remove(&(attempt, stage)) {
             self.backlog -= self.backlog / held;

@@ -16,7 +16,7 @@ use gleaner_protocol::{
 
 use crate::core::Core;
 use crate::cut::CutKind;
-use crate::pace::Pace;
+use crate::leases::LeaseEnd;
 use crate::session::Returned;
 use crate::stage::{Closed, LastUnit, Stage, Use};
 use crate::unit::{Agreement, HeldLease};
@@ -61,20 +61,31 @@ impl Core {
     fn on_result(&mut self, now: Timestamp, worker: WorkerId, result: UnitResult) -> Use {
         let LeaseClaims { attempt, stage, items, .. } = result.claims;
         let (id, class, cpu) = (attempt.unit, result.outcome.class(), result.cpu);
-        let pace = self.roster.get(worker).map_or_else(Pace::default, |session| session.pace);
+        let pace = self.roster.pace(worker);
         let known = self.jobs.get_mut(&id.job);
-        let (usage, usual) = known.map_or((Use::Unwanted, None), |job| {
+        let roster = &self.roster;
+        let (usage, ended, usual) = known.map_or((Use::Unwanted, None, None), |job| {
             let quorum = job.quorum;
             let books = job.stage_mut(stage);
-            books.map_or((Use::Unwanted, None), |books| {
-                let usage = books.on_returned(id.number, worker, attempt.number, quorum);
-                let counts = usage == Use::Wanted && class == OutcomeClass::Completed;
-                (usage, counts.then(|| books.learn_usual(cpu, items.len(), pace)).flatten())
+            books.map_or((Use::Unwanted, None, None), |books| {
+                let (usage, ended) = books.on_returned(id.number, worker, attempt.number, quorum);
+                if usage == Use::Unwanted || class != OutcomeClass::Completed {
+                    return (usage, ended, None);
+                }
+                let was_known = books.usual(items.len()).is_some();
+                let usual = books.learn_usual(cpu, items.len(), pace);
+                if !was_known {
+                    books.expect_all(|worker| roster.pace(worker), quorum);
+                }
+                (usage, ended, usual)
             })
         });
+        if let Some(ended) = ended {
+            self.charge_ended(now, attempt, stage, &ended, LeaseEnd::Returned { cpu });
+        }
         let returned = Returned { attempt, class, at: now };
         self.roster.update(worker, |session| {
-            session.let_go(attempt, stage);
+            session.let_go(now, attempt, stage);
             session.unable.forget(id.job, stage);
             session.last_returned = Some(returned);
             if let Some(usual) = usual {
@@ -123,7 +134,7 @@ impl Core {
         match agreement {
             Agreement::Settled(class) => {
                 self.note_failed(stage, id, failed);
-                self.settle(stage, items, opinion);
+                self.settle(now, stage, items, opinion);
                 self.note_movement(now, id.job);
                 if class == OutcomeClass::Failure {
                     let reason = format!("{id} (items {items}): {words}");
@@ -143,7 +154,7 @@ impl Core {
     }
 
     /// Makes an opinion the unit's result, for ever.
-    fn settle(&mut self, stage: StageIndex, items: ItemRange, opinion: Opinion) {
+    fn settle(&mut self, now: Timestamp, stage: StageIndex, items: ItemRange, opinion: Opinion) {
         let id = opinion.unit();
         let attempt = opinion.attempt;
         let closed = self.stage_of_unit(id, stage).settle(id.number, Some(opinion.cpu));
@@ -155,13 +166,24 @@ impl Core {
             }
         };
         self.gate.record(record);
-        self.after_closed(stage, id, closed, opinion.class);
+        self.after_closed(now, stage, id, closed, opinion.class);
     }
 
     /// Ends what still runs of a unit that is closed, and takes its stage to the reducer with the
     /// last one that is no failure of the job.
-    fn after_closed(&mut self, stage: StageIndex, id: UnitId, closed: Closed, class: OutcomeClass) {
-        self.withdraw_leases([(id, stage, closed.leases)], WithdrawReason::Settled);
+    fn after_closed(
+        &mut self,
+        now: Timestamp,
+        stage: StageIndex,
+        id: UnitId,
+        closed: Closed,
+        class: OutcomeClass,
+    ) {
+        for lease in &closed.leases {
+            let attempt = AttemptId { unit: id, number: lease.attempt };
+            self.charge_ended(now, attempt, stage, lease, LeaseEnd::Stopped);
+        }
+        self.withdraw_leases(now, [(id, stage, closed.leases)], WithdrawReason::Settled);
         if closed.last == LastUnit::Yes && class != OutcomeClass::Failure {
             let items = self.stage_of_unit(id, stage).items_settled();
             self.gate.speak(Action::Reduce { job: id.job, stage, items });
@@ -181,13 +203,13 @@ impl Core {
         let books = self.stage_of_unit(id, stage);
         let items = books.items_of(id.number).expect("a unit in flight is of a block");
         match books.on_failure() {
-            OnFailure::Continue if items.len() > 1 => self.replace_unit(stage, id, items),
+            OnFailure::Continue if items.len() > 1 => self.replace_unit(now, stage, id, items),
             OnFailure::Continue => {
                 self.note_failed(stage, id, vec![FailedItems::new(items, kind, reason)]);
                 let item = items.start;
                 self.gate.record(Record::ItemSettled { stage, item, unit: id, attempt: None });
                 let closed = self.stage_of_unit(id, stage).settle(id.number, None);
-                self.after_closed(stage, id, closed, OutcomeClass::Inconclusive);
+                self.after_closed(now, stage, id, closed, OutcomeClass::Inconclusive);
                 self.note_movement(now, id.job);
             }
             OnFailure::Stop => {
@@ -202,8 +224,8 @@ impl Core {
         }
     }
 
-    fn replace_unit(&mut self, stage: StageIndex, id: UnitId, items: ItemRange) {
-        self.withdraw_units([(id, stage)], WithdrawReason::Settled);
+    fn replace_unit(&mut self, now: Timestamp, stage: StageIndex, id: UnitId, items: ItemRange) {
+        self.withdraw_units(now, [(id, stage)], WithdrawReason::Settled);
         let job = self.jobs.get_mut(&id.job).expect("a unit in flight is of a known job");
         let units = u32::try_from(items.len()).expect("a unit has at most 4,096 items");
         let block = Block { stage, first_unit: job.next_unit, units, items, unit_items: 1 };
@@ -348,7 +370,7 @@ impl Core {
             .zip(&job.stages)
             .flat_map(|(index, stage)| stage.units().map(move |(number, _)| unit(index, number)))
             .collect();
-        self.withdraw_units(open, WithdrawReason::JobEnded);
+        self.withdraw_units(now, open, WithdrawReason::JobEnded);
         let job = self.jobs.get_mut(&id).expect("a running job is known");
         for stage in &mut job.stages {
             stage.abandon();
@@ -390,6 +412,7 @@ impl Core {
     /// Ends the leases of units in flight.
     fn withdraw_units(
         &mut self,
+        now: Timestamp,
         units: impl IntoIterator<Item = (UnitId, StageIndex)>,
         reason: WithdrawReason,
     ) {
@@ -398,13 +421,14 @@ impl Core {
             Some((id, stage, unit.leases().to_vec()))
         };
         let leases: Vec<_> = units.into_iter().filter_map(leases).collect();
-        self.withdraw_leases(leases, reason);
+        self.withdraw_leases(now, leases, reason);
     }
 
     /// Ends leases. A worker is told of all that it held at once, as it ends a slot to take anything
     /// out of it.
     fn withdraw_leases(
         &mut self,
+        now: Timestamp,
         leases: impl IntoIterator<Item = (UnitId, StageIndex, Vec<HeldLease>)>,
         reason: WithdrawReason,
     ) {
@@ -412,7 +436,7 @@ impl Core {
         for (unit, stage, leases) in leases {
             for lease in leases {
                 let attempt = AttemptId { unit, number: lease.attempt };
-                self.end_lease(lease.worker, attempt, stage);
+                self.end_lease(now, lease.worker, attempt, stage, LeaseEnd::Stopped);
                 withdrawn.entry(lease.worker).or_default().push(attempt);
             }
         }

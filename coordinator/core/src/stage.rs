@@ -22,6 +22,7 @@ use gleaner_protocol::{
 use crate::cut::{CutBlock, CutKind};
 use crate::pace::{Pace, Usual};
 use crate::sizing::{BLOCK_UNITS_FIXED, CutAdvice, ItemCost};
+use crate::slot_time::{CHARGE_MIN, Charge, SlotTime};
 use crate::tail::Tail;
 use crate::unit::{Agreement, HeldLease, Holder, Unit};
 use crate::wanting::{Fit, Wanting};
@@ -67,6 +68,9 @@ pub(crate) struct Stage {
     attempts_leased: u64,
     /// Those of them that run, as far as their workers have said.
     attempts_running: u64,
+    /// What its leases should still take, and what they have had, ended ones too.
+    charged_out: SlotTime,
+    charged_had: SlotTime,
     attempts_inconclusive: u64,
     cpu: Duration,
     /// What attempts took that ended without an answer.
@@ -149,6 +153,8 @@ impl Stage {
             units_settled: 0,
             attempts_leased: 0,
             attempts_running: 0,
+            charged_out: SlotTime::default(),
+            charged_had: SlotTime::default(),
             attempts_inconclusive: 0,
             cpu: Duration::ZERO,
             cpu_unanswered: Duration::ZERO,
@@ -416,7 +422,17 @@ impl Stage {
         let due_at = takes.map(|takes| leased_at + holder.wait + takes);
         let worker = holder.worker;
         let running_since = None;
-        unit.lease(HeldLease { attempt, worker, leased_at, expires_at, due_at, running_since });
+        let charge = Charge::expected(takes.unwrap_or_else(|| self.usual.unknown(items.len())));
+        self.charged_out = self.charged_out.plus(charge.left());
+        unit.lease(HeldLease {
+            attempt,
+            worker,
+            leased_at,
+            expires_at,
+            due_at,
+            running_since,
+            charge,
+        });
         self.attempts_leased += 1;
         self.file_handed_out(number, quorum);
         Leased { attempt, items, takes: takes.unwrap_or_default() }
@@ -432,6 +448,7 @@ impl Stage {
     pub(crate) fn adopt(&mut self, number: u64, lease: HeldLease, quorum: u32) {
         let unit = self.units.get_mut(&number).expect("a lease is adopted of a unit in flight");
         unit.adopt(lease);
+        self.charged_out = self.charged_out.plus(lease.charge.left());
         self.attempts_leased += 1;
         self.file_handed_out(number, quorum);
     }
@@ -459,28 +476,80 @@ impl Stage {
         self.usual.of(items)
     }
 
-    /// Ends the lease of an attempt without its result: whether it stood.
+    /// How long so many items usually take, once anything is known.
+    pub(crate) fn usual(&self, items: u64) -> Option<Duration> {
+        self.usual.of(items)
+    }
+
+    /// It has just become known how long items take: of all that was handed out before it is expected
+    /// from now on what such units take workers of the pace of theirs.
+    pub(crate) fn expect_all(&mut self, pace: impl Fn(WorkerId) -> Pace, quorum: u32) {
+        let Self { units, blocks, usual, charged_out, tail, .. } = self;
+        for (number, unit) in units {
+            let items = cut_of(blocks, *number).map_or(1, |cut| cut.block.items_of(*number).len());
+            for lease in unit.leases_mut().iter_mut().filter(|lease| lease.due_at.is_none()) {
+                let Some(usual) = usual.of(items) else { continue };
+                let takes = pace(lease.worker).of(usual);
+                lease.due_at = Some(lease.running_since.unwrap_or(lease.leased_at) + takes);
+                let before = lease.charge.left();
+                lease.charge.expected = Charge::expected(takes).expected;
+                *charged_out = charged_out.minus(before).plus(lease.charge.left());
+            }
+            file_due(tail, *number, unit, quorum);
+        }
+    }
+
+    /// Ends the lease of an attempt without its result, if it stood.
     pub(crate) fn end_lease(
         &mut self,
         number: u64,
         worker: WorkerId,
         attempt: u32,
         quorum: u32,
-    ) -> bool {
-        let Some(unit) = self.units.get_mut(&number) else { return false };
-        let Some(ended) = unit.end_lease(worker, attempt) else { return false };
+    ) -> Option<HeldLease> {
+        let unit = self.units.get_mut(&number)?;
+        let ended = unit.end_lease(worker, attempt)?;
         if let Some(place) = unit.wanting {
             self.wanting.reopen(worker, place);
         }
         file(&mut self.wanting, &mut self.tail, number, unit, quorum);
         self.uncount(&ended);
-        true
+        Some(ended)
     }
 
     /// Counts a lease no more.
     fn uncount(&mut self, lease: &HeldLease) {
         self.attempts_leased -= 1;
+        self.charged_out = self.charged_out.minus(lease.charge.left());
         self.attempts_running -= u64::from(lease.running_since.is_some());
+    }
+
+    /// Enters what a lease has had, beside what is known of it already.
+    pub(crate) fn charge(&mut self, number: u64, worker: WorkerId, attempt: u32, more: SlotTime) {
+        let items = self.items_of(number).map_or(1, |items| items.len());
+        let Some(lease) = self.lease_of(number, worker, attempt) else { return };
+        let before = lease.charge.left();
+        lease.charge.had = lease.charge.had.plus(more);
+        let (after, had) = (lease.charge.left(), lease.charge.had);
+        self.charged_out = self.charged_out.minus(before).plus(after);
+        self.charged_had = self.charged_had.plus(more);
+        self.usual.note_unfinished(had, items);
+    }
+
+    /// Enters what a lease has had that has ended, beside what was known of it. Nothing is for nothing.
+    pub(crate) fn charge_ended(&mut self, ended: &HeldLease, more: SlotTime) {
+        let least = CHARGE_MIN.minus(ended.charge.had);
+        self.charged_had = self.charged_had.plus(more.max(least));
+    }
+
+    /// What its leases should still take.
+    pub(crate) fn charged_out(&self) -> SlotTime {
+        self.charged_out
+    }
+
+    /// What its leases have had, ended ones too.
+    pub(crate) fn charged_had(&self) -> SlotTime {
+        self.charged_had
     }
 
     /// Notes since when the attempt of a lease runs, or that it does not: whether that is news.
@@ -507,16 +576,16 @@ impl Stage {
         worker: WorkerId,
         attempt: u32,
         quorum: u32,
-    ) -> Use {
-        let Some(unit) = self.units.get_mut(&number) else { return Use::Unwanted };
+    ) -> (Use, Option<HeldLease>) {
+        let Some(unit) = self.units.get_mut(&number) else { return (Use::Unwanted, None) };
         if unit.has_opinion_of(worker) || unit.is_inconclusive(attempt) {
-            self.end_lease(number, worker, attempt, quorum);
-            return Use::Unwanted;
+            return (Use::Unwanted, self.end_lease(number, worker, attempt, quorum));
         }
-        if let Some(ended) = unit.end_lease(worker, attempt) {
-            self.uncount(&ended);
+        let ended = unit.end_lease(worker, attempt);
+        if let Some(ended) = &ended {
+            self.uncount(ended);
         }
-        Use::Wanted
+        (Use::Wanted, ended)
     }
 
     /// Enters an opinion: what it led to, and how many there are.
@@ -589,6 +658,7 @@ impl Stage {
         self.newest = None;
         self.tail = None;
         (self.attempts_leased, self.attempts_running) = (0, 0);
+        self.charged_out = SlotTime::default();
     }
 
     pub(crate) fn items_of(&self, number: u64) -> Option<ItemRange> {
@@ -732,8 +802,7 @@ impl Stage {
     }
 
     fn block(&self, unit: u64) -> Option<&CutBlock> {
-        let after = self.blocks.partition_point(|cut| cut.block.first_unit <= unit);
-        self.blocks[..after].last().filter(|cut| cut.block.contains(unit))
+        cut_of(&self.blocks, unit)
     }
 
     fn block_mut(&mut self, unit: u64) -> Option<&mut CutBlock> {
@@ -747,6 +816,9 @@ impl Stage {
         assert_eq!(leased, self.attempts_leased, "{}: leases miscounted", self.index);
         let running = leases().filter(|lease| lease.running_since.is_some()).count() as u64;
         assert_eq!(running, self.attempts_running, "{}: running miscounted", self.index);
+        let out = leases().map(|lease| lease.charge.left());
+        let out = out.fold(SlotTime::default(), SlotTime::plus);
+        assert_eq!(out, self.charged_out, "{}: charges miscounted", self.index);
         for (number, unit) in &self.units {
             unit.check_invariants(quorum);
             let cut = self.block(*number).expect("a unit in flight is of a block");
@@ -777,6 +849,12 @@ impl Stage {
     }
 }
 
+/// The block of a unit.
+fn cut_of(blocks: &[CutBlock], unit: u64) -> Option<&CutBlock> {
+    let after = blocks.partition_point(|cut| cut.block.first_unit <= unit);
+    blocks[..after].last().filter(|cut| cut.block.contains(unit))
+}
+
 /// Files a unit in flight by what it wants, after any change to it.
 fn file(wanting: &mut Wanting, tail: &mut Option<Tail>, number: u64, unit: &mut Unit, quorum: u32) {
     match (unit.wanting, unit.attempts_wanted(quorum) > 0) {
@@ -787,6 +865,11 @@ fn file(wanting: &mut Wanting, tail: &mut Option<Tail>, number: u64, unit: &mut 
         }
         _ => {}
     }
+    file_due(tail, number, unit, quorum);
+}
+
+/// Files a unit in flight by when it should be settled.
+fn file_due(tail: &mut Option<Tail>, number: u64, unit: &mut Unit, quorum: u32) {
     if let Some(tail) = tail {
         let due = unit.expected(quorum);
         tail.refile(number, unit.due, due);

@@ -1,33 +1,40 @@
-//! Whose turn it is to have a unit handed out.
+//! Whose turn it is to have a unit handed out: by start-time fair queueing (Goyal, Vin & Cheng 1996,
+//! SIGCOMM; for processors and costs not known before: Goyal, Guo & Vin 1996, OSDI).
 //!
-//! A submitter's share of the slots goes by its weight: the one with the fewest leases for its
-//! weight is served first. When slots are so few that this ties again and again, the one served
-//! least for its weight goes first (stride scheduling: Waldspurger & Weihl 1995, MIT/LCS/TM-528).
-//! Nobody saves up turns: who had nothing to be handed out begins where the others are, and who
-//! falls behind because its leases last long catches up without being served. Of a submitter's jobs
-//! those of higher priority go first, of equal ones the one with the fewest leases, then the oldest.
+//! A submitter's share of the slots' time goes by its weight. Each owner has a virtual time, which grows
+//! by the slot time of its leases over its weight: by what a lease should take when it is handed out,
+//! corrected to what it had when it ends (`slot_time.rs` says what is believed of that). A lease of
+//! unknown cost counts as a short one, and as what others of its stage have taken so far. The owner that
+//! has come least far is served first. Nobody saves up: who had nothing to be handed out begins where
+//! the last of the others is, without what that one has out. Of an owner's jobs those of higher priority
+//! go first; those of equal priority share its slots in the same way.
 //!
-//! Invariant: a submitter that has something to be handed out to a worker that wants it, and holds
-//! no lease, is served before any other one has had `18 × weight` turns.
+//! Invariants: while two owners have something to be handed out to the workers present, what each has
+//! had over its weight differs by no more than what the two have out at one time over their weights, by
+//! what that should take or takes in the end, whichever is more. So an owner that has something for a
+//! worker that asks is served before another one, for its weight, has had more than that. One that few
+//! workers can serve falls behind the others by what all slots do in [`BEHIND_MAX`] at the most: so long
+//! it may catch up.
 //!
 //! A job is filed anew with every change of its books, so that no turn looks at all of them.
 
-use std::cmp::{Ordering, Reverse};
+mod account;
+
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use gleaner_protocol::{JobId, SubmitterId, SubmitterTerms, Timestamp};
 
+use self::account::{Account, Filed, OwnerRank};
 use crate::Owner;
 use crate::core::Core;
 use crate::filing::refile;
 use crate::job::Job;
+use crate::slot_time::{SlotTime, VirtualTime};
 use crate::stage::Stage;
 
-/// How far one turn takes a submitter of weight 1.
-const STRIDE: u64 = 1 << 20;
-
-/// How far one may fall behind: so many turns of a submitter of weight 1.
-const BEHIND_MAX: u64 = 16 * STRIDE;
+/// What all slots do in so long, who could not be served may catch up.
+const BEHIND_MAX: Duration = Duration::from_secs(60);
 
 /// The accounts of all owners, and the order of those who have something to be handed out. An owner
 /// that was never set has the default terms.
@@ -35,13 +42,15 @@ const BEHIND_MAX: u64 = 16 * STRIDE;
 pub(crate) struct Turns {
     accounts: BTreeMap<Owner, Account>,
     /// Running jobs as they are filed.
-    jobs: BTreeMap<JobId, Standing>,
+    jobs: BTreeMap<JobId, Filed>,
     /// Owners with jobs that have something to be handed out.
     order: BTreeSet<OwnerRank>,
-    /// The same, by how far each has come.
-    passes: BTreeSet<(u64, Owner)>,
-    /// How far the last of these has come; never less than before.
-    floor: u64,
+    /// The same, by what they have had.
+    served: BTreeSet<OwnerRank>,
+    /// How much the last of these has had; never less than before.
+    floor: VirtualTime,
+    /// The weights of these together.
+    weights: u64,
     /// Jobs that have something to be handed out, by the least memory that any of it needs.
     needs: BTreeSet<(u64, JobId)>,
     /// Jobs of which units are out that may be late, by when.
@@ -54,8 +63,11 @@ pub(crate) struct Turns {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Standing {
     owner: Owner,
-    leases: u64,
     priority: i32,
+    /// What its leases should still take.
+    out: SlotTime,
+    /// What they have had, ended ones too.
+    had: SlotTime,
     /// What can be handed out now needs so much memory at least, if anything can.
     needs: Option<u64>,
     /// When a unit that is out is late, while one may be.
@@ -63,30 +75,6 @@ pub(crate) struct Standing {
     /// When the last of the units that are out should be settled, at the end of a stage.
     last_due_at: Option<Timestamp>,
 }
-
-#[derive(Debug, Default)]
-struct Account {
-    terms: SubmitterTerms,
-    /// How far it has come: grows with each turn by a stride over its weight.
-    pass: u64,
-    /// Leases of all its running jobs.
-    leases: u64,
-    /// Its jobs that have something to be handed out, by the least memory that any of it needs:
-    /// there are few limits, and many jobs may wait for workers with more memory.
-    ready: BTreeMap<u64, BTreeSet<JobRank>>,
-}
-
-/// The place of an owner; the least is served first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct OwnerRank {
-    leases: u64,
-    weight: u32,
-    pass: u64,
-    owner: Owner,
-}
-
-/// The place of a job among its owner's; the least is served first.
-type JobRank = (Reverse<i32>, u64, JobId);
 
 impl Turns {
     pub(crate) fn recover(submitters: Vec<(SubmitterId, SubmitterTerms)>) -> Self {
@@ -105,65 +93,85 @@ impl Turns {
         self.accounts.get(&owner).map_or_else(SubmitterTerms::default, |account| account.terms)
     }
 
-    /// Counts a turn of the owner of a job that stands so after it, and lifts those who have fallen
-    /// too far behind.
-    pub(crate) fn take_turn(&mut self, job: JobId, owner: Owner, standing: Option<Standing>) {
-        self.refile_job(job, owner, standing, |account| {
-            account.pass += STRIDE / u64::from(account.terms.weight.get());
-        });
-        let pass = self.accounts[&owner].pass;
-        while let Some((_, last)) =
-            self.passes.first().copied().filter(|(last, _)| last + BEHIND_MAX < pass)
-        {
-            self.change(last, |account| account.pass = pass - BEHIND_MAX / 2);
+    /// A unit of a job that stands so from now on is handed out. Those whom its worker could not serve,
+    /// and who have fallen too far behind what all `slots` do, are lifted.
+    pub(crate) fn take_turn(&mut self, job: JobId, standing: Option<Standing>, slots: u64) {
+        if let Some(filed) = self.jobs.get(&job).copied() {
+            let behind_max = SlotTime::of_slots(slots.max(1), BEHIND_MAX);
+            self.lift_owners(filed.standing.owner, behind_max);
+            self.lift_jobs(filed, behind_max);
         }
-        let last = self.passes.first().map_or(pass, |(last, _)| *last);
-        self.floor = self.floor.max(last);
+        self.file(job, standing);
+    }
+
+    fn lift_owners(&mut self, served: Owner, behind_max: SlotTime) {
+        let reached = self.accounts.get(&served).map(Account::start).unwrap_or_default();
+        let floor = reached.minus(behind_max.over(self.weights));
+        let to = reached.minus(behind_max.over(2 * self.weights));
+        while let Some((_, last)) = self.order.first().copied().filter(|(at, _)| *at < floor) {
+            self.change(last, |account| {
+                account.served = account.served.plus(to.minus(account.start()));
+            });
+        }
+    }
+
+    /// The same, among the jobs of an owner that have the priority of the one that is served.
+    fn lift_jobs(&mut self, served: Filed, behind_max: SlotTime) {
+        let Standing { owner, priority, .. } = served.standing;
+        let floor = served.start().minus(behind_max.over(1));
+        let to = served.start().minus(behind_max.over(2));
+        while let Some((at, last)) =
+            self.accounts[&owner].last_of(priority).filter(|(at, _)| *at < floor)
+        {
+            let filed = self.jobs.get_mut(&last).expect("a job that has something is filed");
+            let before = *filed;
+            filed.served = filed.served.plus(to.minus(at));
+            let after = *filed;
+            self.change(owner, |account| account.refile(last, Some(before), Some(after)));
+        }
     }
 
     /// Files a job as it stands; one that has ended is nowhere.
     pub(crate) fn file(&mut self, job: JobId, standing: Option<Standing>) {
         let before = self.jobs.get(&job).copied();
-        if before != standing
-            && let Some(Standing { owner, .. }) = standing.or(before)
+        if before.map(|filed| filed.standing) != standing
+            && let Some(Standing { owner, .. }) = standing.or(before.map(|filed| filed.standing))
         {
-            self.refile_job(job, owner, standing, |_| ());
+            self.refile_job(job, owner, before, standing);
         }
     }
 
-    /// Files a job, and changes its owner's account.
     fn refile_job(
         &mut self,
         job: JobId,
         owner: Owner,
+        before: Option<Filed>,
         standing: Option<Standing>,
-        change: impl FnOnce(&mut Account),
     ) {
-        let before = match standing {
-            Some(standing) => self.jobs.insert(job, standing),
-            None => self.jobs.remove(&job),
-        };
+        let account = self.accounts.entry(owner).or_default();
+        let after = standing.map(|standing| account.filed(before, standing));
+        match after {
+            Some(after) => drop(self.jobs.insert(job, after)),
+            None => drop(self.jobs.remove(&job)),
+        }
+        let had = |filed: Option<Filed>| filed.map_or(SlotTime::default(), |it| it.standing.had);
+        let more = had(after).minus(had(before));
         self.change(owner, |account| {
-            if let Some(before) = before {
-                account.take_out(job, before);
-            }
-            if let Some(after) = standing {
-                account.put_in(job, after);
-            }
-            change(account);
+            account.served = account.served.plus(more.over(account.weight()));
+            account.refile(job, before, after);
         });
-        let place = |standing: Option<Standing>| Some((standing?.needs?, job));
-        refile(&mut self.needs, place(before), place(standing));
-        let late = |standing: Option<Standing>| Some((standing?.late_at?, job));
-        refile(&mut self.late, late(before), late(standing));
-        let last_due = |standing: Option<Standing>| Some((standing?.last_due_at?, job));
-        refile(&mut self.last_due, last_due(before), last_due(standing));
+        let place = |filed: Option<Filed>| Some((filed?.standing.needs?, job));
+        refile(&mut self.needs, place(before), place(after));
+        let late = |filed: Option<Filed>| Some((filed?.standing.late_at?, job));
+        refile(&mut self.late, late(before), late(after));
+        let last_due = |filed: Option<Filed>| Some((filed?.standing.last_due_at?, job));
+        refile(&mut self.last_due, last_due(before), last_due(after));
     }
 
     /// The jobs that have something to be handed out to slots with so much memory, in the order in
     /// which they are asked for it.
     pub(crate) fn jobs(&self, memory_bytes: u64) -> impl Iterator<Item = JobId> {
-        let fitting = move |rank: &OwnerRank| self.accounts[&rank.owner].fitting(memory_bytes);
+        let fitting = move |(_, owner): &OwnerRank| self.accounts[owner].fitting(memory_bytes);
         self.order.iter().flat_map(fitting)
     }
 
@@ -184,39 +192,41 @@ impl Turns {
 
     fn change(&mut self, owner: Owner, change: impl FnOnce(&mut Account)) {
         let account = self.accounts.entry(owner).or_default();
-        let before = account.rank(owner);
+        let before = (account.rank(owner), account.served_rank(owner));
+        let weight = |account: &Account| if account.is_ready() { account.weight() } else { 0 };
+        let weight_before = weight(account);
         change(account);
-        if before.is_none() && !account.ready.is_empty() {
-            account.pass = account.pass.max(self.floor);
+        if before.0.is_none() && account.is_ready() {
+            account.served = account.served.max(self.floor);
         }
-        let after = account.rank(owner);
-        refile(&mut self.order, before, after);
-        let pass = |rank: Option<OwnerRank>| rank.map(|rank| (rank.pass, owner));
-        refile(&mut self.passes, pass(before), pass(after));
+        self.weights = self.weights - weight_before + weight(account);
+        refile(&mut self.order, before.0, account.rank(owner));
+        refile(&mut self.served, before.1, account.served_rank(owner));
+        if let Some((last, _)) = self.served.first() {
+            self.floor = self.floor.max(*last);
+        }
     }
 
     /// Compares the files with the jobs that run.
     pub(crate) fn check_invariants<'a>(&self, running: impl Iterator<Item = &'a Job>) {
         let standings: BTreeMap<_, _> =
             running.filter_map(|job| Some((job.id, job.standing()?))).collect();
-        assert_eq!(standings, self.jobs, "jobs are misfiled");
+        let filed: BTreeMap<_, _> =
+            self.jobs.iter().map(|(job, filed)| (*job, filed.standing)).collect();
+        assert_eq!(standings, filed, "jobs are misfiled");
         for (owner, account) in &self.accounts {
-            let mut plain =
-                Account { terms: account.terms, pass: account.pass, ..Account::default() };
-            for (job, standing) in standings.iter().filter(|(_, job)| job.owner == *owner) {
-                plain.put_in(*job, *standing);
-            }
-            assert_eq!(plain.leases, account.leases, "{owner:?}: leases are miscounted");
-            assert_eq!(plain.ready, account.ready, "{owner:?}: jobs are misfiled");
+            self.check_account(*owner, account);
         }
-        let ranks = self.accounts.iter().filter_map(|(owner, account)| account.rank(*owner));
-        let ranks: BTreeSet<_> = ranks.collect();
-        let passes: BTreeSet<_> = ranks.iter().map(|rank| (rank.pass, rank.owner)).collect();
-        assert_eq!(ranks, self.order, "owners are misfiled");
-        assert_eq!(passes, self.passes, "owners are misfiled by their passes");
-        if let (Some((last, _)), Some((first, _))) = (passes.first(), passes.last()) {
+        let ready = self.accounts.iter().filter(|(_, account)| account.is_ready());
+        let weights = ready.map(|(_, account)| account.weight());
+        assert_eq!(weights.sum::<u64>(), self.weights, "weights are miscounted");
+        let ranks = |of: fn(&Account, Owner) -> Option<OwnerRank>| -> BTreeSet<_> {
+            self.accounts.iter().filter_map(|(owner, account)| of(account, *owner)).collect()
+        };
+        assert_eq!(ranks(Account::rank), self.order, "owners are misfiled");
+        assert_eq!(ranks(Account::served_rank), self.served, "owners are misfiled by their time");
+        if let Some((last, _)) = self.served.first() {
             assert!(self.floor <= *last, "an owner that has something began too far behind");
-            assert!(first - last <= BEHIND_MAX + STRIDE, "an owner is too far behind");
         }
         let needs = standings.iter().filter_map(|(job, standing)| Some((standing.needs?, *job)));
         assert_eq!(needs.collect::<BTreeSet<_>>(), self.needs, "needs are misfiled");
@@ -225,72 +235,22 @@ impl Turns {
         let last = standings.iter().filter_map(|(job, known)| Some((known.last_due_at?, *job)));
         assert_eq!(last.collect::<BTreeSet<_>>(), self.last_due, "due jobs are misfiled");
     }
-}
 
-impl Account {
-    fn rank(&self, owner: Owner) -> Option<OwnerRank> {
-        let rank = OwnerRank {
-            leases: self.leases,
-            weight: self.terms.weight.get(),
-            pass: self.pass,
-            owner,
-        };
-        (!self.ready.is_empty()).then_some(rank)
-    }
-
-    /// Its jobs that need no more memory, in their order: the files of all limits are merged.
-    fn fitting(&self, memory_bytes: u64) -> impl Iterator<Item = JobId> {
-        let files = self.ready.range(..=memory_bytes).map(|(_, jobs)| {
-            let mut rest = jobs.iter();
-            (rest.next(), rest)
-        });
-        let mut files: Vec<_> = files.collect();
-        std::iter::from_fn(move || {
-            let waiting = files.iter_mut().filter(|(first, _)| first.is_some());
-            let (first, rest) = waiting.min_by_key(|file| file.0)?;
-            let (_, _, job) = std::mem::replace(first, rest.next())?;
-            Some(*job)
-        })
-    }
-
-    fn put_in(&mut self, job: JobId, standing: Standing) {
-        self.leases += standing.leases;
-        if let Some(memory_bytes) = standing.needs {
-            self.ready.entry(memory_bytes).or_default().insert(standing.rank(job));
+    fn check_account(&self, owner: Owner, account: &Account) {
+        let mut plain = Account { terms: account.terms, ..Account::default() };
+        for (job, filed) in self.jobs.iter().filter(|(_, filed)| filed.standing.owner == owner) {
+            plain.refile(*job, None, Some(*filed));
         }
-    }
-
-    fn take_out(&mut self, job: JobId, standing: Standing) {
-        self.leases -= standing.leases;
-        if let Some(memory_bytes) = standing.needs
-            && let Some(jobs) = self.ready.get_mut(&memory_bytes)
-        {
-            jobs.remove(&standing.rank(job));
-            if jobs.is_empty() {
-                self.ready.remove(&memory_bytes);
+        assert_eq!(plain.out, account.out, "{owner:?}: what is out is miscounted");
+        assert_eq!(plain.ready, account.ready, "{owner:?}: jobs are misfiled");
+        for (priority, level) in &account.levels {
+            let plain = plain.levels.get(priority).map(|plain| &plain.served);
+            assert!(plain.is_none_or(|plain| *plain == level.served), "{owner:?}: misfiled");
+            assert!(plain.is_some() || level.served.is_empty(), "{owner:?}: misfiled");
+            if let Some((last, _)) = level.served.first() {
+                assert!(level.floor <= *last, "{owner:?}: a job began too far behind");
             }
         }
-    }
-}
-
-impl Standing {
-    fn rank(self, job: JobId) -> JobRank {
-        (Reverse(self.priority), self.leases, job)
-    }
-}
-
-impl Ord for OwnerRank {
-    /// By leases over weight, without rounding; total, so that no two owners are in one place.
-    fn cmp(&self, other: &Self) -> Ordering {
-        let share = |rank: &Self, weight: u32| u128::from(rank.leases) * u128::from(weight);
-        let by_share = share(self, other.weight).cmp(&share(other, self.weight));
-        by_share.then(self.pass.cmp(&other.pass)).then(self.owner.cmp(&other.owner))
-    }
-}
-
-impl PartialOrd for OwnerRank {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
     }
 }
 
@@ -304,11 +264,14 @@ impl Job {
         let last_due_at = self.stages.iter().filter_map(Stage::last_due_at).max();
         let (late_at, last_due_at) =
             (late_at.filter(|_| takes_turns), last_due_at.filter(|_| takes_turns));
-        let (owner, leases, priority) = (self.owner, self.attempts_leased(), self.priority);
+        let sum = |of: fn(&Stage) -> SlotTime| {
+            self.stages.iter().map(of).fold(SlotTime::default(), SlotTime::plus)
+        };
         self.is_running().then_some(Standing {
-            owner,
-            leases,
-            priority,
+            owner: self.owner,
+            priority: self.priority,
+            out: sum(Stage::charged_out),
+            had: sum(Stage::charged_had),
             needs,
             late_at,
             last_due_at,

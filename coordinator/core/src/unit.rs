@@ -18,6 +18,7 @@ use gleaner_protocol::{OutcomeClass, Timestamp, WorkerId};
 
 use crate::Opinion;
 use crate::pace::Pace;
+use crate::slot_time::{Charge, SlotTime};
 use crate::tail::{Due, EXTRA_MAX};
 use crate::wanting::Place;
 
@@ -53,6 +54,16 @@ pub(crate) struct HeldLease {
     pub(crate) due_at: Option<Timestamp>,
     /// Since when its worker says that it runs; none while it waits there.
     pub(crate) running_since: Option<Timestamp>,
+    /// The slot time that it is charged.
+    pub(crate) charge: Charge,
+}
+
+impl HeldLease {
+    /// What it has had while its worker says that it runs.
+    pub(crate) fn runs_for(&self, now: Timestamp) -> SlotTime {
+        let since = self.running_since.map(|since| now.saturating_since(since));
+        SlotTime::of(since.unwrap_or_default()).max(self.charge.had)
+    }
 }
 
 /// What a new opinion led to.
@@ -179,6 +190,10 @@ impl Unit {
 
     pub(crate) fn leases(&self) -> &[HeldLease] {
         &self.leases
+    }
+
+    pub(crate) fn leases_mut(&mut self) -> &mut [HeldLease] {
+        &mut self.leases
     }
 
     pub(crate) fn into_leases(self) -> Vec<HeldLease> {

@@ -62,11 +62,11 @@ enum Fate {
 }
 
 impl Coordinator {
-    pub(crate) fn new(config: Config) -> Self {
+    pub(crate) fn new(config: Config, slowness: Vec<u64>) -> Self {
         Self {
             config,
             store: Store::with_submitters(submitters()),
-            checks: Checks::default(),
+            checks: Checks::on(slowness),
             clock_off_ms: 0,
             process: Lives::default(),
         }
@@ -151,6 +151,7 @@ impl Coordinator {
         let clock = nature.clock(self.clock_off_ms);
         let (key, epoch) = (LeaseKey::new([7; 32]), Epoch(self.store.open()));
         let recovered = self.store.recovered();
+        self.checks.on_start(&self.store);
         let now = clock.now(nature);
         self.process.begin(|life| Process {
             life,
@@ -222,6 +223,8 @@ impl Coordinator {
             if let Some(before) = process.peers.insert(host, peer) {
                 nature.break_stream(host, before.stream);
             }
+            let claims = held.iter().map(|(claims, _)| claims);
+            self.checks.on_hello(nature.now_us, worker, claims, &self.store);
             return self.feed(nature, Event::WorkerConnected { worker, held });
         }
         let Some(peer) = process.peers.get_mut(&host).filter(|peer| peer.stream == stream) else {
@@ -237,9 +240,13 @@ impl Coordinator {
                 if matches!(reason, ReleaseReason::Unable(_)) {
                     peer.tasks.clear();
                 }
+                self.checks.on_released(nature.now_us, worker, &attempts, reason);
                 Event::Released { worker, attempts, reason }
             }
-            ToCoordinator::Results(results) => Event::ResultsReturned { worker, results },
+            ToCoordinator::Results(results) => {
+                self.checks.on_results(nature.now_us, worker, &results);
+                Event::ResultsReturned { worker, results }
+            }
         };
         self.feed(nature, event);
     }
@@ -283,7 +290,7 @@ impl Coordinator {
             for record in &records {
                 self.checks.before_written(record, &self.store);
                 self.store.write(record);
-                self.checks.after_written(record);
+                self.checks.after_written(nature.now_us, record);
             }
         }
         let demand = if self.store.items_open() > 0 { Demand::Some } else { Demand::None };
@@ -296,7 +303,7 @@ impl Coordinator {
             self.process.get_mut().and_then(|process| process.core.poll_action())
         {
             nature.trace.note(nature.now_us, &action);
-            self.checks.on_action(&action, &self.store);
+            self.checks.on_action(nature.now_us, &action, &self.store);
             self.carry_out(nature, plans, action);
         }
         self.commit_next(nature);

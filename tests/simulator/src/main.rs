@@ -122,10 +122,12 @@ fn print(seed: u64, report: &Report, elapsed: Duration) {
         |bytes| format!("{} MiB of memory at most", bytes >> 20),
     );
     println!(
-        "  {:.0} messages/s, {:.2} messages and {:.0} bytes a unit; {memory}",
+        "  {:.0} messages/s, {:.2} messages and {:.0} bytes a unit; {memory}; shares {} % of what \
+         they may be apart",
         *messages as f64 / makespan.as_secs_f64(),
         each(*messages),
         each(*message_bytes),
+        report.apart_most,
     );
 }
 

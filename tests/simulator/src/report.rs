@@ -7,6 +7,9 @@ use std::time::Duration;
 pub struct Report {
     /// Equal for equal runs.
     pub trace_hash: u64,
+    /// The most that two submitters' shares were apart while both had something to be handed out, in
+    /// parts of a hundred of what they may be.
+    pub apart_most: u64,
     /// What happened and was decided.
     pub events: u64,
     /// Messages sent, both ways.

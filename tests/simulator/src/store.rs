@@ -313,6 +313,11 @@ impl StoredStage {
         self.blocks[..after].last().filter(|block| block.contains(unit))
     }
 
+    /// The blocks in the order of their units.
+    pub(crate) fn blocks(&self) -> &[Block] {
+        &self.blocks
+    }
+
     /// The blocks in the order of their units, and which cut each is of.
     pub(crate) fn blocks_by_cut(&self) -> impl Iterator<Item = (CutKind, &Block)> {
         self.blocks.iter().scan(0, |end, block| {

@@ -113,9 +113,10 @@ impl World {
         };
         let mut nature = Nature::new(random, weather, Trace::new(options.tracing));
         let hosts = (0..options.hosts).map(|index| Host::new(HostIndex(index), &mut nature));
-        let hosts = hosts.collect();
+        let hosts: Vec<Host> = hosts.collect();
+        let slowness = hosts.iter().map(|host| host.slowness).collect();
         let config = Config { late_units: options.late_units, ..Config::default() };
-        let coordinator = Coordinator::new(config);
+        let coordinator = Coordinator::new(config, slowness);
         let mut world = Self { options, nature, coordinator, hosts, plans, deadline_us: 0 };
         world.deadline_us = FOUL_US + PATIENCE_US + 30 * world.ideal_us();
         world.begin();
@@ -412,6 +413,7 @@ impl World {
         let traffic = &self.nature.traffic;
         Report {
             trace_hash: self.nature.trace.hash(),
+            apart_most: self.coordinator.checks.apart_most(),
             events: self.nature.trace.events,
             messages: traffic.messages,
             message_bytes: traffic.bytes(),

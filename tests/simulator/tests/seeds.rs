@@ -26,6 +26,16 @@ fn what_must_hold_holds_whatever_goes_wrong() {
     }
 }
 
+/// So long that a submitter who had more than its share would show.
+#[test]
+fn submitters_have_their_shares_in_long_runs() {
+    for faults in [Faults::None, Faults::Many] {
+        let long = |seed| Options { hosts: 8, units: 6000, jobs: 6, faults, ..options(seed) };
+        let apart = (1..=4).map(|seed| run(long(seed)).apart_most);
+        assert!(apart.max() > Some(0), "nothing was compared");
+    }
+}
+
 #[test]
 fn on_a_calm_day_every_job_ends() {
     let report = run(Options { faults: Faults::None, ..options(3) });

@@ -8,6 +8,9 @@ use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
+/// How long a unit takes of which nothing else is said.
+const TAKES: Duration = Duration::from_millis(100);
+
 /// A job of which the first worker holds two units, and the second one has answered the third.
 fn all_out(lab: &mut Lab) -> (JobId, WorkerId, WorkerId) {
     let job = lab.submit(job_spec(3, 1, 1));
@@ -23,9 +26,10 @@ fn all_out(lab: &mut Lab) -> (JobId, WorkerId, WorkerId) {
 fn a_slot_without_work_makes_one_more_attempt_of_a_unit_that_is_late() {
     let mut lab = Lab::new();
     let (_, slow, fast) = all_out(&mut lab);
-    let late_at = lab.now + SECOND;
+    let allowed = TAKES + SECOND;
+    let late_at = lab.now + allowed;
     assert_eq!(lab.core.poll_timeout(), Some(late_at));
-    lab.advance(SECOND - Duration::from_millis(1));
+    lab.advance(allowed - Duration::from_millis(1));
     assert_eq!(lab.said(), "");
     lab.advance(Duration::from_millis(1));
     let second = lab.lease(fast);
