@@ -103,20 +103,31 @@ impl Core {
     fn charge_running(&mut self, now: Timestamp, worker: WorkerId) {
         let Some(session) = self.roster.get(worker) else { return };
         let running: Vec<_> = session.running.iter().copied().collect();
+        let class_before = session.pace.class();
         let mut changed = BTreeSet::new();
         for attempt in running {
             let Some(stage) = self.stage_of(worker, attempt) else { continue };
             let Some(lease) = self.standing_lease(worker, attempt, stage) else { continue };
-            let wanted = lease.runs_for(now).minus(lease.charge.had);
-            let more = self.roster.update(worker, |session| session.charge(now, wanted));
+            let lease_had = lease.charge.had;
+            let wanted = lease.runs_for(now).minus(lease_had);
             let job = self.jobs.get_mut(&attempt.unit.job);
-            if let Some(books) = job.and_then(|job| job.stage_mut(stage)) {
-                books.charge(attempt.unit.number, worker, attempt.number, more.unwrap_or_default());
-                changed.insert(attempt.unit.job);
-            }
+            let Some(books) = job.and_then(|job| job.stage_mut(stage)) else { continue };
+            let usual = books.items_of(attempt.unit.number).and_then(|it| books.usual(it.len()));
+            let told = self.roster.update(worker, |session| {
+                let had = lease_had.plus(session.charge(now, wanted));
+                if let Some(usual) = usual {
+                    session.pace.note_unfinished(had.each(1), usual);
+                }
+                had.minus(lease_had)
+            });
+            books.charge(attempt.unit.number, worker, attempt.number, told.unwrap_or_default());
+            changed.insert(attempt.unit.job);
         }
         for job in changed {
             self.file(job);
+        }
+        if self.roster.pace(worker).class() != class_before {
+            self.expect_anew(now, worker);
         }
     }
 
@@ -147,14 +158,42 @@ impl Core {
         since: Option<Timestamp>,
     ) -> bool {
         let Some(stage) = self.stage_of(worker, attempt) else { return false };
-        let job = self.jobs.get_mut(&attempt.unit.job);
-        let books = job.and_then(|job| job.stage_mut(stage)).expect("a lease is of a known stage");
+        let job = self.jobs.get_mut(&attempt.unit.job).expect("a lease is of a known job");
+        let quorum = job.quorum;
+        let books = job.stage_mut(stage).expect("a lease is of a known stage");
         let is_news = books.set_running(attempt.unit.number, worker, attempt.number, since);
+        if let Some(since) = since {
+            let (wait, pace) = (Duration::ZERO, self.roster.pace(worker));
+            let lease = (attempt.unit.number, worker, attempt.number);
+            books.expect(lease, since, wait, pace, quorum);
+        }
         self.roster.update(worker, |session| match since {
             Some(_) => session.running.insert(attempt),
             None => session.running.remove(&attempt),
         });
         is_news
+    }
+
+    /// A worker turns out to be faster or slower than was thought: it is expected anew when it is
+    /// through with what it holds.
+    pub(crate) fn expect_anew(&mut self, now: Timestamp, worker: WorkerId) {
+        let Some(session) = self.roster.get(worker) else { return };
+        let (pace, slots) = (session.pace, session.capacity.slots.max(1));
+        let leases: Vec<_> = session.leases.iter().copied().collect();
+        let mut backlog = Duration::ZERO;
+        let mut changed = BTreeSet::new();
+        for (attempt, stage) in leases {
+            let Some(job) = self.jobs.get_mut(&attempt.unit.job) else { continue };
+            let quorum = job.quorum;
+            let Some(books) = job.stage_mut(stage) else { continue };
+            let lease = (attempt.unit.number, worker, attempt.number);
+            backlog += books.expect(lease, now, backlog / slots, pace, quorum);
+            changed.insert(attempt.unit.job);
+        }
+        self.roster.update(worker, |session| session.backlog = backlog);
+        for job in changed {
+            self.file(job);
+        }
     }
 
     pub(crate) fn on_released(

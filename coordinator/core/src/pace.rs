@@ -72,11 +72,16 @@ impl Pace {
         if usual < TELLING_MIN {
             return;
         }
-        let seen = took.as_nanos().saturating_mul(USUAL.into()) / usual.as_nanos();
-        let (least, most) = (USUAL / FACTOR_MAX, USUAL * FACTOR_MAX);
-        let seen = u32::try_from(seen).unwrap_or(most).clamp(least, most);
+        let seen = factor(took, usual);
         self.results = (self.results + 1).min(PACE_OF);
         self.factor = (self.factor * (self.results - 1) + seen) / self.results;
+    }
+
+    /// What usually takes `usual` has taken so long, and has not ended: it takes no less.
+    pub(crate) fn note_unfinished(&mut self, had: Duration, usual: Duration) {
+        if self.of(usual) < had && usual >= TELLING_MIN {
+            self.factor = factor(had, usual);
+        }
     }
 
     /// How long the worker takes for what usually takes so long.
@@ -119,6 +124,13 @@ impl Speed {
 /// The middle of a class, in parts of [`USUAL`].
 const fn of_class(class: u32) -> u32 {
     (3 << class) / 2
+}
+
+/// How many times longer that is than usual, within bounds.
+fn factor(took: Duration, usual: Duration) -> u32 {
+    let seen = took.as_nanos().saturating_mul(USUAL.into()) / usual.as_nanos().max(1);
+    let (least, most) = (USUAL / FACTOR_MAX, USUAL * FACTOR_MAX);
+    u32::try_from(seen).unwrap_or(most).clamp(least, most)
 }
 
 fn speed_of(class: u32) -> u64 {

@@ -84,10 +84,11 @@ impl Core {
             self.charge_ended(now, attempt, stage, &ended, LeaseEnd::Returned { cpu });
         }
         let returned = Returned { attempt, class, at: now };
-        self.roster.update(worker, |session| {
+        let is_of_other_class = self.roster.update(worker, |session| {
             session.let_go(now, attempt, stage);
             session.unable.forget(id.job, stage);
             session.last_returned = Some(returned);
+            let class_before = session.pace.class();
             if let Some(usual) = usual {
                 session.pace.learn(cpu, usual);
             }
@@ -95,7 +96,11 @@ impl Core {
                 session.results += 1;
                 session.cpu = session.cpu.saturating_add(cpu);
             }
+            session.pace.class() != class_before
         });
+        if is_of_other_class == Some(true) {
+            self.expect_anew(now, worker);
+        }
         match (usage, class) {
             (Use::Unwanted, _) => self.file(id.job),
             (Use::Wanted, OutcomeClass::Inconclusive) => {

@@ -552,6 +552,32 @@ impl Stage {
         self.charged_had
     }
 
+    /// It is expected anew of a lease when its result comes, and what it takes: by a worker of this
+    /// pace, one of whose slots takes it after so long.
+    pub(crate) fn expect(
+        &mut self,
+        (number, worker, attempt): (u64, WorkerId, u32),
+        now: Timestamp,
+        wait: Duration,
+        pace: Pace,
+        quorum: u32,
+    ) -> Duration {
+        let Self { units, blocks, usual, charged_out, tail, .. } = self;
+        let items = cut_of(blocks, number).map_or(1, |cut| cut.block.items_of(number).len());
+        let (Some(unit), Some(usual)) = (units.get_mut(&number), usual.of(items)) else {
+            return Duration::ZERO;
+        };
+        let takes = pace.of(usual);
+        if let Some(lease) = unit.lease_of(worker, attempt) {
+            lease.due_at = Some(lease.running_since.unwrap_or(now + wait) + takes);
+            let before = lease.charge.left();
+            lease.charge.expected = Charge::expected(takes).expected;
+            *charged_out = charged_out.minus(before).plus(lease.charge.left());
+        }
+        file_due(tail, number, unit, quorum);
+        takes
+    }
+
     /// Notes since when the attempt of a lease runs, or that it does not: whether that is news.
     pub(crate) fn set_running(
         &mut self,

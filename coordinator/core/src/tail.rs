@@ -1,7 +1,9 @@
 //! The end of a stage: all is handed out, and what is settled last decides when it is over.
 //!
 //! When a unit should be settled is known when it is handed out: by what such units usually take, the
-//! pace of its worker, and what that one has to do before. A slot that has nothing else to do makes one
+//! pace of its worker, and what that one has to do before. It is known better once the unit runs, once
+//! its worker turns out to be faster or slower than was thought (what has run for long without an end
+//! tells as much), and once the first result tells how long such units take at all. A slot that has nothing else to do makes one
 //! more attempt of what it would settle much sooner, and of what is late: its machine is busy with its
 //! owner, or gone. Whichever answers first counts (as MapReduce's backup tasks: Dean & Ghemawat 2004,
 //! OSDI; by the time at which they are expected to end: Zaharia et al. 2008, OSDI). Invariants: nothing
@@ -16,12 +18,12 @@ use gleaner_protocol::Timestamp;
 use crate::filing::refile;
 use crate::unit::HeldLease;
 
-/// The most attempts of a unit beyond those that its quorum needs: one for a slow machine, one for
-/// another.
-pub(crate) const EXTRA_MAX: usize = 2;
+/// The most attempts of a unit beyond those that its quorum needs. Each is made when the one before
+/// is late, or by a much faster machine, and some machines are met by their owners one after another.
+pub(crate) const EXTRA_MAX: usize = 4;
 
-/// No unit is late sooner after it was due: what has just been handed out is on its way.
-const LATE_AFTER_MIN: Duration = Duration::from_secs(1);
+/// No unit is late sooner after it was due: its result is on its way.
+const LATE_AFTER_MIN: Duration = Duration::from_millis(500);
 
 /// When nobody could take what is late, it is asked again after so long.
 const ASKED_AGAIN_AFTER: Duration = Duration::from_millis(250);
@@ -92,12 +94,12 @@ impl Tail {
     }
 
     /// When the first one is late, if such a unit usually takes so long: one that has not come back
-    /// in time is given as long again as another attempt `takes`.
+    /// in time is given half as long again as another attempt `takes`.
     pub(crate) fn late_at(&self, usual: Duration, takes: Duration) -> Option<Timestamp> {
         let (due, _) = self.first()?;
         let allowed = match due.basis {
             Basis::HandedOut => usual.saturating_add(usual.max(takes)),
-            Basis::Expected => takes,
+            Basis::Expected => takes / 2,
         };
         Some((due.at + allowed.max(LATE_AFTER_MIN)).max(self.asked_again_at))
     }

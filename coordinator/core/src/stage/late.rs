@@ -10,7 +10,7 @@ use crate::pace::{Pace, Speed};
 /// A slow worker waits so many times as long as it takes until it makes one more attempt of a late unit.
 const SLOW_WAITS: u32 = 8;
 
-/// One more attempt must save at least so much, and as much as it takes.
+/// One more attempt must save at least so much, and a quarter of what it takes.
 const WORTH_MIN: Duration = Duration::from_millis(500);
 
 impl Stage {
@@ -45,7 +45,7 @@ impl Stage {
     pub(crate) fn outrun(&self, now: Timestamp, pace: Pace) -> Option<u64> {
         let (due, number) = self.tail.as_ref()?.last()?;
         let takes = pace.of(self.usual.of(self.items_of(number)?.len())?);
-        (due.expected_at()? > now + takes + takes.max(WORTH_MIN)).then_some(number)
+        (due.expected_at()? > now + takes + (takes / 4).max(WORTH_MIN)).then_some(number)
     }
 
     /// Nobody could make one more attempt of the unit that is late.

@@ -26,7 +26,7 @@ fn all_out(lab: &mut Lab) -> (JobId, WorkerId, WorkerId) {
 fn a_slot_without_work_makes_one_more_attempt_of_a_unit_that_is_late() {
     let mut lab = Lab::new();
     let (_, slow, fast) = all_out(&mut lab);
-    let allowed = TAKES + SECOND;
+    let allowed = TAKES + SECOND / 2;
     let late_at = lab.now + allowed;
     assert_eq!(lab.core.poll_timeout(), Some(late_at));
     lab.advance(allowed - Duration::from_millis(1));
@@ -50,7 +50,7 @@ fn a_slot_without_work_makes_one_more_attempt_of_a_unit_that_is_late() {
 fn a_unit_has_few_attempts_more_than_it_needs_and_one_on_each_worker() {
     let mut lab = Lab::new();
     let (_, _, fast) = all_out(&mut lab);
-    for other in 3..=7 {
+    for other in 3..=14 {
         lab.connect(other, 1);
     }
     lab.offer(fast, 1);
@@ -60,7 +60,7 @@ fn a_unit_has_few_attempts_more_than_it_needs_and_one_on_each_worker() {
     let held = lab.held.values().flatten().map(|grant| grant.claims.attempt.unit.number);
     let mut units: Vec<u64> = held.collect();
     units.sort_unstable();
-    assert_eq!(units, [0, 0, 0, 1, 1, 1]);
+    assert_eq!(units, [0, 0, 0, 0, 0, 1, 1, 1, 1, 1]);
     assert!(lab.held.values().all(|held| held.len() <= 2), "{:?}", lab.held);
 }
 
@@ -145,4 +145,28 @@ fn a_fast_worker_without_work_takes_over_what_a_slow_one_would_settle_later() {
     lab.offer(slow, 1);
     lab.advance(SECOND);
     assert_eq!(lab.said(), "", "one more attempt is enough");
+}
+
+#[test]
+fn a_worker_whose_first_unit_does_not_end_is_known_to_be_slow() {
+    let mut lab = Lab::new();
+    lab.submit(job_spec(9, 1, 1));
+    let (silent, fast) = (lab.connect(1, 2), lab.connect(2, 1));
+    answer_in(&mut lab, fast, SECOND);
+    let held: Vec<_> = lab.held[&silent].iter().map(|grant| grant.claims.attempt).collect();
+    for _ in 0..=2 {
+        lab.feed(Event::Heartbeat {
+            worker: silent,
+            attempts: held.clone(),
+            running: vec![held[0]],
+        });
+        lab.advance(10 * SECOND);
+    }
+    let pace = |lab: &Lab, worker| lab.core.roster.pace(worker).of(SECOND);
+    assert_eq!((pace(&lab, silent), pace(&lab, fast)), (20 * SECOND, SECOND));
+    let due = |attempt: AttemptId| {
+        let unit = lab.core.jobs[&attempt.unit.job].stages[0].unit(attempt.unit.number);
+        unit.and_then(|unit| unit.leases()[0].due_at).expect("it is known what units take")
+    };
+    assert!(due(held[1]) >= due(held[0]) + 20 * SECOND, "what waits comes after what runs");
 }
