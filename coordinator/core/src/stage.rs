@@ -756,6 +756,12 @@ impl Stage {
         leases.map(|lease| lease.leased_at).min()
     }
 
+    /// Whether a unit wants an attempt and waits for whoever had it before a restart.
+    pub(crate) fn is_held(&self, number: u64, quorum: u32) -> bool {
+        let unit = self.units.get(&number);
+        unit.is_some_and(|unit| unit.attempts_wanted(quorum) > 0 && unit.wanting.is_none())
+    }
+
     pub(crate) fn is_wanting(&self, number: u64) -> bool {
         self.units.get(&number).is_some_and(|unit| unit.wanting.is_some())
     }

@@ -12,6 +12,7 @@
 //! over zero, Leased while it has leases, Accepted while it has opinions. A settled unit is
 //! dropped from memory but for one bit of its stage.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use gleaner_protocol::{OutcomeClass, Timestamp, WorkerId};
@@ -182,6 +183,11 @@ impl Unit {
     /// How many attempts ended without an answer.
     pub(crate) fn inconclusive(&self) -> usize {
         self.inconclusive.len()
+    }
+
+    /// On how many workers.
+    pub(crate) fn inconclusive_workers(&self) -> usize {
+        self.inconclusive.iter().map(|(_, worker)| worker).collect::<BTreeSet<_>>().len()
     }
 
     pub(crate) fn has_opinion_of(&self, worker: WorkerId) -> bool {

@@ -120,6 +120,54 @@ impl Core {
         said
     }
 
+    /// Why a unit of a stage that waits is not with a worker.
+    fn why_unit_not_handed_out(
+        &self,
+        now: Timestamp,
+        job: &Job,
+        (index, stage): (StageIndex, &Stage),
+        id: UnitId,
+    ) -> Vec<String> {
+        if job.paused_at.is_some() {
+            return self.why_not_handed_out(now, job);
+        }
+        let held_until = self.grace_until.filter(|_| stage.is_held(id.number, job.quorum));
+        if let Some(until) = held_until {
+            let left = span(until.saturating_since(now));
+            return vec![format!(
+                "{id} of stage `{}` may be with a worker since before the coordinator was restarted, \
+                 and waits for it to come back; in {left} it goes to others",
+                job.stage_name(index)
+            )];
+        }
+        self.why_nobody_takes(now, job, stage.memory_bytes())
+    }
+
+    /// How often a unit was tried without an answer, where, and who is asked next.
+    fn why_tried(&self, job: &Job, stage: &Stage, id: UnitId, unit: &Unit) -> Option<String> {
+        let tried = unit.inconclusive() as u64;
+        if tried == 0 {
+            return None;
+        }
+        let workers = unit.inconclusive_workers() as u64;
+        let able = self.roster.able(stage.memory_bytes());
+        let untried =
+            able.filter(|worker| unit.is_new_to(*worker) && !unit.was_inconclusive_on(*worker));
+        let next = match untried.count() as u64 {
+            0 => {
+                "no other worker is there that could take it, so that each may try again".to_owned()
+            }
+            1 => "1 worker that has not tried it is asked first".to_owned(),
+            others => format!("{others} workers that have not tried it are asked first"),
+        };
+        Some(format!(
+            "{} of {id} ended without an answer, on {}; {next}; at {} its job is given up",
+            count(tried, "attempt"),
+            count(workers, "worker"),
+            job.max_attempts
+        ))
+    }
+
     /// Why no worker takes what waits of a job whose items may take `memory_bytes` each.
     fn why_nobody_takes(&self, now: Timestamp, job: &Job, memory_bytes: u64) -> Vec<String> {
         let connected: Vec<_> = self.roster.connected().map(|(_, session)| session).collect();
@@ -201,7 +249,7 @@ impl Core {
             Some((index, stage, Whereabouts::InFlight(unit))) => {
                 self.why_in_flight(now, job, (index, stage), id, unit)
             }
-            Some((index, _, Whereabouts::Ahead(before))) => {
+            Some((index, stage, Whereabouts::Ahead(before))) => {
                 let name = job.stage_name(index);
                 let turn = match before {
                     0 => "it is the next one".to_owned(),
@@ -210,7 +258,7 @@ impl Core {
                 };
                 let first = format!("{id} of stage `{name}` waits for its first attempt; {turn}");
                 let mut said = vec![first];
-                said.extend(self.why_not_handed_out(now, job));
+                said.extend(self.why_unit_not_handed_out(now, job, (index, stage), id));
                 said
             }
             Some((_, stage, Whereabouts::Settled)) if stage.has_replaced_units() => {
@@ -240,21 +288,14 @@ impl Core {
                 count(answers, "answer")
             ));
         }
-        let tried = unit.inconclusive() as u64;
-        if tried > 0 {
-            said.push(format!(
-                "{} of {id} ended without an answer; at {} its job is given up",
-                count(tried, "attempt"),
-                job.max_attempts
-            ));
-        }
+        said.extend(self.why_tried(job, stage, id, unit));
         if unit.attempts_wanted(quorum) == 0 {
             return said;
         }
         if stage.is_wanting(id.number) {
             said.push(format!("{id} of stage `{}` waits for a worker", job.stage_name(index)));
         }
-        said.extend(self.why_not_handed_out(now, job));
+        said.extend(self.why_unit_not_handed_out(now, job, (index, stage), id));
         said
     }
 

@@ -165,7 +165,7 @@ fn units_wait_for_their_holders_after_a_restart() {
     check(
         lab.why_unit(2),
         expect![
-            "4 units may be with workers since before the coordinator was restarted, and wait for them to come back; in 10 s they go to others"
+            "unit-1.2 of stage `search` may be with a worker since before the coordinator was restarted, and waits for it to come back; in 10 s it goes to others"
         ],
     );
     check(
@@ -174,6 +174,55 @@ fn units_wait_for_their_holders_after_a_restart() {
         worker-ai has been connected for 5 s, offers 1 slot of 17179869184.0 GiB each and holds 0 leases
         it asks for 1 unit more
         4 units of job-1 wait for the workers that had them"#]],
+    );
+}
+
+#[test]
+fn a_unit_says_what_it_does_not_fit_into_and_who_tried_it() {
+    // Another stage of the job would fit: the unit's own limit counts.
+    let mut large = lab(1, |lab| {
+        let mut spec = job_spec(1, 1, 1);
+        spec.stages[0].task.limits.memory_bytes = 6 * GIB;
+        spec.stages.push(StageSpec { name: "small".into(), ..job_spec(1, 1, 1).stages.remove(0) });
+        lab.submit(spec);
+        let worker = lab.connect(1, 5);
+        let held: Vec<_> = lab.held[&worker].iter().map(|grant| grant.claims.attempt).collect();
+        lab.feed(Event::Released { worker, attempts: held, reason: ReleaseReason::Owner });
+        lab.feed(Event::WorkerDisconnected { worker });
+        lab.connect_small(2, 3 * GIB);
+    });
+    let unit = gleaner_protocol::UnitId { job: JobId(2), number: 0 };
+    check(
+        large.why(Subject::Unit(unit)),
+        expect![[r#"
+        unit-2.0 of stage `search` waits for a worker
+        an item may take 6 GiB, and the largest slot offered has 3 GiB (1 worker is connected)"#]],
+    );
+    let mut tried = Lab::new();
+    let max_attempts = NonZeroU32::new(9).expect("nine is not zero");
+    tried.submit(JobSpec { max_attempts, ..job_spec(4, 1, 1) });
+    tried.connect(4, 0);
+    for number in 1..=3 {
+        let worker = tried.connect(number, 1);
+        let grant = tried.lease(worker);
+        tried.answer(worker, &grant, Outcome::HostMemory);
+        tried.feed(Event::WorkerDisconnected { worker });
+    }
+    check(
+        tried.why_unit(0),
+        expect![[r#"
+        3 attempts of unit-1.0 ended without an answer, on 3 workers; 1 worker that has not tried it is asked first; at 9 its job is given up
+        unit-1.0 of stage `search` waits for a worker
+        every worker that could take it has all the units it asked for: 0 attempts of job-1 and 0 of other jobs are with workers"#]],
+    );
+    tried.feed(Event::WorkerDisconnected { worker: worker(4) });
+    tried.connect(1, 0);
+    check(
+        tried.why_unit(0),
+        expect![[r#"
+        3 attempts of unit-1.0 ended without an answer, on 3 workers; no other worker is there that could take it, so that each may try again; at 9 its job is given up
+        unit-1.0 of stage `search` waits for a worker
+        every worker that could take it has all the units it asked for: 0 attempts of job-1 and 0 of other jobs are with workers"#]],
     );
 }
 
@@ -255,7 +304,7 @@ fn a_unit_says_where_it_is() {
     check(
         tried.why_unit(0),
         expect![[r#"
-            1 attempt of unit-1.0 ended without an answer; at 2 its job is given up
+            1 attempt of unit-1.0 ended without an answer, on 1 worker; no other worker is there that could take it, so that each may try again; at 2 its job is given up
             unit-1.0 of stage `search` waits for a worker
             every worker that could take it has all the units it asked for: 0 attempts of job-1 and 0 of other jobs are with workers"#]],
     );
