@@ -31,6 +31,18 @@ impl Answer {
     /// # Errors
     /// When it cannot be started or does not end in time; then with what it had said.
     pub fn of(command: &mut Command, limit: Duration) -> Result<Self> {
+        Self::of_unless(command, limit, || Ok(()))
+    }
+
+    /// The same, but the command is killed once `check` fails, which is asked again and again.
+    ///
+    /// # Errors
+    /// As [`Answer::of`], and the first of `check`.
+    pub fn of_unless(
+        command: &mut Command,
+        limit: Duration,
+        mut check: impl FnMut() -> Result<()>,
+    ) -> Result<Self> {
         let printed = tempfile::tempdir().context("cannot make a folder")?;
         let stdout = printed.path().join("stdout");
         let stderr = printed.path().join("stderr");
@@ -44,7 +56,11 @@ impl Answer {
         let arguments: Vec<_> = command.get_args().map(|word| word.to_string_lossy()).collect();
         let what = format!("the end of `{}`", arguments.join(" "));
         let read = |file: &Path| fs::read_to_string(file).context("a command printed no text");
-        let status = match wait_until(&what, limit, || Ok(child.try_wait()?)) {
+        let mut ended = || match child.try_wait()? {
+            Some(status) => Ok(Some(status)),
+            None => check().map(|()| None),
+        };
+        let status = match wait_until(&what, limit, &mut ended) {
             Ok(status) => status,
             Err(error) => {
                 kill_process_group(Pid::from_child(&child), Signal::KILL)?;

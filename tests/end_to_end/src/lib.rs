@@ -7,6 +7,7 @@
 //! Deliberately absent: any of Gleaner's libraries; what is here sees only what a user sees.
 
 mod answer;
+mod draw;
 mod gleaner;
 mod http;
 mod job;
@@ -15,6 +16,7 @@ mod swarm;
 mod wait;
 
 pub use answer::Answer;
+pub use draw::{Draw, with_seeds};
 pub use gleaner::{Gleaner, workspace_folder};
 pub use http::{Reply, Request};
 pub use job::{JobFolder, task_module};

@@ -6,15 +6,12 @@
 //! and when, is drawn from a seed, which a failure prints with the command that draws the same.
 
 mod books;
-mod draw;
 
 use std::path::Path;
 use std::thread;
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::{Gleaner, JobFolder, Output, Swarm};
-
-use self::draw::{Draw, with_seeds};
+use end_to_end::{Draw, Gleaner, JobFolder, Output, Swarm, with_seeds};
 
 /// The example jobs, each small enough for a second or two of two slots.
 const EXAMPLES: [(&str, MakeJob); 3] = [
@@ -54,7 +51,7 @@ fn workers_killed_at_random_moments_change_no_byte() -> Result<()> {
             swarm.join_worker(slots)?;
         }
         eprintln!("workers_killed: the job {name}");
-        with_seeds("workers_killed", count("GLEANER_RUNS", 1), |draw| {
+        with_seeds("--test scenarios workers_killed", count("GLEANER_RUNS", 1), |draw| {
             kill_workers(&mut swarm, &folder.manifest(), &expected, draw)
         })
         .with_context(|| format!("the job {name}"))?;
@@ -96,7 +93,7 @@ fn a_coordinator_killed_at_random_moments_loses_and_repeats_nothing() -> Result<
     for slots in [1, 1] {
         swarm.join_worker(slots)?;
     }
-    with_seeds("a_coordinator_killed", count("GLEANER_RESTARTS", 2), |draw| {
+    with_seeds("--test scenarios a_coordinator_killed", count("GLEANER_RESTARTS", 2), |draw| {
         let job = swarm.submit(&folder.manifest())?;
         pause(draw);
         swarm.kill_coordinator()?;

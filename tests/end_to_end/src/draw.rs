@@ -13,6 +13,11 @@ pub struct Draw {
 }
 
 impl Draw {
+    /// Draws that are the same for the same seed.
+    pub fn of_seed(seed: u64) -> Self {
+        Self { state: seed }
+    }
+
     /// A number from 0 up to, not including, `end`.
     pub fn below(&mut self, end: u64) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -24,6 +29,7 @@ impl Draw {
 }
 
 /// Runs `trial` as often as `count` says, each time with a seed of its own, and tells of each.
+/// `test` is what `cargo test` takes to run it: `--test TARGET NAME`.
 ///
 /// # Errors
 /// The first of `trial`, with its seed and the command that draws from it again.
@@ -36,10 +42,10 @@ pub fn with_seeds(
     for number in 0..count {
         let seed = first.wrapping_add(number);
         let start = Instant::now();
-        trial(&mut Draw { state: seed }).with_context(|| {
+        trial(&mut Draw::of_seed(seed)).with_context(|| {
             format!(
                 "run {number}, whose draws come from the seed {seed}; to draw them again:\n\
-                 {SEED}={seed} cargo test --workspace --test scenarios {test}"
+                 {SEED}={seed} cargo test --workspace {test}"
             )
         })?;
         let seconds = start.elapsed().as_secs_f64();
