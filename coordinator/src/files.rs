@@ -16,13 +16,31 @@ pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     sync_folder(folder)
 }
 
-/// Makes a folder that its owner alone may enter, unless it is there.
+/// Makes a folder that its owner alone may enter, unless it is there, and those above it. Their
+/// names survive a power cut, also when it was made by an earlier attempt that was broken off.
 pub(crate) fn create_private_folder(folder: &Path) -> io::Result<()> {
+    let is_missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
+    let missing: Vec<_> = folder.ancestors().take_while(is_missing).collect();
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
+    builder.create(folder)?;
+    missing.into_iter().chain([folder]).try_for_each(sync_name)
+}
+
+/// Makes the name of `path` survive a power cut.
+fn sync_name(path: &Path) -> io::Result<()> {
+    let synced = match path.parent() {
+        Some(folder) if folder.as_os_str().is_empty() => sync_folder(Path::new(".")),
+        Some(folder) => sync_folder(folder),
+        None => Ok(()),
+    };
+    match synced {
+        // A folder that this user may pass and not read is for others to sync.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        synced => synced,
+    }
 }
 
 /// Makes new and changed names in `folder` survive a power cut.
