@@ -11,6 +11,7 @@
 mod error;
 mod hold;
 mod scratch;
+mod shelves;
 #[cfg(test)]
 mod tests;
 mod uses;
@@ -29,7 +30,9 @@ use object_store::local::LocalFileSystem;
 use object_store::path::Path as Location;
 use object_store::{MultipartUpload, ObjectStoreExt, PutPayload};
 
+use crate::files::sync_name;
 use error::is_disk_full;
+use shelves::Shelves;
 
 pub use error::BlobError;
 pub(crate) use hold::{Hold, Removals};
@@ -55,6 +58,7 @@ pub struct Blobs {
     folder: Arc<Path>,
     scratch_count: Arc<AtomicU64>,
     uses: Uses,
+    shelves: Shelves,
 }
 
 impl Blobs {
@@ -75,12 +79,13 @@ impl Blobs {
                 _ => std::fs::create_dir_all(&emptied).map_err(io_error)?,
             }
         }
+        sync_name(folder).map_err(io_error)?;
         remove_unfinished_uploads(folder).map_err(io_error)?;
         let store = LocalFileSystem::new_with_prefix(folder)
             .map_err(|source| BlobError::Store { folder: folder.to_owned(), source })?
             .with_fsync(true);
-        let (scratch_count, uses) = (Arc::default(), Uses::default());
-        Ok(Self { store: Arc::new(store), folder: folder.into(), scratch_count, uses })
+        let (scratch_count, uses, shelves) = (Arc::default(), Uses::default(), Shelves::default());
+        Ok(Self { store: Arc::new(store), folder: folder.into(), scratch_count, uses, shelves })
     }
 
     /// Who uses which blobs.
@@ -104,11 +109,15 @@ impl Blobs {
     /// a job to refer to.
     ///
     /// # Errors
-    /// [`BlobError::Store`] when it cannot be told.
+    /// [`BlobError::Store`] when it cannot be told, [`BlobError::Io`] when it is there and cannot be
+    /// made to survive a power cut.
     pub async fn find(&self, hash: BlobHash) -> Result<Option<BlobRef>, BlobError> {
         self.uses.claim(hash);
         match self.store.head(&location(hash)).await {
-            Ok(meta) => Ok(Some(BlobRef { hash, bytes: meta.size })),
+            Ok(meta) => {
+                self.sync(hash, Shelves::sync).await?;
+                Ok(Some(BlobRef { hash, bytes: meta.size }))
+            }
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(self.store_error(error)),
         }
@@ -122,8 +131,11 @@ impl Blobs {
         let bytes = bytes.into();
         let blob = BlobRef::of(&bytes);
         self.uses.claim(blob.hash);
+        self.on_put(blob.hash);
         let put = self.store.put(&location(blob.hash), PutPayload::from_bytes(bytes)).await;
-        put.map(|_| blob).map_err(|error| self.store_error(error))
+        put.map_err(|error| self.store_error(error))?;
+        self.sync(blob.hash, Shelves::sync_name).await?;
+        Ok(blob)
     }
 
     /// Keeps what `stream` gives when it has the hash `expected`, holding a part of it in memory
@@ -146,7 +158,9 @@ impl Blobs {
         match self.receive(expected, stream, upload.as_mut()).await {
             Ok(bytes) => {
                 self.uses.claim(expected);
+                self.on_put(expected);
                 upload.complete().await.map_err(|error| self.store_error(error))?;
+                self.sync(expected, Shelves::sync_name).await?;
                 Ok(BlobRef { hash: expected, bytes })
             }
             Err(error) => {
@@ -261,8 +275,27 @@ impl Blobs {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let from = Location::from_iter([SCRATCH_FOLDER, name]);
         self.uses.claim(hash);
+        self.on_put(hash);
         let rename = self.store.rename(&from, &location(hash)).await;
-        rename.map_err(|error| self.store_error(error))
+        rename.map_err(|error| self.store_error(error))?;
+        self.sync(hash, Shelves::sync_name).await
+    }
+
+    fn on_put(&self, hash: BlobHash) {
+        self.shelves.on_put(location_parts(hash).0.as_ref());
+    }
+
+    /// Makes names around a blob that is there survive a power cut.
+    async fn sync(
+        &self,
+        hash: BlobHash,
+        sync: fn(&Shelves, &Path) -> io::Result<()>,
+    ) -> Result<(), BlobError> {
+        let shelves = self.shelves.clone();
+        let shelf = self.folder.join(location_parts(hash).0);
+        let task = tokio::task::spawn_blocking(move || sync(&shelves, &shelf));
+        let synced = task.await.expect("a sync does not panic");
+        synced.map_err(|error| self.io_error(error))
     }
 
     /// Has the file at `path`, which has the hash `hash`, as a blob without copying its bytes. For

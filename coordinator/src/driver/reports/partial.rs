@@ -50,7 +50,7 @@ impl Report for Partial {
             if stage.state == StageState::Done {
                 continue;
             }
-            let folding = self.fold(index, stage, store, &apart, &mut gaps);
+            let folding = Box::pin(self.fold(index, stage, store, &apart, &mut gaps));
             let (stage, files) = meanwhile_blank(body, folding).await?;
             for file in files {
                 send(file, &apart, body).await?;

@@ -36,8 +36,15 @@ fn main() -> ExitCode {
 }
 
 fn tests() -> Vec<(&'static str, Test)> {
-    vec![(
-        "a_project_is_there_once_init_has_said_so",
-        parts::a_project_is_there_once_init_has_said_so,
-    )]
+    vec![
+        (
+            "a_project_is_there_once_init_has_said_so",
+            parts::a_project_is_there_once_init_has_said_so,
+        ),
+        (
+            "the_folders_of_blobs_survive_with_what_is_put_into_them",
+            parts::the_folders_of_blobs_survive_with_what_is_put_into_them,
+        ),
+        ("a_blob_that_is_said_to_be_held_survives", parts::a_blob_that_is_said_to_be_held_survives),
+    ]
 }

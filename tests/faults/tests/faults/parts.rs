@@ -1,7 +1,59 @@
 //! Single promises of the store and the blobs, each at the step that it depends on.
 
-use anyhow::{Context, Result};
-use fault_tests::{Disk, Lab, Loss};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use fault_tests::{Disk, Failure, Kind, Lab, Loss, Mount, Trouble};
+use gleaner_coordinator::blobs::Blobs;
+use gleaner_protocol::BlobHash;
+use tempfile::TempDir;
+
+const BYTES: &[u8] = b"bytes of a blob";
+
+/// A disk without a coordinator.
+struct Place {
+    mount: Option<Mount>,
+    folder: TempDir,
+}
+
+impl Place {
+    fn new() -> Result<Self> {
+        let folder = tempfile::tempdir().context("cannot make a folder")?;
+        let mount = Some(Mount::new(Disk::new(None), folder.path())?);
+        Ok(Self { mount, folder })
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn blobs_folder(&self) -> PathBuf {
+        self.path().join("blobs")
+    }
+
+    /// The next operation of a kind fails, and as many behind it as `operations` says.
+    fn fail_next(&self, kind: Kind, operations: u64) -> Result<()> {
+        let trouble = Trouble::Fail { error: Failure::Io, operations };
+        self.mount()?.disk().trouble_at_next(kind, trouble);
+        Ok(())
+    }
+
+    fn mount(&self) -> Result<&Mount> {
+        self.mount.as_ref().context("it is mounted")
+    }
+
+    /// Cuts the power; nothing that was not synced is left.
+    fn cut_power(&mut self) -> Result<()> {
+        let disk = self.mount.take().context("it is mounted")?.end()?;
+        self.mount = Some(Mount::new(disk.after_power_cut(Loss::All), self.path())?);
+        Ok(())
+    }
+}
+
+/// Runs what is asynchronous, and ends all that it started.
+fn run<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
+}
 
 pub fn a_project_is_there_once_init_has_said_so() -> Result<()> {
     let compiled = tempfile::tempdir()?;
@@ -10,4 +62,52 @@ pub fn a_project_is_there_once_init_has_said_so() -> Result<()> {
     lab.cut_power()?;
     lab.start_coordinator().with_context(|| lab.log_tail())?;
     lab.stop_coordinator()
+}
+
+pub fn the_folders_of_blobs_survive_with_what_is_put_into_them() -> Result<()> {
+    let mut place = Place::new()?;
+    let hash = BlobHash::of(BYTES);
+    for has_shelf in [false, true] {
+        let folder = place.blobs_folder();
+        if has_shelf {
+            // What a process has made that was killed before it synced it.
+            std::fs::create_dir_all(folder.join(&hash.to_string()[..2]))?;
+        }
+        run(async { Ok(Blobs::open(&folder)?.put(BYTES).await?) })?;
+        place.cut_power()?;
+        let found = run(async { Ok(Blobs::open(&folder)?.find(hash).await?) })?;
+        ensure!(
+            found.is_some(),
+            "a blob that was put is gone, on a shelf that was there: {has_shelf}"
+        );
+        std::fs::remove_dir_all(&folder)?;
+    }
+    Ok(())
+}
+
+pub fn a_blob_that_is_said_to_be_held_survives() -> Result<()> {
+    let mut place = Place::new()?;
+    let (folder, hash) = (place.blobs_folder(), BlobHash::of(BYTES));
+    for is_killed in [false, true] {
+        let found = run(async {
+            let mut blobs = Blobs::open(&folder)?;
+            // The shelf is there, so that the next folder to be synced is the shelf, by the put.
+            blobs.put(&b"bytes of another"[..]).await?;
+            std::fs::create_dir_all(folder.join(&hash.to_string()[..2]))?;
+            place.fail_next(Kind::SyncFolder, 1)?;
+            let put = blobs.put(BYTES).await;
+            ensure!(put.is_err(), "a blob whose folder cannot be synced is kept");
+            if is_killed {
+                blobs = Blobs::open(&folder)?;
+            }
+            Ok(blobs.find(hash).await?)
+        })?;
+        place.cut_power()?;
+        if found.is_some() {
+            let left = run(async { Ok(Blobs::open(&folder)?.find(hash).await?) })?;
+            ensure!(left == found, "a blob that was said to be held is gone; killed: {is_killed}");
+        }
+        std::fs::remove_dir_all(&folder)?;
+    }
+    Ok(())
 }
