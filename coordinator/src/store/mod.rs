@@ -14,6 +14,7 @@ mod error;
 mod failed;
 mod kept;
 mod load;
+mod log;
 mod members;
 mod notices;
 mod records;
@@ -93,6 +94,7 @@ impl Store {
     pub fn open(folder: &Path) -> Result<(Self, Commits), StoreError> {
         let lock = FolderLock::take(folder).map_err(|error| not_locked(folder, error))?;
         let path: Arc<Path> = folder.join(FILE).into();
+        log::write_again(&path).map_err(|error| StoreError::of_io(&path, error))?;
         let connection = schema::open_writer(&path)?;
         Self::start(lock, path, connection)
     }

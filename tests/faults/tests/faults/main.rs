@@ -46,5 +46,9 @@ fn tests() -> Vec<(&'static str, Test)> {
             parts::the_folders_of_blobs_survive_with_what_is_put_into_them,
         ),
         ("a_blob_that_is_said_to_be_held_survives", parts::a_blob_that_is_said_to_be_held_survives),
+        (
+            "what_follows_a_commit_that_was_not_synced_survives",
+            parts::what_follows_a_commit_that_was_not_synced_survives,
+        ),
     ]
 }

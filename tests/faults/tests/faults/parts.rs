@@ -1,11 +1,13 @@
 //! Single promises of the store and the blobs, each at the step that it depends on.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use fault_tests::{Disk, Failure, Kind, Lab, Loss, Mount, Trouble};
 use gleaner_coordinator::blobs::Blobs;
-use gleaner_protocol::BlobHash;
+use gleaner_coordinator::store::{InvitationTerms, Store};
+use gleaner_protocol::{BlobHash, InvitationSecret, Timestamp};
 use tempfile::TempDir;
 
 const BYTES: &[u8] = b"bytes of a blob";
@@ -35,6 +37,11 @@ impl Place {
     fn fail_next(&self, kind: Kind, operations: u64) -> Result<()> {
         let trouble = Trouble::Fail { error: Failure::Io, operations };
         self.mount()?.disk().trouble_at_next(kind, trouble);
+        Ok(())
+    }
+
+    fn mend(&self) -> Result<()> {
+        self.mount()?.disk().mend();
         Ok(())
     }
 
@@ -109,5 +116,40 @@ pub fn a_blob_that_is_said_to_be_held_survives() -> Result<()> {
         }
         std::fs::remove_dir_all(&folder)?;
     }
+    Ok(())
+}
+
+pub fn what_follows_a_commit_that_was_not_synced_survives() -> Result<()> {
+    let mut place = Place::new()?;
+    run(async {
+        let (store, _commits) = Store::open(place.path())?;
+        invite(&store, 1).await?;
+        // So long that the store cannot be closed in good order either.
+        place.fail_next(Kind::Sync, 1_000_000)?;
+        ensure!(invite(&store, 2).await.is_err(), "what is not synced is acknowledged");
+        Ok(())
+    })?;
+    place.mend()?;
+    // Started again on what the kernel takes to be written, and ended by the power cut.
+    run(async {
+        let (store, _commits) = Store::open(place.path())?;
+        invite(&store, 3).await?;
+        place.fail_next(Kind::Write, 1_000_000)
+    })?;
+    place.cut_power()?;
+    let (store, _commits) = Store::open(place.path())?;
+    let notes = run(async { Ok(store.invitations().await?) })?;
+    let notes: Vec<_> = notes.iter().map(|invitation| invitation.terms.note.as_str()).collect();
+    for acknowledged in ["1", "3"] {
+        ensure!(notes.contains(&acknowledged), "{acknowledged} is gone, there are {notes:?}");
+    }
+    Ok(())
+}
+
+async fn invite(store: &Store, number: u8) -> Result<()> {
+    let now = Timestamp::ZERO;
+    let expires_at = now + Duration::from_secs(60);
+    let terms = InvitationTerms { expires_at, uses_max: None, note: number.to_string() };
+    store.invite(InvitationSecret([number; 16]), now, terms).await?;
     Ok(())
 }
