@@ -30,7 +30,11 @@ pub struct Counts {
     pub runs: u32,
     /// Kills of a coordinator.
     pub restarts: u32,
-    /// What the moments of kills are drawn from.
+    /// Power cuts of a coordinator's disk.
+    pub cuts: u32,
+    /// Failures of a coordinator's disk.
+    pub failures: u32,
+    /// What the moments of kills, cuts and failures are drawn from.
     pub seed: Option<u64>,
     /// Cases of each property test.
     pub cases: u32,
@@ -40,16 +44,18 @@ pub struct Counts {
     pub gleaner: Option<PathBuf>,
 }
 
-/// The tests with long counts: how often end-to-end tests kill processes, and how many cases
-/// property tests try.
+/// The tests with long counts: how often end-to-end tests kill processes, cut the power and have
+/// disks fail, and how many cases property tests try.
 ///
 /// # Errors
 /// The first step that fails.
 pub fn soak(workspace: &Workspace, counts: &Counts) -> Result<()> {
-    let Counts { runs, restarts, seed, cases, simulations, gleaner } = counts;
+    let Counts { runs, restarts, cuts, failures, seed, cases, simulations, gleaner } = counts;
     let mut variables = vec![
         ("GLEANER_RUNS", runs.to_string().into()),
         ("GLEANER_RESTARTS", restarts.to_string().into()),
+        ("GLEANER_CUTS", cuts.to_string().into()),
+        ("GLEANER_FAILURES", failures.to_string().into()),
         ("PROPTEST_CASES", cases.to_string().into()),
         ("GLEANER_SIMULATIONS", simulations.to_string().into()),
     ];
@@ -61,8 +67,8 @@ pub fn soak(workspace: &Workspace, counts: &Counts) -> Result<()> {
     }
     let (built, ran) = build_and_run(workspace, &variables)?;
     eprintln!(
-        "\nall tests passed with {runs} runs of each example, {restarts} restarts, {cases} cases and \
-         {simulations} simulations; built in {}, ran in {}",
+        "\nall tests passed with {runs} runs of each example, {restarts} restarts, {cuts} power cuts, \
+         {failures} failures, {cases} cases and {simulations} simulations; built in {}, ran in {}",
         seconds(built),
         seconds(ran)
     );

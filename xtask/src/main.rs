@@ -39,7 +39,13 @@ enum Chore {
         /// How often the coordinator is killed in the middle of a job.
         #[arg(long, default_value_t = 100)]
         restarts: u32,
-        /// What the moments of kills are drawn from; the time if not given. A failure prints it.
+        /// How often the power of the coordinator's disk is cut; needs root and /dev/fuse.
+        #[arg(long, default_value_t = 200)]
+        cuts: u32,
+        /// How often the coordinator's disk fails; needs root and /dev/fuse.
+        #[arg(long, default_value_t = 200)]
+        failures: u32,
+        /// What the moments of these are drawn from; the time if not given. A failure prints it.
         #[arg(long)]
         seed: Option<u64>,
         /// How many cases each property test tries.
@@ -106,8 +112,17 @@ fn run(chore: Chore) -> Result<()> {
         Chore::Demo => demo::run(&workspace),
         Chore::Test => checks::test(&workspace),
         Chore::Lint => checks::lint(&workspace),
-        Chore::Soak { runs, restarts, seed, cases, simulations, gleaner } => {
-            let counts = checks::Counts { runs, restarts, seed, cases, simulations, gleaner };
+        Chore::Soak { runs, restarts, cuts, failures, seed, cases, simulations, gleaner } => {
+            let counts = checks::Counts {
+                runs,
+                restarts,
+                cuts,
+                failures,
+                seed,
+                cases,
+                simulations,
+                gleaner,
+            };
             checks::soak(&workspace, &counts)
         }
         Chore::Sim { arguments } => checks::simulate(&workspace, &arguments),

@@ -108,9 +108,9 @@ impl Disk {
         self.steps.counts().clone()
     }
 
-    /// The last operations, a line each.
+    /// The last operations before something went wrong first, or until now; a line each.
     pub fn told(&self) -> String {
-        self.steps.told().fold(String::new(), |text, line| text + line + "\n")
+        self.steps.told()
     }
 
     pub(crate) fn node(&self, number: u64) -> Result<&Node, Errno> {

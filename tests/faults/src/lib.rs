@@ -12,8 +12,10 @@ mod folder;
 mod lab;
 mod mount;
 mod steps;
+mod story;
 
 pub use disk::{Disk, Loss};
 pub use lab::{Lab, Setback};
 pub use mount::{Mount, refusal};
 pub use steps::{Counts, Failure, Kind, NoStep, Plan, Step, Trouble};
+pub use story::{AfterEnd, Jobs, Story};

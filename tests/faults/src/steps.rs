@@ -106,6 +106,8 @@ pub(crate) struct Steps {
     failing: Option<(Failure, u64)>,
     failed: u64,
     told: VecDeque<String>,
+    /// What there was to be told when something went wrong first.
+    told_at_trouble: Option<String>,
 }
 
 impl Kind {
@@ -206,8 +208,10 @@ impl Steps {
         self.failed
     }
 
-    pub(crate) fn told(&self) -> impl Iterator<Item = &String> {
-        self.told.iter()
+    /// The last operations before something went wrong first, or until now; a line each.
+    pub(crate) fn told(&self) -> String {
+        let told = || self.told.iter().map(|line| format!("{line}\n")).collect();
+        self.told_at_trouble.clone().unwrap_or_else(told)
     }
 
     pub(crate) fn plan(&mut self, plan: Plan) {
@@ -269,6 +273,9 @@ impl Steps {
             Err(error) => format!("  <- fails, {error:?}"),
         };
         self.told.push_back(format!("{:>6} {kind:<13} {what}{outcome}", self.counts.all()));
+        if taken.is_err() && self.told_at_trouble.is_none() {
+            self.told_at_trouble = Some(self.told());
+        }
     }
 }
 

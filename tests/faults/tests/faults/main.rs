@@ -3,6 +3,7 @@
 //! The disk is a file system of the test's own, which only root may mount: elsewhere the tests say
 //! so and are skipped.
 
+mod anywhere;
 mod parts;
 
 use std::process::ExitCode;
@@ -49,6 +50,14 @@ fn tests() -> Vec<(&'static str, Test)> {
         (
             "what_follows_a_commit_that_was_not_synced_survives",
             parts::what_follows_a_commit_that_was_not_synced_survives,
+        ),
+        (
+            "what_was_acknowledged_survives_a_power_cut_at_any_step",
+            anywhere::what_was_acknowledged_survives_a_power_cut_at_any_step,
+        ),
+        (
+            "a_disk_that_fails_at_any_step_breaks_no_promise",
+            anywhere::a_disk_that_fails_at_any_step_breaks_no_promise,
         ),
     ]
 }
