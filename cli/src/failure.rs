@@ -153,6 +153,9 @@ fn hint(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     if let Some(error) = error.downcast_ref::<gleaner_coordinator::StartError>() {
         return error.hint().map(str::to_owned);
     }
+    if let Some(error) = error.downcast_ref::<gleaner_coordinator::RunError>() {
+        return error.hint().map(str::to_owned);
+    }
     if let Some(error) = error.downcast_ref::<gleaner_worker::VisitError>() {
         return error.hint().map(str::to_owned);
     }

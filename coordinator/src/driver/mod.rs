@@ -179,6 +179,18 @@ pub enum RunError {
     Panicked,
 }
 
+impl RunError {
+    /// What to do about it, in one line, where the error itself does not say it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Store(StoreError::Io { .. } | StoreError::Sqlite { .. }) => {
+                Some("check the disk, and start it again: all that it has acknowledged is there")
+            }
+            _ => None,
+        }
+    }
+}
+
 /// What every part of the driver shares.
 struct Shared {
     project: Project,

@@ -210,7 +210,8 @@ impl State {
     }
 
     fn fail(&self, error: StoreError) {
-        tracing::error!(store = ?self.path, %error, "a commit failed; the store takes no more");
+        let source = std::error::Error::source(&error);
+        tracing::error!(%error, source, "a commit failed; the store takes no more");
         self.progress.send_modify(|progress| progress.failure = Some(error));
     }
 }
