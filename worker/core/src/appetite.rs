@@ -78,12 +78,16 @@ pub(crate) fn units_wanted(supply: Supply, typical: Duration) -> u32 {
 /// How many of the units that wait for `slots` are to be given back when each takes at least `unit`:
 /// none until they are twice what would be asked for, so that estimates may err, nor while no slot may
 /// run, which may soon change.
-pub(crate) fn surplus(queued: usize, slots: u32, unit: Duration) -> usize {
+pub(crate) fn surplus(queued: usize, slots: u32, unit: impl FnOnce() -> Duration) -> usize {
+    if slots == 0 || queued <= 2 * slots as usize {
+        return 0;
+    }
+    let unit = unit();
     let enough = |work: Duration| {
         let by_work = work.saturating_mul(slots).as_nanos() / unit.as_nanos().max(1);
         usize::try_from(by_work).unwrap_or(usize::MAX).max(2 * slots as usize)
     };
-    if slots == 0 || queued <= enough(2 * WORK_QUEUED) {
+    if queued <= enough(2 * WORK_QUEUED) {
         return 0;
     }
     queued - enough(WORK_QUEUED)
@@ -136,7 +140,7 @@ mod tests {
 
     #[test]
     fn long_units_are_too_many_sooner_than_short_ones() {
-        let surplus = |queued, ms| surplus(queued, 2, Duration::from_millis(ms));
+        let surplus = |queued, ms| surplus(queued, 2, || Duration::from_millis(ms));
         assert_eq!([surplus(2048, 0), surplus(2048, 2), surplus(2048, 3)], [0, 0, 1048]);
         assert_eq!([surplus(58, 100), surplus(58, 250), surplus(58, 3500)], [0, 46, 54]);
         assert_eq!([surplus(5, 3500), surplus(4, 3500)], [1, 0]);
@@ -148,7 +152,7 @@ mod tests {
         assert_eq!(surplus_from(100, 0), None);
         for queued in [5, 6, 12, 24, 58, 400, 2048] {
             let unit = surplus_from(queued, 2).expect("more than a few");
-            assert!(unit >= UNIT_LONG && surplus(queued, 2, unit) > 0, "{queued}: {unit:?}");
+            assert!(unit >= UNIT_LONG && surplus(queued, 2, || unit) > 0, "{queued}: {unit:?}");
         }
     }
 

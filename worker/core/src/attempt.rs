@@ -21,7 +21,7 @@
 //! ```
 //! Pure: a state and an event give the next state. What follows from a step is the worker's.
 
-use gleaner_protocol::Timestamp;
+use gleaner_protocol::{ProjectId, Timestamp};
 
 use crate::event::{HeldLease, RunId, SlotIndex, StageKey};
 
@@ -29,12 +29,18 @@ use crate::event::{HeldLease, RunId, SlotIndex, StageKey};
 #[derive(Clone, Debug)]
 pub(crate) struct Attempt {
     pub(crate) lease: HeldLease,
-    pub(crate) stage: StageKey,
     /// Position in the order of arrival, which is the order of running.
     pub(crate) arrival: u64,
     pub(crate) state: AttemptState,
     /// Whether it was ever suspended: its time then says nothing about its stage's units.
     pub(crate) interrupted: bool,
+}
+
+impl Attempt {
+    /// The stage that it is of, as an attempt of `project`.
+    pub(crate) fn stage(&self, project: ProjectId) -> StageKey {
+        self.lease.stage(project)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

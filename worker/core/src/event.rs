@@ -8,24 +8,25 @@ use gleaner_protocol::{
     WithdrawReason,
 };
 
-/// An attempt of a project: attempt numbers recur between projects.
+/// An attempt of a project: attempt numbers recur between projects. Ordered by its numbers first: they
+/// nearly always decide, and compare at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AttemptKey {
-    /// Whose attempt.
-    pub project: ProjectId,
     /// Which.
     pub attempt: AttemptId,
+    /// Whose attempt.
+    pub project: ProjectId,
 }
 
-/// A stage of a project's job: what a slot serves.
+/// A stage of a project's job: what a slot serves. Ordered as [`AttemptKey`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StageKey {
-    /// Whose job.
-    pub project: ProjectId,
     /// Which job.
     pub job: JobId,
     /// Which of its stages.
     pub stage: StageIndex,
+    /// Whose job.
+    pub project: ProjectId,
 }
 
 /// One slot process of this worker, from 0.
@@ -44,6 +45,14 @@ pub struct HeldLease {
     pub claims: LeaseClaims,
     /// The coordinator's MAC over the claims.
     pub token: LeaseToken,
+}
+
+impl HeldLease {
+    /// The stage that it is of, as a lease of `project`.
+    pub(crate) fn stage(&self, project: ProjectId) -> StageKey {
+        let LeaseClaims { attempt, stage, .. } = &self.claims;
+        StageKey { job: attempt.unit.job, stage: *stage, project }
+    }
 }
 
 /// A lease that came; its inputs stay with the driver.

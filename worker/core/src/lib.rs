@@ -27,6 +27,7 @@
 mod appetite;
 mod attempt;
 mod event;
+mod few;
 pub mod limits;
 mod pause;
 mod session;

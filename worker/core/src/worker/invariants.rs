@@ -27,8 +27,8 @@ impl Worker {
     fn check_attempts(&self) {
         for (key, attempt) in &self.attempts {
             assert_eq!(key.attempt, attempt.lease.claims.attempt);
-            let session = &self.sessions[&key.project];
-            let stage = self.stages.get(&attempt.stage);
+            let session = self.sessions.get(&key.project).expect("a lease is of a known project");
+            let stage = self.stages.get(&attempt.stage(key.project));
             let queued = stage.is_some_and(|s| s.queue.get(&attempt.arrival) == Some(key));
             assert_eq!(queued, attempt.state == AttemptState::Queued, "{key:?} and its queue");
             let unsent = session.unsent.contains(&key.attempt);
@@ -62,7 +62,7 @@ impl Worker {
             let Some(process) = &slot.process else { continue };
             for key in &process.pipe {
                 let attempt = &self.attempts[key];
-                assert_eq!(attempt.stage, process.stage, "a slot serves one stage");
+                assert_eq!(attempt.stage(key.project), process.stage, "a slot serves one stage");
                 let held = attempt.state.slot().and_then(|index| self.slot(index));
                 assert!(held.is_some_and(|held| std::ptr::eq(held, slot)), "{key:?} is here alone");
             }
@@ -74,10 +74,11 @@ impl Worker {
     }
 
     fn check_stages(&self) {
-        for (key, stage) in &self.stages {
-            let unfinished = self.attempts.values().filter(|a| a.stage == *key);
-            let unfinished = unfinished.filter(|a| a.state.is_unfinished()).count();
-            assert_eq!(unfinished, stage.unfinished as usize, "unfinished of {key:?}");
+        self.stages.check_invariants();
+        for (key, stage) in self.stages.iter() {
+            let unfinished = self.attempts.iter().filter(|(k, a)| a.stage(k.project) == *key);
+            let unfinished = unfinished.filter(|(_, a)| a.state.is_unfinished()).count();
+            assert_eq!(unfinished, stage.unfinished() as usize, "unfinished of {key:?}");
             let needed = unfinished > 0 || self.is_served(*key);
             match stage.readiness {
                 Readiness::Ready => assert!(needed, "{key:?} rests when nothing needs it"),
@@ -91,7 +92,7 @@ impl Worker {
     }
 
     fn check_sessions(&self) {
-        for (project, session) in &self.sessions {
+        for (project, session) in self.sessions.iter() {
             assert_eq!(self.keys_of(*project).count(), session.held, "leases of {project}");
             if !session.is_open() {
                 assert_eq!(session.requested, None, "requests end with their stream");

@@ -31,7 +31,7 @@ impl Worker {
             self.forget_idle_stages(|_| true);
         }
         if self.stages.len() < STAGES_KNOWN_MAX && self.is_open(stage.project) {
-            self.stages.insert(stage, Stage::default());
+            self.stages.learn(stage);
         } else {
             self.actions.push_back(Action::ForgetStage { stage });
         }
@@ -64,7 +64,7 @@ impl Worker {
     /// A lease without a stream is void, one of an unknown stage cannot be run, and one too many
     /// was not asked for.
     fn can_take(&self, key: AttemptKey, granted: &GrantedLease) -> bool {
-        let stage = stage_of(key.project, &granted.lease);
+        let stage = granted.lease.stage(key.project);
         let session = self.sessions.get(&key.project);
         self.life == Life::Working
             && session.is_some_and(|session| session.is_open() && session.held < LEASES_HELD_MAX)
@@ -72,13 +72,13 @@ impl Worker {
     }
 
     fn take(&mut self, key: AttemptKey, granted: GrantedLease) {
-        let stage = stage_of(key.project, &granted.lease);
+        let stage = granted.lease.stage(key.project);
         let state = match granted.inputs {
             InputsPlace::Here => AttemptState::Waiting,
             InputsPlace::Blob => AttemptState::Fetching,
         };
         self.insert(key, granted.lease, state);
-        self.stages.entry(stage).or_default().unfinished += 1;
+        self.stages.count_unfinished(stage);
         self.prepare(stage);
         match granted.inputs {
             InputsPlace::Here => self.enqueue_if_ready(key, stage),
@@ -88,11 +88,10 @@ impl Worker {
 
     fn insert(&mut self, key: AttemptKey, lease: HeldLease, state: AttemptState) {
         self.arrivals += 1;
-        let stage = stage_of(key.project, &lease);
         let arrival = self.arrivals;
-        let attempt = Attempt { lease, stage, arrival, state, interrupted: false };
+        let attempt = Attempt { lease, arrival, state, interrupted: false };
         self.attempts.insert(key, Box::new(attempt));
-        self.sessions.entry(key.project).or_default().held += 1;
+        self.sessions.entry_or_default(key.project).held += 1;
     }
 
     fn prepare(&mut self, stage: StageKey) {
@@ -115,7 +114,7 @@ impl Worker {
     pub(super) fn enqueue(&mut self, key: AttemptKey) {
         let now = self.now;
         if let Some(attempt) = self.attempts.get(&key)
-            && let Some(stage) = self.stages.get_mut(&attempt.stage)
+            && let Some(stage) = self.stages.get_mut(&attempt.stage(key.project))
         {
             stage.enqueue(now, attempt.arrival, key);
         }
@@ -173,7 +172,7 @@ impl Worker {
 
     pub(super) fn on_inputs_had(&mut self, key: AttemptKey) {
         if self.step(key, AttemptEvent::InputsHad) {
-            let stage = self.attempts[&key].stage;
+            let stage = self.attempts[&key].stage(key.project);
             self.enqueue_if_ready(key, stage);
         }
     }
@@ -192,7 +191,7 @@ impl Worker {
         let keys: Vec<_> = self.keys_of(project).collect();
         for key in keys {
             let attempt = &self.attempts[&key];
-            let (state, stage) = (attempt.state, attempt.stage);
+            let (state, stage) = (attempt.state, attempt.stage(project));
             if state.is_unfinished() {
                 self.prepare(stage);
             }
@@ -305,24 +304,23 @@ impl Worker {
         if let Some(slot) = attempt.state.slot() {
             self.take_from_pipe(slot, key);
         }
-        if attempt.state.is_unfinished()
-            && let Some(stage) = self.stages.get_mut(&attempt.stage)
-        {
-            stage.queue.remove(&attempt.arrival);
-            stage.unfinished -= 1;
+        let stage = attempt.stage(key.project);
+        if attempt.state.is_unfinished() {
+            if let Some(stage) = self.stages.get_mut(&stage) {
+                stage.queue.remove(&attempt.arrival);
+            }
+            self.stages.uncount_unfinished(stage);
         }
         self.answered -= usize::from(attempt.state == AttemptState::Answered);
         self.actions.push_back(Action::Discard { key });
-        self.rest_if_idle(attempt.stage);
+        self.rest_if_idle(stage);
         Some(attempt)
     }
 
     /// An attempt of `stage` went from unfinished to answered.
     pub(super) fn count_answered(&mut self, stage: StageKey) {
         self.answered += 1;
-        if let Some(stage) = self.stages.get_mut(&stage) {
-            stage.unfinished -= 1;
-        }
+        self.stages.uncount_unfinished(stage);
         self.rest_if_idle(stage);
     }
 
@@ -330,7 +328,7 @@ impl Worker {
         let served = self.is_served(stage);
         if let Some(known) = self.stages.get_mut(&stage)
             && known.readiness == Readiness::Ready
-            && known.unfinished == 0
+            && known.unfinished() == 0
             && !served
         {
             known.readiness = Readiness::Known;
@@ -340,9 +338,9 @@ impl Worker {
 
     /// Forgets those of the stages named by `which` that nothing at hand belongs to.
     pub(super) fn forget_idle_stages(&mut self, which: impl Fn(&StageKey) -> bool) {
-        let idle = |stage: &Stage| stage.readiness == Readiness::Known && stage.unfinished == 0;
-        let forgotten = self.stages.extract_if(.., |key, stage| which(key) && idle(stage));
-        let forgotten = forgotten.map(|(stage, _)| Action::ForgetStage { stage });
+        let idle = |stage: &Stage| stage.readiness == Readiness::Known;
+        let forgotten = self.stages.forget(|key, stage| which(key) && idle(stage));
+        let forgotten = forgotten.map(|stage| Action::ForgetStage { stage });
         self.actions.extend(forgotten);
     }
 
@@ -350,7 +348,7 @@ impl Worker {
         let keys = self.keys_of(stage.project);
         keys.filter(|key| {
             let attempt = &self.attempts[key];
-            attempt.stage == stage && attempt.state.is_unfinished()
+            attempt.stage(key.project) == stage && attempt.state.is_unfinished()
         })
         .collect()
     }
@@ -358,8 +356,4 @@ impl Worker {
     pub(super) fn is_open(&self, project: ProjectId) -> bool {
         self.sessions.get(&project).is_some_and(Session::is_open)
     }
-}
-
-fn stage_of(project: ProjectId, lease: &HeldLease) -> StageKey {
-    StageKey { project, job: lease.claims.attempt.unit.job, stage: lease.claims.stage }
 }

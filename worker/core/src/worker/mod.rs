@@ -12,18 +12,18 @@ mod surplus;
 mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::ops::RangeInclusive;
 
-use gleaner_protocol::{AttemptId, JobId, ProjectId, Timestamp, UnitId};
+use gleaner_protocol::{ProjectId, Timestamp};
 
 use crate::appetite::Estimate;
 use crate::attempt::{Attempt, AttemptEvent, Next};
-use crate::event::{Action, AttemptKey, Event, RunId, SlotIndex, StageKey, Verdict};
+use crate::event::{Action, AttemptKey, Event, RunId, SlotIndex, Verdict};
+use crate::few::Few;
 use crate::limits::RESULT_RESEND_AFTER;
 use crate::pause::Pause;
 use crate::session::{Session, SessionEvent, SessionState};
 use crate::slot::Slot;
-use crate::stage::Stage;
+use crate::stage::Stages;
 
 /// Decides for one worker process; see the crate's documentation.
 ///
@@ -35,8 +35,8 @@ pub struct Worker {
     now: Timestamp,
     verdict: Verdict,
     life: Life,
-    sessions: BTreeMap<ProjectId, Session>,
-    stages: BTreeMap<StageKey, Stage>,
+    sessions: Few<ProjectId, Session>,
+    stages: Stages,
     /// In boxes, as a map's nodes have room for eleven.
     attempts: BTreeMap<AttemptKey, Box<Attempt>>,
     slots: Vec<Slot>,
@@ -71,8 +71,8 @@ impl Worker {
             now: Timestamp::ZERO,
             verdict: Verdict::Run { slots: 0 },
             life: Life::Working,
-            sessions: BTreeMap::new(),
-            stages: BTreeMap::new(),
+            sessions: Few::default(),
+            stages: Stages::default(),
             attempts: BTreeMap::new(),
             slots: Vec::new(),
             typical: Estimate::default(),
@@ -97,7 +97,10 @@ impl Worker {
             Event::Refused { project } => self.on_refused(project),
             Event::TaskArrived { stage } => self.on_task(stage),
             Event::Leased { project, leases } => self.on_leased(project, leases),
-            Event::Acknowledged { project, attempts } => self.on_acknowledged(project, &attempts),
+            Event::Acknowledged { project, attempts } => {
+                self.on_acknowledged(project, &attempts);
+                return self.advance_streams();
+            }
             Event::Withdrawn { project, attempts, reason } => {
                 self.on_withdrawn(project, &attempts, reason);
             }
@@ -110,7 +113,10 @@ impl Worker {
             Event::InputsUnavailable { key, obstacle } => self.on_inputs_unavailable(key, obstacle),
             Event::Finished { key, run, elapsed } => self.on_finished(key, run, elapsed),
             Event::SlotFailed { slot, life, obstacle } => self.on_slot_failed(slot, life, obstacle),
-            Event::Kept { key } => self.on_kept(key),
+            Event::Kept { key } => {
+                self.on_kept(key);
+                return self.advance_streams();
+            }
             Event::VerdictChanged(verdict) => self.verdict = verdict,
             Event::Stop => self.on_stop(),
         }
@@ -122,8 +128,8 @@ impl Worker {
         self.now = self.now.max(now);
         let now = self.now;
         self.slot_pause.on_timeout(now);
-        let projects: Vec<_> = self.sessions.keys().copied().collect();
-        for project in projects {
+        for place in 0..self.sessions.len() {
+            let project = self.sessions.key_at(place).expect("no project is ever forgotten");
             self.on_session_timeout(project);
         }
         self.advance();
@@ -146,10 +152,15 @@ impl Worker {
         self.move_slots();
         self.fill_slots();
         self.end_idle_slots();
-        self.flush_results();
         // What is given back must not be granted again at once.
-        self.ask_for_work();
+        self.advance_streams();
         self.give_back_surplus();
+    }
+
+    /// What follows where nothing has changed but what is owed to coordinators.
+    fn advance_streams(&mut self) {
+        self.flush_results();
+        self.ask_for_work();
         self.finish_stopping();
     }
 
@@ -188,7 +199,7 @@ impl Worker {
     }
 
     fn keys_of(&self, project: ProjectId) -> impl Iterator<Item = AttemptKey> + '_ {
-        self.attempts.range(keys_range(project)).map(|(key, _)| *key)
+        self.attempts.keys().filter(move |key| key.project == project).copied()
     }
 
     fn slot(&self, slot: SlotIndex) -> Option<&Slot> {
@@ -202,13 +213,4 @@ impl Worker {
     fn slot_indices(&self) -> impl Iterator<Item = SlotIndex> + use<> {
         (0..u32::try_from(self.slots.len()).unwrap_or(u32::MAX)).map(SlotIndex)
     }
-}
-
-/// Every key that an attempt of `project` can have.
-fn keys_range(project: ProjectId) -> RangeInclusive<AttemptKey> {
-    let key = |job, unit, number| AttemptKey {
-        project,
-        attempt: AttemptId { unit: UnitId { job: JobId(job), number: unit }, number },
-    };
-    key(0, 0, 0)..=key(u64::MAX, u64::MAX, u32::MAX)
 }

@@ -34,6 +34,9 @@ impl Worker {
             self.slots.resize_with(allowed, Slot::default);
         }
         let going = self.slots_going();
+        if going <= allowed && !self.slots.iter().any(Slot::is_suspended) {
+            return;
+        }
         let (motion, count) = match going.checked_sub(allowed) {
             Some(excess) => (Motion::Suspended, excess),
             None => (Motion::Going, allowed - going),
@@ -85,6 +88,9 @@ impl Worker {
     }
 
     fn next_dispatch(&self) -> Option<(SlotIndex, StageKey)> {
+        if self.stages.busy().all(|(_, stage)| stage.queue.is_empty()) {
+            return None;
+        }
         let neglected = self.neglected_stage();
         if self.slots_going() < self.slots_allowed() as usize
             && let Some(found) = self.dispatch_to_idle(neglected)
@@ -101,7 +107,7 @@ impl Worker {
     /// The stage that has waited longest of those that have waited too long and that no slot works
     /// on; of two that have waited equally, the one without a slot.
     fn neglected_stage(&self) -> Option<StageKey> {
-        let impatient = self.stages.iter().filter(|(_, stage)| stage.is_impatient(self.now));
+        let impatient = self.stages.busy().filter(|(_, stage)| stage.is_impatient(self.now));
         let neglected = impatient.filter(|(key, _)| !self.is_worked_on(**key));
         let order = |key, stage: &Stage| (stage.served_at, self.is_served(key), stage.oldest());
         neglected.min_by_key(|(key, stage)| order(**key, stage)).map(|(key, _)| *key)
@@ -119,7 +125,7 @@ impl Worker {
         if continued.is_some() || self.slot_pause.holds() {
             return continued;
         }
-        let waiting = self.stages.iter().filter(|(_, stage)| !stage.queue.is_empty());
+        let waiting = self.stages.busy().filter(|(_, stage)| !stage.queue.is_empty());
         let oldest = waiting.min_by_key(|(_, stage)| stage.oldest()).map(|(key, _)| *key);
         let stage = neglected.or(oldest)?;
         let slot = idle().min_by_key(|slot| own(*slot).is_some())?;
@@ -128,12 +134,17 @@ impl Worker {
 
     /// The shortest pipe that has room for one more of its stage.
     fn dispatch_behind(&self) -> Option<(SlotIndex, StageKey)> {
-        let with_room = self.slot_indices().filter_map(|index| {
-            let slot = self.slot(index)?;
-            let key = slot.stage().filter(|_| slot.is_busy() && !slot.is_suspended())?;
-            let stage = self.stages.get(&key)?;
-            let room = !stage.queue.is_empty() && slot.in_pipe() < stage.estimate.pipe_depth();
-            room.then_some((slot.in_pipe(), index, key))
+        let queued = self.stages.busy().filter(|(_, stage)| !stage.queue.is_empty());
+        let deep = queued.filter_map(|(key, stage)| {
+            // A busy slot has one in its pipe at least.
+            Some((*key, stage.estimate.pipe_depth())).filter(|(_, depth)| *depth > 1)
+        });
+        let with_room = deep.flat_map(|(key, depth)| {
+            self.slot_indices().filter_map(move |index| {
+                let slot = self.slot(index).filter(|slot| slot.stage() == Some(key))?;
+                let has_room = slot.is_busy() && !slot.is_suspended() && slot.in_pipe() < depth;
+                has_room.then_some((slot.in_pipe(), index, key))
+            })
         });
         with_room.min().map(|(_, slot, stage)| (slot, stage))
     }
@@ -195,7 +206,8 @@ impl Worker {
 
     pub(super) fn on_finished(&mut self, key: AttemptKey, run: RunId, elapsed: Duration) {
         let Some(attempt) = self.attempts.get(&key) else { return };
-        let (stage, slot, whole) = (attempt.stage, attempt.state.slot(), !attempt.interrupted);
+        let (stage, slot, whole) =
+            (attempt.stage(key.project), attempt.state.slot(), !attempt.interrupted);
         if !self.step(key, AttemptEvent::Finished { run }) {
             return;
         }

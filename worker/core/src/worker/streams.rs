@@ -15,7 +15,7 @@ use crate::session::{Requested, Session, SessionEvent};
 impl Worker {
     pub(super) fn on_connected(&mut self, project: ProjectId) {
         let now = self.now;
-        if !self.sessions.entry(project).or_default().step(now, SessionEvent::Connected) {
+        if !self.sessions.entry_or_default(project).step(now, SessionEvent::Connected) {
             return;
         }
         let held = self.keys_of(project).map(|key| self.attempts[&key].lease.clone()).collect();
@@ -98,7 +98,7 @@ impl Worker {
     /// Puts a kept result among those that the next batch takes.
     pub(super) fn put_unsent(&mut self, key: AttemptKey) {
         let flush_at = self.now + RESULTS_DELAY;
-        let session = self.sessions.entry(key.project).or_default();
+        let session = self.sessions.entry_or_default(key.project);
         session.unsent.insert(key.attempt);
         if session.is_open() && session.flush_at.is_none() {
             session.flush_at = Some(flush_at);
@@ -132,7 +132,7 @@ impl Worker {
         let now = self.now;
         let hurry = self.life != Life::Working;
         let (mut sent, mut news) = (Vec::new(), Vec::new());
-        for (&project, session) in &mut self.sessions {
+        for (&project, session) in self.sessions.iter_mut() {
             while session.is_open() && is_batch_due(session, now, hurry) {
                 let batch = take_batch(session);
                 session.sent.extend(batch.iter().map(|attempt| (now, *attempt)));
@@ -161,11 +161,11 @@ impl Worker {
         let typical = self.typical.duration().unwrap_or(WORK_QUEUED).max(self.longest_unknown());
         let supply = Supply {
             slots,
-            units: self.stages.values().map(|stage| stage.unfinished).sum(),
-            work: self.stages.values().map(|stage| stage.work(typical)).sum(),
+            units: self.stages.busy().map(|(_, stage)| stage.unfinished()).sum(),
+            work: self.stages.busy().map(|(_, stage)| stage.work(typical)).sum(),
         };
         let wanted = units_wanted(supply, typical);
-        for (&project, session) in &mut self.sessions {
+        for (&project, session) in self.sessions.iter_mut() {
             if !session.is_open() {
                 continue;
             }

@@ -19,8 +19,8 @@ impl Worker {
     /// Gives back what is queued beyond [`surplus`].
     pub(super) fn give_back_surplus(&mut self) {
         let slots = self.slots_usable();
-        let stages = self.stages.iter().map(|(key, stage)| {
-            let unit = stage.recent.shortest().unwrap_or_else(|| self.running_for(*key));
+        let stages = self.stages.busy().map(|(key, stage)| {
+            let unit = || stage.recent.shortest().unwrap_or_else(|| self.running_for(*key));
             (*key, stage.last_queued(surplus(stage.queue.len(), slots, unit)))
         });
         let surplus: Vec<(StageKey, Vec<AttemptKey>)> =
@@ -33,33 +33,34 @@ impl Worker {
     /// How long units are at least that run now and tell more than any that ended: those of stages
     /// of which too few have ended.
     pub(super) fn longest_unknown(&self) -> Duration {
-        let stages = self.slots.iter().filter_map(|slot| self.unknown_stage(slot));
-        stages.map(|(key, _)| self.running_for(key)).max().unwrap_or_default()
+        self.unknown_stages().map(|(key, _)| self.running_for(*key)).max().unwrap_or_default()
     }
 
     /// When a unit that runs will have shown, by not ending, that too many wait behind it.
     pub(super) fn surplus_timeout(&self) -> Option<Timestamp> {
         let slots = self.slots_usable();
-        let due = self.slots.iter().filter_map(|slot| {
-            let (_, stage) = self.unknown_stage(slot)?;
-            Some(slot.running_since()? + surplus_from(stage.queue.len(), slots)?)
+        let due = self.unknown_stages().filter_map(|(key, stage)| {
+            let unit = surplus_from(stage.queue.len(), slots)?;
+            Some(self.running_since(*key)? + unit)
         });
         due.min()
     }
 
-    /// The stage of a slot's unit, where too few of it have ended to tell how long they are.
-    fn unknown_stage(&self, slot: &Slot) -> Option<(StageKey, &Stage)> {
-        let key = slot.stage().filter(|_| slot.running_since().is_some())?;
-        let stage = self.stages.get(&key).filter(|stage| stage.recent.shortest().is_none())?;
-        Some((key, stage))
+    /// The stages of which too few units have ended to tell how long they are.
+    fn unknown_stages(&self) -> impl Iterator<Item = (&StageKey, &Stage)> {
+        self.stages.busy().filter(|(_, stage)| stage.recent.shortest().is_none())
+    }
+
+    /// Since when the unit of a stage runs that has run longest.
+    fn running_since(&self, stage: StageKey) -> Option<Timestamp> {
+        let slots = self.slots.iter().filter(|slot| slot.stage() == Some(stage));
+        slots.filter_map(Slot::running_since).min()
     }
 
     /// How long the unit of a stage has run that has run longest; nothing while that may be no more
     /// than the start of its slot.
     fn running_for(&self, stage: StageKey) -> Duration {
-        let slots = self.slots.iter().filter(|slot| slot.stage() == Some(stage));
-        let since = slots.filter_map(Slot::running_since).min();
-        let elapsed = since.map(|since| self.now.saturating_since(since));
+        let elapsed = self.running_since(stage).map(|since| self.now.saturating_since(since));
         elapsed.filter(|elapsed| *elapsed >= UNIT_LONG).unwrap_or_default()
     }
 }

@@ -72,7 +72,7 @@ impl Driver {
 
     /// Coordinators know what runs, or it is going to be said.
     fn check_said_to_run(&self) {
-        for (project, session) in &self.bench.worker.sessions {
+        for (project, session) in self.bench.worker.sessions.iter() {
             if session.is_open() && session.running_due().is_none() {
                 let running = BTreeSet::from_iter(self.bench.worker.running_of(*project));
                 let said = self.said_to_run.get(project).cloned().unwrap_or_default();

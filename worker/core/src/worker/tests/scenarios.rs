@@ -404,7 +404,7 @@ fn units_that_turn_out_long_go_to_others_but_for_a_few() {
     bench.lease(0..8);
     bench.tell(Event::StageReady { stage: stage(ALICE, 1) });
     let mut asked = None;
-    while bench.worker.stages[&stage(ALICE, 1)].unfinished > 0 {
+    while bench.worker.stages.busy().next().is_some() {
         for action in bench.actions() {
             match action {
                 Action::Run { key, run, .. } => bench.finish(key.attempt.unit.number, run.0, 1_000),
