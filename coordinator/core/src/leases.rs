@@ -135,9 +135,16 @@ impl Core {
     /// on as it was heard last, until they end or the worker comes back.
     fn note_running(&mut self, now: Timestamp, worker: WorkerId, running: &[AttemptId]) {
         let Some(session) = self.roster.get(worker) else { return };
-        let running: BTreeSet<_> = running.iter().copied().take(SLOTS_MAX as usize).collect();
-        let stopped = session.running.difference(&running).map(|attempt| (*attempt, None));
-        let started = running.difference(&session.running).map(|attempt| (*attempt, Some(now)));
+        let mut running: Vec<_> = running.iter().copied().take(SLOTS_MAX as usize).collect();
+        running.sort_unstable();
+        running.dedup();
+        if session.running.iter().eq(&running) {
+            return;
+        }
+        let stopped = session.running.iter().filter(|known| running.binary_search(known).is_err());
+        let started = running.iter().filter(|said| !session.running.contains(said));
+        let stopped = stopped.map(|attempt| (*attempt, None));
+        let started = started.map(|attempt| (*attempt, Some(now)));
         let news: Vec<_> = stopped.chain(started).collect();
         let mut changed = BTreeSet::new();
         for (attempt, since) in news {
