@@ -85,6 +85,11 @@ impl Store {
         self.jobs_ended
     }
 
+    /// Whether every job that was taken has ended.
+    pub(crate) fn has_all_ended(&self) -> bool {
+        self.jobs_ended == self.jobs.len()
+    }
+
     pub(crate) fn items_open(&self) -> u64 {
         self.items_open
     }
