@@ -1,6 +1,6 @@
 //! The coordinator: its core, a driver as the real one, and a store that may fail it.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use gleaner_coordinator_core::{
     Action, Config, Core, Event, Question as Asked, Record, Reply, RequestId, Sequence, StageOutput,
@@ -12,7 +12,7 @@ use crate::host::{host_of, worker_id};
 use crate::kept::{Question, kept_answers};
 use crate::lives::{Alarm, Lives};
 use crate::nature::{
-    AtCoordinator, Clock, HostIndex, Life, Nature, Stream, ToCoordinator, ToWorker,
+    AtCoordinator, Clock, Heartbeat, HostIndex, Life, Nature, Stream, ToCoordinator, ToWorker,
 };
 use crate::store::Store;
 use crate::supply::Demand;
@@ -38,7 +38,8 @@ struct Process {
     pending: VecDeque<(Sequence, Vec<Record>)>,
     /// How many of the batches that wait are in the transaction at hand.
     committing: usize,
-    peers: BTreeMap<HostIndex, Peer>,
+    /// Who is connected, by the machine's number.
+    peers: Vec<Option<Peer>>,
     submissions: BTreeMap<RequestId, usize>,
     requests: u64,
     alarm: Alarm,
@@ -47,7 +48,8 @@ struct Process {
 #[derive(Debug)]
 struct Peer {
     stream: Stream,
-    tasks: BTreeSet<(JobId, StageIndex)>,
+    /// What it was told of.
+    tasks: Vec<(JobId, StageIndex)>,
 }
 
 /// How a transaction ends.
@@ -79,8 +81,10 @@ impl Coordinator {
     /// The process is gone at once, with all that was not committed, and comes back later.
     pub(crate) fn kill(&mut self, nature: &mut Nature) {
         let Some(process) = self.process.end() else { return };
-        for (host, peer) in process.peers {
-            nature.break_stream(host, peer.stream);
+        for (host, peer) in (0..).map(HostIndex).zip(process.peers) {
+            if let Some(peer) = peer {
+                nature.break_stream(host, peer.stream);
+            }
         }
         let delay_us = nature.random.between(100_000, 20_000_000);
         nature.at_coordinator(delay_us, AtCoordinator::Starts);
@@ -159,7 +163,7 @@ impl Coordinator {
             clock,
             pending: VecDeque::new(),
             committing: 0,
-            peers: BTreeMap::new(),
+            peers: Vec::new(),
             submissions: BTreeMap::new(),
             requests: 0,
             alarm: Alarm::default(),
@@ -219,21 +223,23 @@ impl Coordinator {
         let Some(process) = self.process.get_mut() else { return };
         if let ToCoordinator::Hello(held) = said {
             nature.tell_worker(host, stream, ToWorker::Welcome);
-            let peer = Peer { stream, tasks: BTreeSet::new() };
-            if let Some(before) = process.peers.insert(host, peer) {
+            if process.peers.len() <= host.0 as usize {
+                process.peers.resize_with(host.0 as usize + 1, || None);
+            }
+            let peer = Peer { stream, tasks: Vec::new() };
+            if let Some(before) = process.peers[host.0 as usize].replace(peer) {
                 nature.break_stream(host, before.stream);
             }
             let claims = held.iter().map(|(claims, _)| claims);
             self.checks.on_hello(nature.now_us, worker, claims, &self.store);
             return self.feed(nature, Event::WorkerConnected { worker, held });
         }
-        let Some(peer) = process.peers.get_mut(&host).filter(|peer| peer.stream == stream) else {
-            return;
-        };
+        let Some(peer) = process.peer(host).filter(|peer| peer.stream == stream) else { return };
         let event = match said {
             ToCoordinator::Hello(_) => unreachable!("it was taken above"),
             ToCoordinator::Request(capacity) => Event::CapacityOffered { worker, capacity },
-            ToCoordinator::Heartbeat(attempts, running) => {
+            ToCoordinator::Heartbeat(heartbeat) => {
+                let Heartbeat { held: attempts, running } = *heartbeat;
                 Event::Heartbeat { worker, attempts, running }
             }
             ToCoordinator::Release(attempts, reason) => {
@@ -253,8 +259,8 @@ impl Coordinator {
 
     fn on_stream_ended(&mut self, nature: &Nature, host: HostIndex, stream: Stream) {
         let Some(process) = self.process.get_mut() else { return };
-        if process.peers.get(&host).is_some_and(|peer| peer.stream == stream) {
-            process.peers.remove(&host);
+        if process.peer(host).is_some_and(|peer| peer.stream == stream) {
+            process.peers[host.0 as usize] = None;
             self.feed(nature, Event::WorkerDisconnected { worker: worker_id(host) });
         }
     }
@@ -316,13 +322,14 @@ impl Coordinator {
             Action::Persist { sequence, records } => process.pending.push_back((sequence, records)),
             Action::Grant { worker, grants } => {
                 let host = host_of(worker);
-                let Some(peer) = process.peers.get_mut(&host) else { return };
-                let mut leases = Vec::new();
+                let Some(peer) = process.peer(host) else { return };
+                let mut leases = Vec::with_capacity(grants.len());
                 for grant in grants {
                     let (job, stage) = (grant.claims.attempt.unit.job, grant.claims.stage);
                     let stored = self.store.job(job).expect("a lease is of a durable job");
                     let work = Work::of(&stored.row().spec.stages[stage.0 as usize].task);
-                    if peer.tasks.insert((job, stage)) {
+                    if !peer.tasks.contains(&(job, stage)) {
+                        peer.tasks.push((job, stage));
                         nature.tell_worker(host, peer.stream, ToWorker::Task(job, stage));
                     }
                     leases.push((grant, work));
@@ -377,8 +384,12 @@ impl Process {
         RequestId(self.requests)
     }
 
-    fn say(&self, nature: &mut Nature, host: HostIndex, said: ToWorker) {
-        if let Some(peer) = self.peers.get(&host) {
+    fn peer(&mut self, host: HostIndex) -> Option<&mut Peer> {
+        self.peers.get_mut(host.0 as usize)?.as_mut()
+    }
+
+    fn say(&mut self, nature: &mut Nature, host: HostIndex, said: ToWorker) {
+        if let Some(peer) = self.peer(host) {
             nature.tell_worker(host, peer.stream, said);
         }
     }

@@ -17,10 +17,10 @@
 mod checks;
 mod coordinator;
 mod host;
-mod intervals;
 mod kept;
 mod lives;
 mod nature;
+mod numbers;
 mod queue;
 mod random;
 mod report;

@@ -7,7 +7,7 @@ use crate::nature::{Clock, Life, Nature};
 /// The process on a machine, if one is there. Each start is another life.
 #[derive(Debug)]
 pub(crate) struct Lives<P> {
-    count: u64,
+    count: u32,
     process: Option<P>,
 }
 

@@ -7,7 +7,7 @@ use gleaner_protocol::{
     AttemptId, Capacity, JobId, LeaseClaims, LeaseToken, ReleaseReason, StageIndex, Timestamp,
     UnitResult, WithdrawReason,
 };
-use gleaner_worker_core::{AttemptKey, RunId, SlotIndex, StageKey};
+use gleaner_worker_core::{RunId, SlotIndex};
 
 use crate::queue::Queue;
 use crate::random::Random;
@@ -25,7 +25,7 @@ const SELDOM: u64 = 50;
 
 /// One life of a process. What is meant for an earlier one is dropped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Life(pub(crate) u64);
+pub(crate) struct Life(pub(crate) u32);
 
 /// A machine, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,7 +33,7 @@ pub(crate) struct HostIndex(pub(crate) u32);
 
 /// A stream between a worker and the coordinator; never recurs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Stream(pub(crate) u64);
+pub(crate) struct Stream(u32);
 
 /// Something that is to happen.
 #[derive(Clone, Debug)]
@@ -79,15 +79,15 @@ pub(crate) enum AtHost {
     /// It hears that a stream has ended.
     StreamEnded(Stream),
     /// A stage's module and files are here, or could not be had.
-    Prepared(Life, StageKey),
+    Prepared(Life, JobId, StageIndex),
     /// An attempt's inputs are here, or could not be had.
-    Inputs(Life, AttemptKey),
+    Inputs(Life, AttemptId),
     /// A slot could not be started.
     SlotFailed(Life, SlotIndex, RunId),
     /// A slot is through with a run.
     Finished(Life, SlotIndex, RunId, u64),
     /// A result is on disk.
-    Kept(Life, AttemptKey),
+    Kept(Life, AttemptId),
     /// The owner comes back.
     OwnerComes,
     /// The owner leaves.
@@ -112,10 +112,17 @@ pub(crate) enum Fault {
 pub(crate) enum ToCoordinator {
     Hello(Vec<(LeaseClaims, LeaseToken)>),
     Request(Capacity),
-    /// What is held, and what of it runs.
-    Heartbeat(Vec<AttemptId>, Vec<AttemptId>),
+    Heartbeat(Box<Heartbeat>),
     Results(Vec<UnitResult>),
     Release(Vec<AttemptId>, ReleaseReason),
+}
+
+/// What a worker says of its leases.
+#[derive(Clone, Debug)]
+pub(crate) struct Heartbeat {
+    pub(crate) held: Vec<AttemptId>,
+    /// What of that runs.
+    pub(crate) running: Vec<AttemptId>,
 }
 
 /// What the coordinator says.
@@ -159,8 +166,8 @@ pub(crate) struct Nature {
     /// What slots spent on attempts, in the time of an ordinary one.
     pub(crate) spent_us: u64,
     queue: Queue<Happening>,
-    streams: BTreeMap<Stream, Ends>,
-    streams_opened: u64,
+    /// Every stream that was ever opened, by its number, while it stands.
+    streams: Vec<Option<Ends>>,
     /// Machines that cannot reach the coordinator, and until when.
     cut_off: BTreeMap<HostIndex, u64>,
 }
@@ -183,8 +190,7 @@ impl Nature {
             supply: Supply::default(),
             spent_us: 0,
             queue: Queue::default(),
-            streams: BTreeMap::new(),
-            streams_opened: 0,
+            streams: Vec::new(),
             cut_off: BTreeMap::new(),
         }
     }
@@ -235,16 +241,15 @@ impl Nature {
         if self.cut_off.get(&host).is_some_and(|until_us| *until_us > self.now_us) {
             return None;
         }
-        self.streams_opened += 1;
-        let stream = Stream(self.streams_opened);
-        self.streams.insert(stream, Ends::default());
-        Some(stream)
+        let number = u32::try_from(self.streams.len()).expect("less than 2^32 streams are opened");
+        self.streams.push(Some(Ends::default()));
+        Some(Stream(number))
     }
 
     /// Ends a stream with all that is under way on it. Each side hears of it in its own time, or
     /// finds out by its own means when it has a new one.
     pub(crate) fn break_stream(&mut self, host: HostIndex, stream: Stream) {
-        if self.streams.remove(&stream).is_none() {
+        if self.streams[stream.0 as usize].take().is_none() {
             return;
         }
         let (sooner, later) = (self.silence_us(), self.silence_us());
@@ -267,7 +272,7 @@ impl Nature {
         said: ToCoordinator,
     ) {
         let delay_us = self.delay_us();
-        let Some(ends) = self.streams.get_mut(&stream) else { return };
+        let Some(ends) = &mut self.streams[stream.0 as usize] else { return };
         self.traffic.note_to_coordinator(&said);
         ends.to_coordinator_us = ends.to_coordinator_us.max(self.now_us + delay_us);
         let in_order_us = ends.to_coordinator_us - self.now_us;
@@ -276,7 +281,7 @@ impl Nature {
 
     pub(crate) fn tell_worker(&mut self, host: HostIndex, stream: Stream, said: ToWorker) {
         let delay_us = self.delay_us();
-        let Some(ends) = self.streams.get_mut(&stream) else { return };
+        let Some(ends) = &mut self.streams[stream.0 as usize] else { return };
         self.traffic.note_to_worker(&said);
         ends.to_worker_us = ends.to_worker_us.max(self.now_us + delay_us);
         let in_order_us = ends.to_worker_us - self.now_us;
@@ -285,7 +290,7 @@ impl Nature {
 
     /// Whether what was said on a stream still arrives.
     pub(crate) fn carries(&self, stream: Stream) -> bool {
-        self.streams.contains_key(&stream)
+        self.streams[stream.0 as usize].is_some()
     }
 
     fn delay_us(&mut self) -> u64 {

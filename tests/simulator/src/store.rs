@@ -11,8 +11,8 @@ use gleaner_protocol::{
     WorkerId,
 };
 
-use crate::intervals::Intervals;
 use crate::kept::cut_after;
+use crate::numbers::Numbers;
 
 /// All that a crash leaves of a coordinator.
 #[derive(Clone, Debug, Default)]
@@ -49,13 +49,13 @@ pub(crate) struct StoredStage {
     sums: RecoveredStage,
     blocks: Vec<Block>,
     /// Units settled or replaced.
-    closed: Intervals,
+    closed: Numbers,
     /// Units settled by an answer in which no item failed.
-    pub(crate) answered: Intervals,
+    pub(crate) answered: Numbers,
     /// Units of which an item gave no output.
     failing: BTreeSet<u64>,
     /// Items that have their answer.
-    pub(crate) items: Intervals,
+    pub(crate) items: Numbers,
 }
 
 /// What is stored of one unit.

@@ -12,7 +12,7 @@ use gleaner_protocol::{
     ToWorker as FromCoordinator,
 };
 
-use crate::nature::{ToCoordinator, ToWorker};
+use crate::nature::{Heartbeat, ToCoordinator, ToWorker};
 
 /// One message in so many is encoded.
 const SAMPLED_EACH: u64 = 61;
@@ -30,8 +30,9 @@ impl Traffic {
             let message = match said {
                 ToCoordinator::Hello(_) => return,
                 ToCoordinator::Request(capacity) => encode(&FromWorker::Request(*capacity)),
-                ToCoordinator::Heartbeat(attempts, running) => {
-                    let attempts = attempts.clone();
+                ToCoordinator::Heartbeat(heartbeat) => {
+                    let Heartbeat { held, running } = &**heartbeat;
+                    let attempts = held.clone();
                     let running = running.iter().map(|attempt| progress(*attempt)).collect();
                     encode(&FromWorker::Heartbeat { attempts, running })
                 }

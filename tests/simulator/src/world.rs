@@ -354,8 +354,7 @@ impl World {
 
     fn is_over(&self) -> bool {
         // Who retries what was retried already is given the job that does.
-        self.coordinator.store.has_all_ended()
-            && self.plans.iter().all(|plan| plan.taken.is_some())
+        self.coordinator.store.has_all_ended() && self.plans.iter().all(|plan| plan.taken.is_some())
     }
 
     fn check_invariants(&self) {

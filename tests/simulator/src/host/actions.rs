@@ -1,12 +1,10 @@
 //! What the worker's core wants done.
 
-use std::rc::Rc;
+use gleaner_protocol::Capacity;
+use gleaner_worker_core::Action;
 
-use gleaner_protocol::{Capacity, UnitResult};
-use gleaner_worker_core::{Action, AttemptKey};
-
-use super::{Host, PROJECT, Process};
-use crate::nature::{AtHost, HostIndex, Nature, ToCoordinator};
+use super::{Host, Process};
+use crate::nature::{AtHost, Heartbeat, HostIndex, Nature, ToCoordinator};
 
 impl Host {
     pub(super) fn carry_out(&mut self, nature: &mut Nature, action: Action) {
@@ -28,14 +26,12 @@ impl Host {
                 process.say(nature, index, ToCoordinator::Request(capacity));
             }
             Action::Heartbeat { attempts, running, .. } => {
-                process.say(nature, index, ToCoordinator::Heartbeat(attempts, running));
+                let heartbeat = Heartbeat { held: attempts, running };
+                process.say(nature, index, ToCoordinator::Heartbeat(Box::new(heartbeat)));
             }
             Action::SendResults { attempts, .. } => {
-                let result = |attempt| {
-                    let key = AttemptKey { project: PROJECT, attempt };
-                    process.results.get(&key).map(|result| UnitResult::clone(result))
-                };
-                let results: Vec<_> = attempts.into_iter().filter_map(result).collect();
+                let result = |attempt| process.leases.get(attempt)?.result();
+                let results: Vec<_> = attempts.iter().filter_map(result).collect();
                 process.say(nature, index, ToCoordinator::Results(results));
             }
             Action::Release { attempts, reason, .. } => {
@@ -43,23 +39,22 @@ impl Host {
             }
             Action::Prepare { stage } => {
                 let delay_us = nature.random.between(1_000, 500_000);
-                nature.at_host(delay_us, index, AtHost::Prepared(life, stage));
+                nature.at_host(delay_us, index, AtHost::Prepared(life, stage.job, stage.stage));
             }
             Action::FetchInputs { key } => {
                 let delay_us = nature.random.between(1_000, 300_000);
-                nature.at_host(delay_us, index, AtHost::Inputs(life, key));
+                nature.at_host(delay_us, index, AtHost::Inputs(life, key.attempt));
             }
             Action::Keep { key, .. } => {
-                let (answered, result) = process.answer.take().expect("an answer has just come");
-                assert_eq!(answered, key, "the core keeps the answer that has just come");
-                process.results.insert(key, Rc::new(result));
+                let (answered, answer) = process.answer.take().expect("an answer has just come");
+                assert_eq!(answered, key.attempt, "the core keeps the answer that has just come");
+                let holding = process.leases.get_mut(&answered).expect("an answer is of a lease");
+                holding.answer = Some(answer);
                 let delay_us = nature.random.between(100, 20_000);
-                nature.at_host(delay_us, index, AtHost::Kept(life, key));
+                nature.at_host(delay_us, index, AtHost::Kept(life, answered));
             }
             Action::Discard { key } => {
-                process.leases.remove(&key);
-                process.results.remove(&key);
-                self.disk.remove(&key);
+                process.leases.remove(&key.attempt);
             }
             Action::Stopped => {
                 self.kill(nature);

@@ -1,19 +1,20 @@
 //! A machine of a volunteer: the worker's core, a driver as the real one, a disk, slots, an owner.
 
 mod actions;
+mod holding;
 mod slots;
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
-use std::rc::Rc;
 
 use gleaner_protocol::limits::HEARTBEAT_INTERVAL;
-use gleaner_protocol::{AttemptId, Obstacle, ProjectId, UnitId, UnitResult, WorkerId};
+use gleaner_protocol::{AttemptId, Obstacle, ProjectId, UnitId, WorkerId};
 use gleaner_worker_core::{
-    AttemptKey, Event, GrantedLease, HeldLease, InputsPlace, SlotIndex, StageKey, SuspendReason,
-    Verdict, Worker,
+    AttemptKey, Event, GrantedLease, HeldLease, InputsPlace, StageKey, SuspendReason, Verdict,
+    Worker,
 };
 
+use self::holding::{Answer, Holding, Place};
 use self::slots::Slot;
 use crate::checks::meets_no_other;
 use crate::lives::{Alarm, Lives};
@@ -40,7 +41,8 @@ pub(crate) struct Host {
     pub(crate) slots: u32,
     /// How far its wall clock is off.
     pub(crate) clock_off_ms: i64,
-    disk: BTreeMap<AttemptKey, Rc<UnitResult>>,
+    /// The results on it while no process runs; those of one that does are among its leases.
+    disk: BTreeMap<AttemptId, Box<Holding>>,
     process: Lives<Process>,
     /// What it adds to the supply now.
     speed: u64,
@@ -71,12 +73,11 @@ struct Process {
     stream: Option<Stream>,
     /// Tries to reach the coordinator since it last welcomed this worker.
     dials: u32,
-    leases: BTreeMap<AttemptKey, Box<(HeldLease, Work)>>,
-    /// Results in memory, whether on disk yet or not.
-    results: BTreeMap<AttemptKey, Rc<UnitResult>>,
+    leases: BTreeMap<AttemptId, Box<Holding>>,
     /// The answer that has just come, until the core says whether it has a use for it.
-    answer: Option<(AttemptKey, UnitResult)>,
-    slots: BTreeMap<SlotIndex, Slot>,
+    answer: Option<(AttemptId, Answer)>,
+    /// By their numbers, while they run.
+    slots: Vec<Option<Slot>>,
     alarm: Alarm,
 }
 
@@ -125,9 +126,11 @@ impl Host {
         if let Some(stream) = process.stream {
             nature.break_stream(self.index, stream);
         }
-        for slot in process.slots.values() {
+        for slot in process.slots.iter().flatten() {
             nature.spent_us += slot.spent_us(nature.now_us) / self.slowness;
         }
+        self.disk = process.leases;
+        self.disk.retain(|_, holding| holding.place == Place::Disk);
         self.supply(nature);
     }
 
@@ -167,14 +170,16 @@ impl Host {
             AtHost::Timer(life) if self.process.lives_still(life) => self.on_timer(nature),
             AtHost::Receives(stream, said) => self.on_message(nature, stream, said),
             AtHost::StreamEnded(stream) => self.on_stream_ended(nature, stream),
-            AtHost::Prepared(life, stage) if self.process.lives_still(life) => {
+            AtHost::Prepared(life, job, stage) if self.process.lives_still(life) => {
+                let stage = StageKey { job, stage, project: PROJECT };
                 let event = match nature.goes_wrong(50) {
                     true => Event::StageUnavailable { stage, obstacle: Obstacle::FilesMissing },
                     false => Event::StageReady { stage },
                 };
                 self.tell(nature, event);
             }
-            AtHost::Inputs(life, key) if self.process.lives_still(life) => {
+            AtHost::Inputs(life, attempt) if self.process.lives_still(life) => {
+                let key = key(attempt);
                 let event = match nature.goes_wrong(100) {
                     true => Event::InputsUnavailable { key, obstacle: Obstacle::FilesMissing },
                     false => Event::InputsHad { key },
@@ -188,7 +193,9 @@ impl Host {
             AtHost::Finished(life, slot, run, plan) if self.process.lives_still(life) => {
                 self.on_finished(nature, slot, run, plan);
             }
-            AtHost::Kept(life, key) if self.process.lives_still(life) => self.on_kept(nature, key),
+            AtHost::Kept(life, attempt) if self.process.lives_still(life) => {
+                self.on_kept(nature, attempt);
+            }
             // Meant for a process that is gone; dialling is between this and the coordinator.
             _ => {}
         }
@@ -227,25 +234,21 @@ impl Host {
         if self.process.is_up() || self.membership == Membership::Gone {
             return;
         }
+        let leases = std::mem::take(&mut self.disk);
+        let restored: Vec<_> = leases.values().map(|holding| holding.lease.clone()).collect();
         self.process.begin(|life| Process {
             life,
             core: Worker::new(),
             clock: nature.clock(self.clock_off_ms),
             stream: None,
             dials: 0,
-            leases: BTreeMap::new(),
-            results: self.disk.clone(),
+            leases,
             answer: None,
-            slots: BTreeMap::new(),
+            slots: Vec::new(),
             alarm: Alarm::default(),
         });
-        if !self.disk.is_empty() {
-            let lease = |result: &Rc<UnitResult>| HeldLease {
-                claims: result.claims.clone(),
-                token: result.token,
-            };
-            let leases = self.disk.values().map(lease).collect();
-            self.tell(nature, Event::Restored { project: PROJECT, leases });
+        if !restored.is_empty() {
+            self.tell(nature, Event::Restored { project: PROJECT, leases: restored });
         }
         self.owner = Owner::Away;
         self.tell(nature, Event::VerdictChanged(Verdict::Run { slots: self.slots }));
@@ -315,11 +318,11 @@ impl Host {
     ) -> GrantedLease {
         let lease = HeldLease { claims: grant.claims, token: grant.token };
         let attempt = lease.claims.attempt;
-        let key = AttemptKey { project: PROJECT, attempt };
         if let Some(process) = self.process.get_mut() {
-            let of_unit = process.leases.range(keys_of(attempt.unit));
-            meets_no_other(attempt, of_unit.map(|(key, _)| key.attempt));
-            process.leases.entry(key).or_insert_with(|| Box::new((lease.clone(), work)));
+            let of_unit = process.leases.range(attempts_of(attempt.unit));
+            meets_no_other(attempt, of_unit.map(|(attempt, _)| *attempt));
+            let holding = || Box::new(Holding::new(lease.clone(), work));
+            process.leases.entry(attempt).or_insert_with(holding);
         }
         let inputs = match attempt.unit.number % 8 {
             0 => InputsPlace::Blob,
@@ -339,12 +342,12 @@ impl Host {
         self.dial_later(nature);
     }
 
-    fn on_kept(&mut self, nature: &mut Nature, key: AttemptKey) {
-        let Some(process) = self.process.get() else { return };
-        if let Some(result) = process.results.get(&key) {
-            self.disk.insert(key, Rc::clone(result));
+    fn on_kept(&mut self, nature: &mut Nature, attempt: AttemptId) {
+        let Some(process) = self.process.get_mut() else { return };
+        if let Some(holding) = process.leases.get_mut(&attempt) {
+            holding.place = Place::Disk;
         }
-        self.tell(nature, Event::Kept { key });
+        self.tell(nature, Event::Kept { key: key(attempt) });
     }
 
     fn act(&mut self, nature: &mut Nature) {
@@ -366,8 +369,11 @@ impl Host {
     }
 }
 
-/// Every key that an attempt of a unit can have.
-fn keys_of(unit: UnitId) -> RangeInclusive<AttemptKey> {
-    let key = |number| AttemptKey { project: PROJECT, attempt: AttemptId { unit, number } };
-    key(0)..=key(u32::MAX)
+fn key(attempt: AttemptId) -> AttemptKey {
+    AttemptKey { attempt, project: PROJECT }
+}
+
+/// Every number that an attempt of a unit can have.
+fn attempts_of(unit: UnitId) -> RangeInclusive<AttemptId> {
+    AttemptId { unit, number: 0 }..=AttemptId { unit, number: u32::MAX }
 }

@@ -3,15 +3,16 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use gleaner_protocol::{Outcome, UnitResult};
-use gleaner_worker_core::{Action, AttemptKey, Event, HeldLease, RunId, SlotIndex};
+use gleaner_protocol::AttemptId;
+use gleaner_worker_core::{Action, Event, RunId, SlotIndex};
 
-use super::Host;
+use super::holding::{Answer, AnswerKind};
+use super::{Host, Process, key};
 use crate::nature::{AtHost, Life, Nature};
 
 #[derive(Debug, Default)]
 pub(super) struct Slot {
-    pipe: VecDeque<(AttemptKey, RunId)>,
+    pipe: VecDeque<(AttemptId, RunId)>,
     /// What the first in the pipe still needs, in full and when it was last looked at.
     left_us: u64,
     total_us: u64,
@@ -37,25 +38,22 @@ impl Host {
         plan: u64,
     ) {
         let Some(process) = self.process.get_mut() else { return };
-        let Some(there) = process.slots.get_mut(&slot).filter(|there| there.plans == plan) else {
+        let Some(there) = process.slot(slot).filter(|there| there.plans == plan) else { return };
+        let Some((attempt, _)) = there.pipe.pop_front_if(|(_, first)| *first == run) else {
             return;
         };
-        let Some((key, _)) = there.pipe.pop_front_if(|(_, first)| *first == run) else { return };
         let elapsed = Duration::from_micros(there.total_us);
         nature.spent_us += there.total_us / self.slowness;
         self.begin_next(nature, slot);
         let Some(process) = self.process.get_mut() else { return };
-        if let Some(of_key) = process.leases.get(&key) {
-            let (lease, work) = &**of_key;
-            let outcome = match nature.goes_wrong(5) {
-                true => Outcome::HostMemory,
-                false => work.outcome(lease.claims.items),
+        if process.leases.contains_key(&attempt) {
+            let kind = match nature.goes_wrong(5) {
+                true => AnswerKind::HostMemory,
+                false => AnswerKind::Right,
             };
-            let HeldLease { claims, token } = lease.clone();
-            let result = UnitResult { claims, token, outcome, cpu: elapsed, log: String::new() };
-            process.answer = Some((key, result));
+            process.answer = Some((attempt, Answer { kind, cpu: elapsed }));
         }
-        self.tell(nature, Event::Finished { key, run, elapsed });
+        self.tell(nature, Event::Finished { key: key(attempt), run, elapsed });
         if let Some(process) = self.process.get_mut() {
             process.answer = None;
         }
@@ -65,32 +63,32 @@ impl Host {
         let Some(process) = self.process.get_mut() else { return };
         match action {
             Action::StartSlot { slot, life: started, .. } => {
-                process.slots.insert(slot, Slot::default());
+                process.put_slot(slot, Some(Slot::default()));
                 if nature.goes_wrong(20) {
-                    process.slots.remove(&slot);
+                    process.put_slot(slot, None);
                     nature.at_host(1_000, self.index, AtHost::SlotFailed(life, slot, started));
                 }
             }
             Action::Run { slot, key, run } => {
-                let Some(there) = process.slots.get_mut(&slot) else { return };
-                there.pipe.push_back((key, run));
+                let Some(there) = process.slot(slot) else { return };
+                there.pipe.push_back((key.attempt, run));
                 if there.pipe.len() == 1 {
                     self.begin_next(nature, slot);
                 }
             }
             Action::SuspendSlot { slot } => {
-                if let Some(there) = process.slots.get_mut(&slot) {
+                if let Some(there) = process.slot(slot) {
                     there.suspend(nature.now_us);
                 }
             }
             Action::ResumeSlot { slot } => {
-                if let Some(there) = process.slots.get_mut(&slot) {
+                if let Some(there) = process.slot(slot) {
                     there.motion = Motion::Going;
                     self.plan_end(nature, slot);
                 }
             }
             Action::EndSlot { slot } => {
-                if let Some(there) = process.slots.remove(&slot) {
+                if let Some(there) = process.put_slot(slot, None) {
                     nature.spent_us += there.spent_us(nature.now_us) / self.slowness;
                 }
             }
@@ -101,12 +99,13 @@ impl Host {
     /// The first in a slot's pipe begins.
     fn begin_next(&mut self, nature: &mut Nature, slot: SlotIndex) {
         let Some(process) = self.process.get_mut() else { return };
-        let Some(there) = process.slots.get_mut(&slot) else { return };
-        let Some((key, _)) = there.pipe.front() else { return };
+        let Some(there) = process.slots.get_mut(slot.0 as usize).and_then(Option::as_mut) else {
+            return;
+        };
+        let Some((attempt, _)) = there.pipe.front() else { return };
         // A lease that was taken back while it waited in the pipe is run for nothing.
-        let items_us = process.leases.get(key).map_or(1, |of_key| {
-            let (lease, work) = &**of_key;
-            lease.claims.items.len() * work.item_us() * self.slowness
+        let items_us = process.leases.get(attempt).map_or(1, |holding| {
+            holding.lease.claims.items.len() * holding.work.item_us() * self.slowness
         });
         there.total_us = items_us.max(1);
         there.left_us = there.total_us;
@@ -116,12 +115,27 @@ impl Host {
     fn plan_end(&mut self, nature: &mut Nature, slot: SlotIndex) {
         let Some(process) = self.process.get_mut() else { return };
         let life = process.life;
-        let Some(there) = process.slots.get_mut(&slot) else { return };
+        let Some(there) = process.slot(slot) else { return };
         there.since_us = nature.now_us;
         there.plans = nature.random.number();
         let (Some((_, run)), Motion::Going) = (there.pipe.front(), there.motion) else { return };
         let what = AtHost::Finished(life, slot, *run, there.plans);
         nature.at_host(there.left_us, self.index, what);
+    }
+}
+
+impl Process {
+    fn slot(&mut self, slot: SlotIndex) -> Option<&mut Slot> {
+        self.slots.get_mut(slot.0 as usize)?.as_mut()
+    }
+
+    /// Puts a slot in its place, or nothing: what was there.
+    fn put_slot(&mut self, slot: SlotIndex, there: Option<Slot>) -> Option<Slot> {
+        let place = slot.0 as usize;
+        if self.slots.len() <= place {
+            self.slots.resize_with(place + 1, || None);
+        }
+        std::mem::replace(&mut self.slots[place], there)
     }
 }
 
