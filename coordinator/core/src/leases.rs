@@ -59,7 +59,7 @@ impl Core {
         // It may have been started anew, and says soon what runs.
         self.note_running(now, worker, &[]);
         let named: BTreeSet<_> = held.iter().map(|(claims, _)| claims.attempt).collect();
-        let leases = self.roster.get(worker).into_iter().flat_map(|session| &session.leases);
+        let leases = self.roster.get(worker).into_iter().flat_map(|session| session.leases.iter());
         let lost: Vec<_> =
             leases.filter(|(attempt, _)| !named.contains(attempt)).copied().collect();
         for (attempt, stage) in lost {
@@ -392,8 +392,10 @@ impl Core {
 
     fn stage_of(&self, worker: WorkerId, attempt: AttemptId) -> Option<StageIndex> {
         let leases = &self.roster.get(worker)?.leases;
-        let from = (attempt, StageIndex(0));
-        leases.range(from..).next().filter(|(held, _)| *held == attempt).map(|(_, stage)| *stage)
+        leases
+            .first_from(&(attempt, StageIndex(0)))
+            .filter(|(held, _)| *held == attempt)
+            .map(|(_, stage)| *stage)
     }
 
     fn lease_mut(

@@ -29,6 +29,7 @@ mod settlement;
 mod shares;
 mod sizing;
 mod slot_time;
+mod sorted;
 mod stage;
 mod tail;
 mod turns;

@@ -1,6 +1,5 @@
 //! A worker as the coordinator knows it.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use gleaner_protocol::{AttemptId, Capacity, OutcomeClass, StageIndex, Timestamp, WorkerId};
@@ -9,6 +8,7 @@ use crate::WorkerSnapshot;
 use crate::inability::Inabilities;
 use crate::pace::Pace;
 use crate::slot_time::{Meter, SlotTime};
+use crate::sorted::Sorted;
 use crate::unit::Holder;
 
 #[derive(Debug, Default)]
@@ -17,9 +17,9 @@ pub(crate) struct Session {
     /// What it offers; `units` counts down as leases are granted.
     pub(crate) capacity: Capacity,
     /// Every lease it holds, with its stage.
-    pub(crate) leases: BTreeSet<(AttemptId, StageIndex)>,
+    pub(crate) leases: Sorted<(AttemptId, StageIndex)>,
     /// What of that runs, as it has said.
-    pub(crate) running: BTreeSet<AttemptId>,
+    pub(crate) running: Sorted<AttemptId>,
     /// About how long one slot takes for all of these.
     pub(crate) backlog: Duration,
     pub(crate) pace: Pace,

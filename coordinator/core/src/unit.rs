@@ -27,12 +27,19 @@ use crate::wanting::Place;
 pub(crate) struct Unit {
     attempts_issued: u32,
     leases: Vec<HeldLease>,
-    opinions: Vec<Opinion>,
-    inconclusive: Vec<(u32, WorkerId)>,
+    /// What ended without settling it. Most units have none of that, and many are in flight.
+    past: Option<Box<Past>>,
     /// Where it is filed while it wants another attempt.
     pub(crate) wanting: Option<Place>,
     /// Where it is filed at the end of its stage, while it may have one more attempt.
     pub(crate) due: Option<Due>,
+}
+
+/// What attempts of a unit came to that is not settled.
+#[derive(Debug, Default)]
+struct Past {
+    opinions: Vec<Opinion>,
+    inconclusive: Vec<(u32, WorkerId)>,
 }
 
 /// Who is given a lease, as far as it decides when the result comes.
@@ -90,7 +97,7 @@ impl Unit {
     /// How many attempts should be started now for the quorum to be reached, if all that run
     /// agree with the largest group so far.
     pub(crate) fn attempts_wanted(&self, quorum: u32) -> u32 {
-        let agreeing = self.opinions.iter().map(|opinion| self.agreeing_with(opinion)).max();
+        let agreeing = self.opinions().iter().map(|opinion| self.agreeing_with(opinion)).max();
         let expected = agreeing.unwrap_or(0) + self.leases.len();
         quorum.saturating_sub(u32::try_from(expected).unwrap_or(u32::MAX))
     }
@@ -98,17 +105,17 @@ impl Unit {
     /// Whether `worker` takes no part in the unit yet: attempts of a unit never meet.
     pub(crate) fn is_new_to(&self, worker: WorkerId) -> bool {
         !self.leases.iter().any(|lease| lease.worker == worker)
-            && !self.opinions.iter().any(|opinion| opinion.worker == worker)
+            && !self.opinions().iter().any(|opinion| opinion.worker == worker)
     }
 
     /// Whether an attempt by `worker` ended without an answer before.
     pub(crate) fn was_inconclusive_on(&self, worker: WorkerId) -> bool {
-        self.inconclusive.iter().any(|(_, other)| *other == worker)
+        self.past_inconclusive().iter().any(|(_, other)| *other == worker)
     }
 
     /// How many attempts run beyond those that its quorum needs.
     pub(crate) fn extra_attempts(&self, quorum: u32) -> usize {
-        let agreeing = self.opinions.iter().map(|opinion| self.agreeing_with(opinion)).max();
+        let agreeing = self.opinions().iter().map(|opinion| self.agreeing_with(opinion)).max();
         (agreeing.unwrap_or(0) + self.leases.len()).saturating_sub(quorum as usize)
     }
 
@@ -164,34 +171,37 @@ impl Unit {
             return Agreement::Settled(opinion.class);
         }
         if is_first {
-            self.opinions.push(opinion);
+            let opinions = &mut self.past.get_or_insert_default().opinions;
+            opinions.reserve_exact(1);
+            opinions.push(opinion);
         }
         Agreement::Open
     }
 
     /// Notes an attempt that ended without an answer: how many there are now.
     pub(crate) fn on_inconclusive(&mut self, attempt: u32, worker: WorkerId) -> usize {
-        self.inconclusive.push((attempt, worker));
-        self.inconclusive.len()
+        let past = self.past.get_or_insert_default();
+        past.inconclusive.push((attempt, worker));
+        past.inconclusive.len()
     }
 
     /// Whether an attempt is known to have ended without an answer.
     pub(crate) fn is_inconclusive(&self, attempt: u32) -> bool {
-        self.inconclusive.iter().any(|(known, _)| *known == attempt)
+        self.past_inconclusive().iter().any(|(known, _)| *known == attempt)
     }
 
     /// How many attempts ended without an answer.
     pub(crate) fn inconclusive(&self) -> usize {
-        self.inconclusive.len()
+        self.past_inconclusive().len()
     }
 
     /// On how many workers.
     pub(crate) fn inconclusive_workers(&self) -> usize {
-        self.inconclusive.iter().map(|(_, worker)| worker).collect::<BTreeSet<_>>().len()
+        self.past_inconclusive().iter().map(|(_, worker)| worker).collect::<BTreeSet<_>>().len()
     }
 
     pub(crate) fn has_opinion_of(&self, worker: WorkerId) -> bool {
-        self.opinions.iter().any(|opinion| opinion.worker == worker)
+        self.opinions().iter().any(|opinion| opinion.worker == worker)
     }
 
     pub(crate) fn leases(&self) -> &[HeldLease] {
@@ -207,11 +217,15 @@ impl Unit {
     }
 
     pub(crate) fn opinions(&self) -> &[Opinion] {
-        &self.opinions
+        self.past.as_ref().map_or(&[], |past| &past.opinions)
+    }
+
+    fn past_inconclusive(&self) -> &[(u32, WorkerId)] {
+        self.past.as_ref().map_or(&[], |past| &past.inconclusive)
     }
 
     fn agreeing_with(&self, opinion: &Opinion) -> usize {
-        self.opinions.iter().filter(|known| known.answer == opinion.answer).count()
+        self.opinions().iter().filter(|known| known.answer == opinion.answer).count()
     }
 
     pub(crate) fn check_invariants(&self, quorum: u32) {
@@ -220,7 +234,7 @@ impl Unit {
             let held = self.leases.iter().filter(|other| other.worker == lease.worker).count();
             assert_eq!(held, 1, "one worker holds one unit twice");
         }
-        for opinion in &self.opinions {
+        for opinion in self.opinions() {
             let agreeing = self.agreeing_with(opinion);
             assert!(agreeing < quorum as usize, "a settled unit is still in flight");
         }
