@@ -9,32 +9,35 @@ const SPAN_US: u64 = 1_000;
 /// How many such spans have a place each: longer than from one heartbeat to the next.
 const SPANS: u64 = 20_000;
 
+/// How many things lie side by side: most spans have few of them.
+const CHUNK: usize = 16;
+
 /// A queue by time; of what is due at one moment, what was put in first comes first.
 ///
-/// A large world has a million things to come: those of one span are chained, and brought into order
-/// when it begins. Each thing stays in one place till then, and the next one takes that over, so that
-/// what is moved about is small.
+/// A large world has a million things to come: those of one span are put aside together, and brought
+/// into order when it begins, so that what is moved about is small. The heap holds places alone, for
+/// the same reason.
 #[derive(Debug)]
 pub(crate) struct Queue<T> {
     /// What is due before `soon_until_us`: when, in which order it was put in, and where it is.
     soon: BinaryHeap<Reverse<(u64, u64, u32)>>,
     soon_until_us: u64,
-    /// The first thing of each of the spans after that, at its number modulo [`SPANS`].
-    later: Vec<Option<u32>>,
-    /// The first thing of each span after those, by its number.
-    far: BTreeMap<u64, u32>,
-    entries: Vec<Entry<T>>,
+    things: Vec<Option<T>>,
     free: Vec<u32>,
+    /// The first chunk of each of the spans after that, at its number modulo [`SPANS`].
+    later: Vec<Option<u32>>,
+    /// The first chunk of each span after those, by its number.
+    far: BTreeMap<u64, u32>,
+    chunks: Vec<Chunk<T>>,
+    free_chunks: Vec<u32>,
     pushed: u64,
 }
 
+/// Some of what is due in one span: when, in which order it was put in, and what.
 #[derive(Debug)]
-struct Entry<T> {
-    at_us: u64,
-    order: u64,
-    /// The next one of its span.
+struct Chunk<T> {
+    entries: Vec<(u64, u64, T)>,
     next: Option<u32>,
-    what: Option<T>,
 }
 
 impl<T> Default for Queue<T> {
@@ -42,10 +45,12 @@ impl<T> Default for Queue<T> {
         Self {
             soon: BinaryHeap::new(),
             soon_until_us: 0,
+            things: Vec::new(),
+            free: Vec::new(),
             later: vec![None; SPANS as usize],
             far: BTreeMap::new(),
-            entries: Vec::new(),
-            free: Vec::new(),
+            chunks: Vec::new(),
+            free_chunks: Vec::new(),
             pushed: 0,
         }
     }
@@ -54,29 +59,27 @@ impl<T> Default for Queue<T> {
 impl<T> Queue<T> {
     pub(crate) fn push(&mut self, at_us: u64, what: T) {
         self.pushed += 1;
-        let entry = Entry { at_us, order: self.pushed, next: None, what: Some(what) };
-        let place = self.put(entry);
-        let span = at_us / SPAN_US;
-        let soon_until = self.soon_until_us / SPAN_US;
+        let entry = (at_us, self.pushed, what);
+        let (span, soon_until) = (at_us / SPAN_US, self.soon_until_us / SPAN_US);
         if span < soon_until {
-            self.soon.push(Reverse((at_us, self.pushed, place)));
+            self.push_soon(entry);
         } else if span < soon_until + SPANS {
-            let first = self.later[(span % SPANS) as usize].replace(place);
-            self.entries[place as usize].next = first;
+            let place = (span % SPANS) as usize;
+            self.later[place] = Some(self.put(self.later[place], entry));
         } else {
-            let first = self.far.insert(span, place);
-            self.entries[place as usize].next = first;
+            let chunk = self.put(self.far.get(&span).copied(), entry);
+            self.far.insert(span, chunk);
         }
     }
 
     /// What is due next, and when.
     pub(crate) fn pop(&mut self) -> Option<(u64, T)> {
-        while self.soon.is_empty() && self.free.len() < self.entries.len() {
+        while self.soon.is_empty() && self.free_chunks.len() < self.chunks.len() {
             self.begin_span();
         }
         let Reverse((at_us, _, place)) = self.soon.pop()?;
         self.free.push(place);
-        let what = self.entries[place as usize].what.take().expect("what is due was not taken");
+        let what = self.things[place as usize].take().expect("a place in the heap is taken");
         Some((at_us, what))
     }
 
@@ -85,26 +88,40 @@ impl<T> Queue<T> {
         let span = self.soon_until_us / SPAN_US;
         self.soon_until_us += SPAN_US;
         // The place goes to a span that was far until now.
-        let place = &mut self.later[(span % SPANS) as usize];
-        let mut next = std::mem::replace(place, self.far.remove(&(span + SPANS)));
+        let first = &mut self.later[(span % SPANS) as usize];
+        let mut next = std::mem::replace(first, self.far.remove(&(span + SPANS)));
         while let Some(place) = next {
-            let entry = &self.entries[place as usize];
-            self.soon.push(Reverse((entry.at_us, entry.order, place)));
-            next = entry.next;
+            let chunk = &mut self.chunks[place as usize];
+            next = chunk.next.take();
+            let mut entries = std::mem::take(&mut chunk.entries);
+            entries.drain(..).for_each(|entry| self.push_soon(entry));
+            self.chunks[place as usize].entries = entries;
+            self.free_chunks.push(place);
         }
     }
 
-    fn put(&mut self, entry: Entry<T>) -> u32 {
-        match self.free.pop() {
-            Some(place) => {
-                self.entries[place as usize] = entry;
-                place
-            }
-            None => {
-                self.entries.push(entry);
-                u32::try_from(self.entries.len() - 1).expect("less than 2^32 things are to happen")
-            }
-        }
+    /// Puts something into a span that begins with the chunk `first`: the one it begins with then.
+    fn put(&mut self, first: Option<u32>, entry: (u64, u64, T)) -> u32 {
+        let has_room = |place: &u32| self.chunks[*place as usize].entries.len() < CHUNK;
+        let place = first.filter(has_room).unwrap_or_else(|| {
+            let place = self.free_chunks.pop().unwrap_or_else(|| {
+                self.chunks.push(Chunk { entries: Vec::with_capacity(CHUNK), next: None });
+                u32::try_from(self.chunks.len() - 1).expect("less than 2^32 chunks are needed")
+            });
+            self.chunks[place as usize].next = first;
+            place
+        });
+        self.chunks[place as usize].entries.push(entry);
+        place
+    }
+
+    fn push_soon(&mut self, (at_us, order, what): (u64, u64, T)) {
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.things.push(None);
+            u32::try_from(self.things.len() - 1).expect("less than 2^32 things happen soon")
+        });
+        self.things[place as usize] = Some(what);
+        self.soon.push(Reverse((at_us, order, place)));
     }
 }
 
