@@ -7,7 +7,8 @@ use gleaner_coordinator_core::{
 };
 use gleaner_protocol::{BlobHash, BlobRef, Epoch, JobId, LeaseKey, ReleaseReason, StageIndex};
 
-use crate::checks::Checks;
+use crate::allocator::as_core;
+use crate::checks::{Checks, Holds};
 use crate::host::{host_of, worker_id};
 use crate::kept::{Question, kept_answers};
 use crate::lives::{Alarm, Lives};
@@ -145,6 +146,17 @@ impl Coordinator {
     pub(crate) fn check_invariants(&self) {
         if let Some(process) = self.process.get() {
             process.core.check_invariants();
+            self.checks.memory(&self.holds(process));
+        }
+    }
+
+    /// What the core has reason to hold.
+    fn holds(&self, process: &Process) -> Holds {
+        Holds {
+            units: self.store.units_of_running(),
+            workers: process.peers.len() as u64,
+            jobs: self.store.jobs().count() as u64,
+            records: process.pending.iter().map(|(_, records)| records.len() as u64).sum(),
         }
     }
 
@@ -159,7 +171,7 @@ impl Coordinator {
         let now = clock.now(nature);
         self.process.begin(|life| Process {
             life,
-            core: Core::recover(self.config.clone(), key, epoch, recovered, now),
+            core: as_core(|| Core::recover(self.config.clone(), key, epoch, recovered, now)),
             clock,
             pending: VecDeque::new(),
             committing: 0,
@@ -183,7 +195,8 @@ impl Coordinator {
 
     fn feed(&mut self, nature: &Nature, event: Event) {
         if let Some(process) = self.process.get_mut() {
-            process.core.handle_event(process.clock.now(nature), event);
+            let now = process.clock.now(nature);
+            as_core(|| process.core.handle_event(now, event));
         }
     }
 
@@ -192,7 +205,7 @@ impl Coordinator {
         process.alarm.ring(nature.now_us);
         let now = process.clock.now(nature);
         if process.core.poll_timeout().is_some_and(|due| due <= now) {
-            process.core.handle_timeout(now);
+            as_core(|| process.core.handle_timeout(now));
         }
     }
 
@@ -306,7 +319,7 @@ impl Coordinator {
 
     fn act(&mut self, nature: &mut Nature, plans: &mut [Plan]) {
         while let Some(action) =
-            self.process.get_mut().and_then(|process| process.core.poll_action())
+            self.process.get_mut().and_then(|process| as_core(|| process.core.poll_action()))
         {
             nature.trace.note(nature.now_us, &action);
             self.checks.on_action(nature.now_us, &action, &self.store);
@@ -337,9 +350,12 @@ impl Coordinator {
                 nature.tell_worker(host, peer.stream, ToWorker::Leases(leases));
             }
             Action::Acknowledge { worker, attempts } => {
+                // What is under way is no memory of the core's.
+                let attempts = attempts.as_slice().to_vec();
                 process.say(nature, host_of(worker), ToWorker::Acknowledge(attempts));
             }
             Action::Withdraw { worker, attempts, reason } => {
+                let attempts = attempts.as_slice().to_vec();
                 process.say(nature, host_of(worker), ToWorker::Withdraw(attempts, reason));
             }
             Action::Reduce { job, stage, .. } => {

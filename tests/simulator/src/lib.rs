@@ -14,6 +14,7 @@
 //! nothing does, and every job must end. What breaks a rule panics, after it has printed the command
 //! that does it again. Deliberately absent: sockets, files, threads, real time, and liars.
 
+mod allocator;
 mod checks;
 mod coordinator;
 mod host;

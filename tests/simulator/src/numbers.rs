@@ -40,6 +40,10 @@ impl Numbers {
         })
     }
 
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
     /// Whether it is all numbers below `end` and no others.
     pub(crate) fn is_all_below(&self, end: u64) -> bool {
         self.len == end && masks(&(0..end)).all(|(word, mask)| self.words[word] & mask == mask)

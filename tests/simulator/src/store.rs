@@ -48,6 +48,7 @@ pub(crate) struct StoredStage {
     /// Its sums, outputs and kept runs; what belongs to units is put in when it is recovered.
     sums: RecoveredStage,
     blocks: Vec<Block>,
+    units_cut: u64,
     /// Units settled or replaced.
     closed: Numbers,
     /// Units settled by an answer in which no item failed.
@@ -56,6 +57,14 @@ pub(crate) struct StoredStage {
     failing: BTreeSet<u64>,
     /// Items that have their answer.
     pub(crate) items: Numbers,
+}
+
+/// How many units there are.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct UnitCounts {
+    /// Cut and not closed.
+    pub(crate) open: u64,
+    pub(crate) closed: u64,
 }
 
 /// What is stored of one unit.
@@ -162,7 +171,9 @@ impl Store {
     fn write_of_units(&mut self, record: &Record) {
         match record {
             Record::BlockCut { job, block } => {
-                self.stage_mut(*job, block.stage).blocks.push(*block);
+                let stage = self.stage_mut(*job, block.stage);
+                stage.blocks.push(*block);
+                stage.units_cut += u64::from(block.units);
             }
             Record::AttemptOpened { attempt } => {
                 self.unit_mut(attempt.unit).attempts.push(*attempt)
@@ -221,6 +232,16 @@ impl Store {
         self.job_mut(unit.job).open.remove(&unit.number);
         let closed = &mut self.stage_mut(unit.job, stage).closed;
         assert!(closed.insert(unit.number..unit.number + 1), "{unit} was closed twice");
+    }
+
+    /// Units of jobs that run, and how many of those are closed.
+    pub(crate) fn units_of_running(&self) -> UnitCounts {
+        let running = self.jobs.values().filter(|job| job.row.end.is_none());
+        let stages = running.flat_map(|job| &job.stages);
+        stages.fold(UnitCounts::default(), |counts, stage| UnitCounts {
+            open: counts.open + stage.units_cut - stage.closed.len(),
+            closed: counts.closed + stage.closed.len(),
+        })
     }
 
     /// What the coordinator reads when it starts.

@@ -40,7 +40,8 @@ const STRUCK_EACH: u32 = 1_000;
 /// When things stop going wrong, one machine in so many has left for good.
 const LEAVING_EACH: u32 = 6;
 
-/// After so many events, and so many for each machine, the cores' books are looked through. In a
+/// After so many events, and so many for each machine, the cores' books are looked through, and the
+/// coordinator's core's memory is compared with what it has reason to hold; and at the end. In a
 /// large world that takes as long as ten events for each machine: there it is done less often.
 const CHECK_EVERY: u64 = 64;
 const CHECK_EVERY_HOST: u64 = 8;

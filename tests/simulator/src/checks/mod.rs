@@ -3,6 +3,7 @@
 
 mod answers;
 mod attempts;
+mod memory;
 mod shares;
 mod speech;
 
@@ -13,6 +14,7 @@ use gleaner_protocol::{AttemptId, JobId, LeaseClaims, ReleaseReason, UnitResult,
 
 use self::attempts::Attempts;
 pub(crate) use self::attempts::meets_no_other;
+pub(crate) use self::memory::Holds;
 use self::shares::Shares;
 use crate::store::Store;
 
@@ -48,6 +50,11 @@ impl Checks {
             }
             _ => {}
         }
+    }
+
+    /// Compares the core's memory with what it has reason to hold.
+    pub(crate) fn memory(&self, holds: &Holds) {
+        memory::check(holds);
     }
 
     pub(crate) fn before_written(&self, record: &Record, store: &Store) {
