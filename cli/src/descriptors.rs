@@ -4,9 +4,12 @@
 //! of the control API; a slot's program is kept open under a number above all those that a slot is
 //! given. Systems give a program as few as 256 at first, and more when it asks.
 
-/// What a coordinator with as many connections as it takes at most has open.
+/// Enough for a coordinator with as many connections as it takes, all over TCP, as many more that are
+/// being made, and what else it has open; and as many as macOS gives any program.
 #[cfg(unix)]
-const WANTED: u64 = 5 * 1024;
+const WANTED: u64 = 10 * 1024;
+#[cfg(unix)]
+const _: () = assert!(WANTED >= 2 * gleaner_coordinator::CONNECTIONS_MAX_DEFAULT as u64 + 1024);
 
 /// Asks for as many as are wanted, or as the system gives.
 pub fn ask_for_enough() {

@@ -34,7 +34,7 @@ pub mod upkeep;
 
 pub use authorities::tls_of_this_machine;
 pub use gleaner_folder::NetworkFolders;
-pub use gleaner_network::readable_address;
+pub use gleaner_network::{CONNECTIONS_MAX_DEFAULT, readable_address};
 
 pub use driver::{
     API_PORT_DEFAULT, Config, Coordinator, RunError, StartError, SubmissionError, check_submission,

@@ -38,11 +38,6 @@ pub(crate) const CONNECTION_WINDOW_BYTES: u32 = 32 * 1024 * 1024;
 /// Yamux grants this to every stream from its start, whatever the connection's window is.
 pub(crate) const YAMUX_STREAM_WINDOW_BYTES: usize = 256 * 1024;
 
-/// Inbound work streams that wait for the program to take them; more are dropped. A fleet that comes
-/// back at one moment opens one for each connection, and a stream that waits costs no more than one
-/// that is served.
-pub(crate) const WORK_STREAMS_WAITING_MAX: usize = CONNECTIONS_MAX_DEFAULT as usize;
-
 /// The most inbound work streams of one peer: one for each project, and old ones not yet noticed
 /// to be dead.
 pub(crate) const WORK_STREAMS_PER_PEER_MAX: u32 = 8;

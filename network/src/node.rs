@@ -28,7 +28,6 @@ use crate::identity::HostKey;
 use crate::interfaces::{self, Reach};
 use crate::limits::{
     BLOBS_FETCHED_MAX, COMMANDS_WAITING_MAX, CONNECTIONS_MAX_DEFAULT, PORT_DEFAULT,
-    WORK_STREAMS_WAITING_MAX,
 };
 use crate::streams::{StreamFailure, StreamReply};
 use crate::swarm::Behaviour;
@@ -195,7 +194,8 @@ impl Node {
     ) -> Result<(Self, IncomingStreams), StartError> {
         let mut swarm = swarm::build(key, &config)?;
         let port = listen::listen(&mut swarm, config.reach(), config.port)?;
-        let (work, streams) = mpsc::channel(WORK_STREAMS_WAITING_MAX);
+        // A fleet that comes back at one moment opens one stream for each connection.
+        let (work, streams) = mpsc::channel(config.connections_max.max(1) as usize);
         let node = Self::run(key.id(), swarm, config.reach(), port, work);
         info!(id = %key.id(), port, "node started");
         Ok((node, IncomingStreams { streams }))
@@ -388,8 +388,8 @@ impl Node {
 
 impl IncomingStreams {
     /// The next work stream that a peer has opened, with the peer's proven key; `None` once the
-    /// node has stopped. Cancel safe. At most 4,096 wait here; more are dropped, and their peers
-    /// try again.
+    /// node has stopped. Cancel safe. As many wait here as there may be connections; more are
+    /// dropped, and their peers try again.
     pub async fn next(&mut self) -> Option<(WorkerId, WorkStream)> {
         let stream = self.streams.recv().await?;
         Some((stream.peer(), stream))

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use end_to_end::{Gleaner, JobFolder, Swarm};
 use gleaner_protocol::Ticket;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// What a benchmark is asked for: `-- PROGRAM COUNT`.
 pub struct Arguments {
@@ -29,10 +30,18 @@ impl Arguments {
         let [program, count] = words.as_slice() else {
             anyhow::bail!("use: cargo bench --bench NAME -- PROGRAM COUNT");
         };
+        allow_many_sockets()?;
         let count = count.parse().with_context(|| format!("{count} is no count"))?;
         let program = PathBuf::from(program);
         Ok(Some(Self { gleaner: Gleaner::at(&std::path::absolute(program)?)?, count }))
     }
+}
+
+/// Each stand-in has sockets of its own, for QUIC and for TCP.
+fn allow_many_sockets() -> Result<()> {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let all = Rlimit { current: maximum, maximum };
+    setrlimit(Resource::Nofile, all).context("cannot have as many files open as the system allows")
 }
 
 /// A ticket that any number of workers may use.

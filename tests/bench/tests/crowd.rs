@@ -7,8 +7,8 @@ use end_to_end::{Gleaner, Swarm};
 use futures::stream::{FuturesUnordered, TryStreamExt};
 use gleaner_bench::{StandIn, noops, ticket_for_all};
 
-/// More than the handshakes that a careless limit would let a coordinator have under way.
-const WORKERS: usize = 400;
+/// Each of them makes two handshakes at once, over QUIC and TCP.
+const WORKERS: usize = 300;
 
 /// A coordinator that may have few files open unless it asks for more.
 const WITH_FEW_FILES: [&str; 3] = ["sh", "-c", r#"ulimit -Sn 128; exec "$0" "$@""#];
