@@ -27,9 +27,6 @@ use crate::stage::Leased;
 use crate::unit::HeldLease;
 use crate::{Action, Grant, Record};
 
-/// Time is told in such steps.
-const CLOCK_TICK: Duration = Duration::from_millis(1);
-
 /// How a lease ends, and with it what is known of what it had.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum LeaseEnd {
@@ -322,8 +319,7 @@ impl Core {
             LeaseEnd::Lost => ended.charge.had,
             LeaseEnd::Stopped => ended.runs_for(now),
             LeaseEnd::Returned { cpu } => {
-                let stood = now.saturating_since(ended.leased_at) + CLOCK_TICK;
-                SlotTime::of(cpu.min(stood)).max(ended.charge.had)
+                SlotTime::of(cpu.min(ended.stood_for(now))).max(ended.charge.had)
             }
         };
         let wanted = had.minus(ended.charge.had);

@@ -69,7 +69,9 @@ impl Core {
             let books = job.stage_mut(stage);
             books.map_or((Use::Unwanted, None, None), |books| {
                 let (usage, ended) = books.on_returned(id.number, worker, attempt.number, quorum);
-                if usage == Use::Unwanted || class != OutcomeClass::Completed {
+                // A lease that stood for less was adopted, or its worker claims too much.
+                let can_be = ended.is_some_and(|ended| cpu <= ended.stood_for(now));
+                if !can_be || usage == Use::Unwanted || class != OutcomeClass::Completed {
                     return (usage, ended, None);
                 }
                 let was_known = books.usual(items.len()).is_some();

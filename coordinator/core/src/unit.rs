@@ -66,7 +66,15 @@ pub(crate) struct HeldLease {
     pub(crate) charge: Charge,
 }
 
+/// Time is told in such steps.
+const CLOCK_TICK: Duration = Duration::from_millis(1);
+
 impl HeldLease {
+    /// The most that an attempt can have taken on a slot since its lease was granted or adopted.
+    pub(crate) fn stood_for(&self, now: Timestamp) -> Duration {
+        now.saturating_since(self.leased_at) + CLOCK_TICK
+    }
+
     /// What it has had while its worker says that it runs.
     pub(crate) fn runs_for(&self, now: Timestamp) -> SlotTime {
         let since = self.running_since.map(|since| now.saturating_since(since));

@@ -5,6 +5,7 @@ use std::time::Duration;
 use expect_test::expect;
 
 use super::*;
+use crate::pace::Pace;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -17,6 +18,7 @@ fn all_out(lab: &mut Lab) -> (JobId, WorkerId, WorkerId) {
     let slow = lab.connect(1, 2);
     let fast = lab.connect(2, 2);
     let grant = lab.lease(fast);
+    lab.advance(TAKES);
     lab.answer(fast, &grant, right(&grant));
     lab.said();
     (job, slow, fast)
@@ -26,7 +28,7 @@ fn all_out(lab: &mut Lab) -> (JobId, WorkerId, WorkerId) {
 fn a_slot_without_work_makes_one_more_attempt_of_a_unit_that_is_late() {
     let mut lab = Lab::new();
     let (_, slow, fast) = all_out(&mut lab);
-    let allowed = TAKES + SECOND / 2;
+    let allowed = SECOND / 2;
     let late_at = lab.now + allowed;
     assert_eq!(lab.core.poll_timeout(), Some(late_at));
     lab.advance(allowed - Duration::from_millis(1));
@@ -79,7 +81,7 @@ fn no_unit_is_late_while_nobody_knows_what_one_takes() {
 fn what_waits_comes_before_what_is_late() {
     let mut lab = Lab::new();
     let (_, _, fast) = all_out(&mut lab);
-    lab.advance(SECOND / 2);
+    lab.advance(SECOND / 4);
     let other = lab.submit(job_spec(1, 1, 1));
     assert_eq!(lab.lease(fast).claims.attempt.unit.job, other);
     lab.said();
@@ -103,7 +105,9 @@ fn a_paused_job_has_no_late_units() {
 fn slow_and_fast(lab: &mut Lab) -> (WorkerId, WorkerId) {
     lab.submit(job_spec(6, 1, 1));
     let (slow, fast) = (lab.connect(1, 1), lab.connect(2, 1));
+    lab.advance(SECOND);
     answer_in(lab, fast, SECOND);
+    lab.advance(15 * SECOND);
     answer_in(lab, slow, 16 * SECOND);
     lab.said();
     (slow, fast)
@@ -133,6 +137,7 @@ fn a_fast_worker_without_work_takes_over_what_a_slow_one_would_settle_later() {
     assert_eq!(lab.lease(slow).claims.attempt.unit.number, 2);
     for _ in 3..6 {
         lab.offer(fast, 1);
+        lab.advance(SECOND);
         answer_in(&mut lab, fast, SECOND);
     }
     lab.said();
@@ -152,6 +157,7 @@ fn a_worker_whose_first_unit_does_not_end_is_known_to_be_slow() {
     let mut lab = Lab::new();
     lab.submit(job_spec(9, 1, 1));
     let (silent, fast) = (lab.connect(1, 2), lab.connect(2, 1));
+    lab.advance(SECOND);
     answer_in(&mut lab, fast, SECOND);
     let held: Vec<_> = lab.held[&silent].iter().map(|grant| grant.claims.attempt).collect();
     for _ in 0..=2 {
@@ -169,4 +175,37 @@ fn a_worker_whose_first_unit_does_not_end_is_known_to_be_slow() {
         unit.and_then(|unit| unit.leases()[0].due_at).expect("it is known what units take")
     };
     assert!(due(held[1]) >= due(held[0]) + 20 * SECOND, "what waits comes after what runs");
+}
+
+#[test]
+fn a_result_that_claims_more_than_its_lease_stood_tells_nothing_of_stage_and_worker() {
+    let mut lab = Lab::new();
+    let job = lab.submit(job_spec(9, 1, 1));
+    let (liar, honest) = (lab.connect(1, 1), lab.connect(2, 1));
+    let usual = |lab: &Lab| lab.core.jobs[&job].stages[0].usual(1);
+    lab.advance(SECOND);
+    answer_in(&mut lab, liar, 3600 * SECOND);
+    assert_eq!((usual(&lab), lab.core.roster.pace(liar)), (None, Pace::default()));
+    answer_in(&mut lab, honest, SECOND);
+    assert_eq!(usual(&lab), Some(SECOND));
+    lab.offer(liar, 1);
+    lab.advance(SECOND);
+    answer_in(&mut lab, liar, 3600 * SECOND);
+    assert_eq!((usual(&lab), lab.core.roster.pace(liar)), (Some(SECOND), Pace::default()));
+    assert_eq!(lab.job(job).stages[0].cpu, 7201 * SECOND, "what is told is what was claimed");
+}
+
+#[test]
+fn what_was_computed_before_a_restart_is_not_taken_for_short() {
+    let mut lab = Lab::new();
+    let job = lab.submit(job_spec(2, 1, 1));
+    let worker = lab.connect(1, 1);
+    lab.advance(60 * SECOND);
+    let grant = lab.lease(worker);
+    lab.feed(Event::WorkerConnected { worker, held: Vec::new() });
+    lab.connect(1, 0);
+    let result = UnitResult { cpu: 60 * SECOND, ..result(&grant, right(&grant)) };
+    lab.feed(Event::ResultsReturned { worker, results: vec![result] });
+    assert_eq!(lab.core.jobs[&job].stages[0].usual(1), None);
+    assert_eq!(lab.core.roster.pace(worker), Pace::default());
 }
