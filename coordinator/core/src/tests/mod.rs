@@ -201,7 +201,12 @@ impl Lab {
     }
 
     pub(crate) fn offer(&mut self, worker: WorkerId, units: u32) {
-        let capacity = Capacity { slots: 1, units, slot_memory_bytes: u64::MAX };
+        self.offer_with(worker, units, u64::MAX);
+    }
+
+    /// Offers a slot with so much memory.
+    pub(crate) fn offer_with(&mut self, worker: WorkerId, units: u32, slot_memory_bytes: u64) {
+        let capacity = Capacity { slots: 1, units, slot_memory_bytes };
         self.feed(Event::CapacityOffered { worker, capacity });
     }
 

@@ -15,6 +15,11 @@ const HEARTBEAT_EACH: Duration = Duration::from_secs(15);
 /// More units than are computed.
 const ITEMS: i64 = 10_000_000;
 
+/// What any worker offers.
+const LITTLE_MEMORY: u64 = 1 << 20;
+/// What a worker offers of which nothing else is said.
+const MUCH_MEMORY: u64 = 1 << 30;
+
 /// Submitters with work that never ends, and workers of one slot each that run what they hold in turn.
 struct Market {
     lab: Lab,
@@ -30,6 +35,7 @@ struct Party {
     weight: u32,
     /// How long a unit takes, about: up to twice as long, and half as long.
     unit: Duration,
+    memory_bytes: u64,
     /// What its units had that have ended.
     had: Duration,
     /// The most that it ever had out at one time, by what it takes or was expected to take.
@@ -40,6 +46,7 @@ struct Party {
 struct Bench {
     /// How many leases it holds at most.
     depth: u32,
+    slot_memory_bytes: u64,
     claims: Claims,
     running: Option<(AttemptId, Timestamp, Timestamp)>,
 }
@@ -91,6 +98,10 @@ impl Market {
     }
 
     fn enter(&mut self, weight: u32, unit: Duration) {
+        self.enter_needing(weight, unit, LITTLE_MEMORY);
+    }
+
+    fn enter_needing(&mut self, weight: u32, unit: Duration, memory_bytes: u64) {
         let submitter = SubmitterId([self.parties.len() as u8 + 1; 32]);
         let terms = SubmitterTerms {
             weight: NonZeroU32::new(weight).expect("a weight is at least one"),
@@ -99,13 +110,14 @@ impl Market {
         self.lab.feed(Event::SubmitterSet { submitter, terms });
         let owner = Owner::Submitter(submitter);
         let (had, out_max) = (Duration::ZERO, Duration::ZERO);
-        self.parties.push(Party { owner, weight, unit, had, out_max });
+        self.parties.push(Party { owner, weight, unit, memory_bytes, had, out_max });
         self.add_job(self.parties.len() - 1, 0);
     }
 
     fn add_job(&mut self, party: usize, priority: i32) -> JobId {
-        let spec = JobSpec { priority, ..job_spec(ITEMS, 1, 1) };
-        let owner = self.parties[party].owner;
+        let Party { owner, memory_bytes, .. } = self.parties[party];
+        let mut spec = JobSpec { priority, ..job_spec(ITEMS, 1, 1) };
+        spec.stages[0].task.limits.memory_bytes = memory_bytes;
         let Reply::Submitted(job) = self.lab.submit_for(owner, spec) else {
             panic!("the job is not taken");
         };
@@ -116,11 +128,16 @@ impl Market {
 
     fn employ(&mut self, workers: std::ops::Range<u8>, depth: u32) {
         for worker in workers {
-            let bench = Bench { depth, claims: Claims::TheTruth, running: None };
-            self.benches.insert(worker, bench);
-            self.lab.connect(worker, depth);
-            self.begin();
+            self.employ_with(worker, depth, MUCH_MEMORY, Claims::TheTruth);
         }
+    }
+
+    fn employ_with(&mut self, worker: u8, depth: u32, slot_memory_bytes: u64, claims: Claims) {
+        let bench = Bench { depth, slot_memory_bytes, claims, running: None };
+        self.benches.insert(worker, bench);
+        let id = self.lab.connect(worker, 0);
+        self.lab.offer_with(id, depth, slot_memory_bytes);
+        self.begin();
     }
 
     /// How long a unit takes on any worker.
@@ -174,7 +191,7 @@ impl Market {
         let Some((ends_at, worker, attempt)) = next.min() else { return false };
         self.run_until(ends_at);
         let bench = self.benches.get_mut(&worker).expect("it is known");
-        let (claims, depth) = (bench.claims, bench.depth);
+        let Bench { claims, depth, slot_memory_bytes, .. } = *bench;
         bench.running = None;
         let id = super::worker(worker);
         let held = self.lab.held[&id].iter();
@@ -189,7 +206,7 @@ impl Market {
         let result = UnitResult { cpu, ..result(&grant, right(&grant)) };
         self.lab.feed(Event::ResultsReturned { worker: id, results: vec![result] });
         let held = self.lab.held[&id].len() as u32;
-        self.lab.offer(id, depth.saturating_sub(held));
+        self.lab.offer_with(id, depth.saturating_sub(held), slot_memory_bytes);
         self.begin();
         true
     }
@@ -414,15 +431,38 @@ fn a_submitters_jobs_of_one_priority_share_its_slots_time() {
     assert!(then[0] > 40.0 && (then[0] - then[1]).abs() < 12.0 && then[2] == 0.0, "{then:?}");
 }
 
+/// Two submitters with units of a second, of which only the first one's fit a worker that claims
+/// hours; it is there alone for so many units.
+fn beside_a_liar(units_before: usize) -> Market {
+    let mut market = Market::new(&[(1, SECOND)]);
+    market.enter_needing(1, SECOND, MUCH_MEMORY);
+    if units_before == 0 {
+        market.employ(2..5, 2);
+        market.take(&Move::Run { units: 40 });
+    }
+    market.employ_with(1, 2, LITTLE_MEMORY, Claims::AnHour);
+    for _ in 0..units_before {
+        market.run_one();
+    }
+    if units_before > 0 {
+        market.employ(2..5, 2);
+    }
+    market.forget_the_past();
+    market
+}
+
 #[test]
 fn a_worker_that_claims_hours_costs_a_submitter_no_more_than_its_slot_had() {
-    let mut market = Market::new(&[(1, SECOND), (1, SECOND)]);
-    market.employ(1..5, 2);
-    market.benches.get_mut(&1).expect("it is there").claims = Claims::AnHour;
-    // Only the first submitter's units are ever on the worker that lies.
-    market.take(&Move::Run { units: 4_000 });
-    let shares = [market.share(0), market.share(1)];
-    assert!(shares[0] > 1_000.0 && shares[1] > 1_000.0, "{shares:?}");
+    for units_before in [0, 1, 5] {
+        let mut market = beside_a_liar(units_before);
+        for _ in 0..40 {
+            market.take(&Move::Run { units: 100 });
+            let shares = [market.share(0), market.share(1)];
+            let apart = (shares[0] - shares[1]).abs();
+            assert!(apart < 20.0, "{shares:?} after {units_before} units: {market:?}");
+        }
+        assert!(market.share(1) > 1_000.0, "{market:?}");
+    }
 }
 
 #[test]
