@@ -290,7 +290,7 @@ impl Core {
             units: capacity.units.min(LEASES_HELD_MAX as u32),
             ..capacity
         };
-        self.roster.offer(now, worker, capacity);
+        self.roster.offer(now, worker, capacity, self.config.lease_duration);
     }
 
     pub(crate) fn touch(&mut self, id: JobId) {

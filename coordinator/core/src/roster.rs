@@ -92,11 +92,17 @@ impl Roster {
         });
     }
 
-    /// Takes what a worker offers; of one that is away that is stale.
-    pub(crate) fn offer(&mut self, now: Timestamp, worker: WorkerId, capacity: Capacity) {
+    /// Takes what a worker offers for leases that last so long; of one that is away that is stale.
+    pub(crate) fn offer(
+        &mut self,
+        now: Timestamp,
+        worker: WorkerId,
+        capacity: Capacity,
+        lease_duration: Duration,
+    ) {
         self.update(worker, |session| {
             if session.presence != Presence::Away {
-                session.offer(now, capacity);
+                session.offer(now, capacity, lease_duration);
             }
         });
     }

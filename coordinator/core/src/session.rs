@@ -55,10 +55,10 @@ pub(crate) enum Presence {
 }
 
 impl Session {
-    /// Takes what it offers.
-    pub(crate) fn offer(&mut self, now: Timestamp, capacity: Capacity) {
+    /// Takes what it offers for leases that last so long.
+    pub(crate) fn offer(&mut self, now: Timestamp, capacity: Capacity, lease_duration: Duration) {
         self.meter.read(now, self.leases.len());
-        self.meter.set_slots(capacity.slots);
+        self.meter.set_slots(capacity.slots, lease_duration);
         self.capacity = capacity;
     }
 

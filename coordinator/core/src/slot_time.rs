@@ -3,8 +3,10 @@
 //! A lease is charged what it should take when it is handed out. While its worker says that it runs,
 //! what it has had is entered as it is heard, by the coordinator's clock; when it ends the rest is
 //! corrected to what its result says. Nothing that a worker says makes a lease longer than it stood,
-//! nor all leases of a worker longer than its slots had them: [`Meter`] has what is left of that. A
-//! worker that says too little gives away the time of its own slots, and no others'.
+//! nor all leases of a worker longer than the slots that it offers had them: [`Meter`] has what is left
+//! of that. How many slots those are is the worker's own word: one that offers many more than it has
+//! can have each of its leases charged for as long as it stood. A worker that says too little gives
+//! away the time of its own slots, and no others'.
 
 use std::time::Duration;
 
@@ -28,10 +30,12 @@ pub(crate) struct Charge {
     pub(crate) had: SlotTime,
 }
 
-/// The time that a worker's slots have had leases to run and that none was charged for.
+/// The time that a worker's slots have had leases to run and that none was charged for: as much as its
+/// slots have while a lease lasts of which nothing is heard, at the most.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Meter {
     left: SlotTime,
+    left_max: SlotTime,
     slots: u32,
     read_at: Timestamp,
 }
@@ -98,15 +102,16 @@ impl Meter {
     pub(crate) fn read(&mut self, now: Timestamp, held: usize) {
         let busy = u64::from(self.slots).min(held as u64);
         let since = now.saturating_since(self.read_at);
-        self.left = self.left.plus(SlotTime::of_slots(busy, since));
+        self.left = self.left.plus(SlotTime::of_slots(busy, since)).min(self.left_max);
         self.read_at = now;
     }
 
-    /// The worker offers so many slots from now on. One that suspends them, or is away, may go on
-    /// with what they have.
-    pub(crate) fn set_slots(&mut self, slots: u32) {
+    /// The worker offers so many slots from now on, for leases that last so long. One that suspends
+    /// them, or is away, may go on with what they have.
+    pub(crate) fn set_slots(&mut self, slots: u32, lease_duration: Duration) {
         if slots > 0 {
             self.slots = slots;
+            self.left_max = SlotTime::of_slots(slots.into(), lease_duration);
         }
     }
 
@@ -130,13 +135,15 @@ mod tests {
         let at = |seconds: u64| Timestamp::from_millis(1_000 * seconds);
         let seconds = |seconds: u32| SlotTime::of(SECOND * seconds);
         meter.read(at(10), 0);
-        meter.set_slots(2);
+        meter.set_slots(2, 60 * SECOND);
         assert_eq!(meter.take(seconds(1)), SlotTime::default(), "it held nothing yet");
         meter.read(at(20), 1);
         assert_eq!(meter.take(seconds(7)), seconds(7));
-        meter.set_slots(0);
+        meter.set_slots(0, 60 * SECOND);
         meter.read(at(22), 9);
         assert_eq!(meter.take(seconds(100)), seconds(3 + 4));
+        meter.read(at(10_000), 1);
+        assert_eq!(meter.take(seconds(500)), seconds(2 * 60), "it saves up no more than that");
     }
 
     #[test]
