@@ -13,6 +13,7 @@ use crate::slot_time::SlotTime;
 pub(crate) struct Pace {
     /// In parts of [`USUAL`].
     factor: u32,
+    class: u32,
     results: u32,
 }
 
@@ -24,6 +25,9 @@ const FACTOR_MAX: u32 = 1 << 6;
 
 /// How many of the last results decide about a worker's pace: a machine's load changes.
 const PACE_OF: u32 = 8;
+
+/// A worker leaves its class when its factor is out of it by more than one part in so many.
+const CLASS_MARGIN: u32 = 8;
 
 /// How many of the last results decide about what is usual.
 const USUAL_OF: u32 = 256;
@@ -62,7 +66,7 @@ pub(crate) struct Usual {
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { factor: USUAL, results: 0 }
+        Self { factor: USUAL, class: USUAL.ilog2(), results: 0 }
     }
 }
 
@@ -74,13 +78,13 @@ impl Pace {
         }
         let seen = factor(took, usual);
         self.results = (self.results + 1).min(PACE_OF);
-        self.factor = (self.factor * (self.results - 1) + seen) / self.results;
+        self.set((self.factor * (self.results - 1) + seen) / self.results);
     }
 
     /// What usually takes `usual` has taken so long, and has not ended: it takes no less.
     pub(crate) fn note_unfinished(&mut self, had: Duration, usual: Duration) {
         if self.of(usual) < had && usual >= TELLING_MIN {
-            self.factor = factor(had, usual);
+            self.set(factor(had, usual));
         }
     }
 
@@ -90,9 +94,17 @@ impl Pace {
     }
 
     /// Workers of about one pace are in one class, the fastest in the least: those of a class take
-    /// twice as long as those of the one before.
+    /// twice as long as those of the one before. A worker at the border stays where it is.
     pub(crate) fn class(self) -> u32 {
-        self.factor.ilog2()
+        self.class
+    }
+
+    fn set(&mut self, factor: u32) {
+        self.factor = factor;
+        let (first, last) = (1 << self.class, (2 << self.class) - 1);
+        if factor < first - first / CLASS_MARGIN || factor > last + last / CLASS_MARGIN {
+            self.class = factor.ilog2();
+        }
     }
 
     fn is_known(self) -> bool {
@@ -200,6 +212,22 @@ mod tests {
                 pace.learn(took, usual);
             }
             assert!(expected.contains(&pace.of(SECOND)), "{pace:?}");
+        }
+    }
+
+    #[test]
+    fn a_pace_at_the_border_of_its_class_stays_in_it() {
+        let mut pace = Pace::default();
+        let class = pace.class();
+        for took in [95, 110, 90, 105] {
+            pace.learn(took * SECOND, 100 * SECOND);
+            assert_eq!(pace.class(), class, "{pace:?}");
+        }
+        for (took, expected) in [(50, class - 1), (100, class - 1), (300, class + 1)] {
+            for _ in 0..100 {
+                pace.learn(took * SECOND, 100 * SECOND);
+            }
+            assert_eq!(pace.class(), expected, "{pace:?}");
         }
     }
 

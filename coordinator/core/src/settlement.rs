@@ -34,6 +34,7 @@ impl Core {
     ) {
         let mut taken = Vec::with_capacity(results.len());
         let (mut strange, mut changed) = (Vec::new(), BTreeSet::new());
+        let class_before = self.roster.pace(worker).class();
         for result in results {
             let claims = &result.claims;
             let attempt = claims.attempt;
@@ -45,6 +46,9 @@ impl Core {
             if self.on_result(now, worker, result) == Use::Wanted {
                 changed.insert(attempt.unit.job);
             }
+        }
+        if self.roster.pace(worker).class() != class_before {
+            self.expect_anew(now, worker);
         }
         for job in changed {
             self.touch(job);
@@ -86,11 +90,10 @@ impl Core {
             self.charge_ended(now, attempt, stage, &ended, LeaseEnd::Returned { cpu });
         }
         let returned = Returned { attempt, class, at: now };
-        let is_of_other_class = self.roster.update(worker, |session| {
+        self.roster.update(worker, |session| {
             session.let_go(now, attempt, stage);
             session.unable.forget(id.job, stage);
             session.last_returned = Some(returned);
-            let class_before = session.pace.class();
             if let Some(usual) = usual {
                 session.pace.learn(cpu, usual);
             }
@@ -98,11 +101,7 @@ impl Core {
                 session.results += 1;
                 session.cpu = session.cpu.saturating_add(cpu);
             }
-            session.pace.class() != class_before
         });
-        if is_of_other_class == Some(true) {
-            self.expect_anew(now, worker);
-        }
         match (usage, class) {
             (Use::Unwanted, _) => self.file(id.job),
             (Use::Wanted, OutcomeClass::Inconclusive) => {
