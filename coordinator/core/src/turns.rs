@@ -13,8 +13,8 @@
 //! had over its weight differs by no more than what the two have out at one time over their weights, by
 //! what that should take or takes in the end, whichever is more. So an owner that has something for a
 //! worker that asks is served before another one, for its weight, has had more than that. One that few
-//! workers can serve falls behind the others by what all slots do in [`BEHIND_MAX`] at the most: so long
-//! it may catch up.
+//! workers can serve falls behind what the others have had, without what they have out, by what all
+//! slots do in [`BEHIND_MAX`] at the most: so long it may catch up.
 //!
 //! A job is filed anew with every change of its books, so that no turn looks at all of them.
 
@@ -105,7 +105,7 @@ impl Turns {
     }
 
     fn lift_owners(&mut self, served: Owner, behind_max: SlotTime) {
-        let reached = self.accounts.get(&served).map(Account::start).unwrap_or_default();
+        let reached = self.accounts.get(&served).map(|account| account.served).unwrap_or_default();
         let floor = reached.minus(behind_max.over(self.weights));
         let to = reached.minus(behind_max.over(2 * self.weights));
         while let Some((_, last)) = self.order.first().copied().filter(|(at, _)| *at < floor) {
@@ -118,8 +118,8 @@ impl Turns {
     /// The same, among the jobs of an owner that have the priority of the one that is served.
     fn lift_jobs(&mut self, served: Filed, behind_max: SlotTime) {
         let Standing { owner, priority, .. } = served.standing;
-        let floor = served.start().minus(behind_max.over(1));
-        let to = served.start().minus(behind_max.over(2));
+        let floor = served.served.minus(behind_max.over(1));
+        let to = served.served.minus(behind_max.over(2));
         while let Some((at, last)) =
             self.accounts[&owner].last_of(priority).filter(|(at, _)| *at < floor)
         {

@@ -477,3 +477,23 @@ fn units_that_take_no_time_keep_nobody_from_being_served() {
     }
     panic!("the other one waits: {market:?}");
 }
+
+#[test]
+fn workers_that_cannot_serve_a_submitter_take_nothing_from_it_elsewhere() {
+    let mut market = Market::new(&[(1, 1_000 * SECOND)]);
+    market.enter_needing(1, SECOND, MUCH_MEMORY);
+    for worker in 1..5 {
+        market.employ_with(worker, 2, LITTLE_MEMORY, Claims::TheTruth);
+    }
+    market.employ(5..11, 2);
+    // What units take is known from here on.
+    while market.share(0) < 20_000.0 {
+        market.run_one();
+    }
+    market.forget_the_past();
+    while market.share(0) < 100_000.0 {
+        market.run_one();
+    }
+    let shares = [market.share(0), market.share(1)];
+    assert!((shares[0] - shares[1]).abs() < 10_000.0, "{shares:?}");
+}
