@@ -81,9 +81,10 @@ impl Pace {
         self.set((self.factor * (self.results - 1) + seen) / self.results);
     }
 
-    /// What usually takes `usual` has taken so long, and has not ended: it takes no less.
+    /// What usually takes `usual` has taken so long, and has not ended: a worker of which no result
+    /// tells more takes no less. Of another one, the unit is as likely to be a long one.
     pub(crate) fn note_unfinished(&mut self, had: Duration, usual: Duration) {
-        if self.of(usual) < had && usual >= TELLING_MIN {
+        if !self.is_known() && self.of(usual) < had && usual >= TELLING_MIN {
             self.set(factor(had, usual));
         }
     }
@@ -229,6 +230,16 @@ mod tests {
             }
             assert_eq!(pace.class(), expected, "{pace:?}");
         }
+    }
+
+    #[test]
+    fn what_has_not_ended_tells_of_a_worker_without_results_alone() {
+        let mut pace = Pace::default();
+        pace.note_unfinished(20 * SECOND, SECOND);
+        assert_eq!(pace.of(SECOND), 20 * SECOND);
+        pace.learn(2 * SECOND, SECOND);
+        pace.note_unfinished(20 * SECOND, SECOND);
+        assert_eq!(pace.of(SECOND), 2 * SECOND);
     }
 
     #[test]

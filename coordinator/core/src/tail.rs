@@ -2,8 +2,8 @@
 //!
 //! When a unit should be settled is known when it is handed out: by what such units usually take, the
 //! pace of its worker, and what that one has to do before. It is known better once the unit runs, once
-//! its worker turns out to be faster or slower than was thought (what has run for long without an end
-//! tells as much), and once the first result tells how long such units take at all. A slot that has nothing else to do makes one
+//! its worker turns out to be faster or slower than was thought (of one that has
+//! given no result, what has run for long without an end tells as much), and once the first result tells how long such units take at all. A slot that has nothing else to do makes one
 //! more attempt of what it would settle much sooner, and of what is late: its machine is busy with its
 //! owner, or gone. Whichever answers first counts (as MapReduce's backup tasks: Dean & Ghemawat 2004,
 //! OSDI; by the time at which they are expected to end: Zaharia et al. 2008, OSDI). Invariants: nothing
