@@ -144,13 +144,21 @@ impl Core {
     }
 
     /// How often a unit was tried without an answer, where, and who is asked next.
-    fn why_tried(&self, job: &Job, stage: &Stage, id: UnitId, unit: &Unit) -> Option<String> {
+    fn why_tried(
+        &self,
+        now: Timestamp,
+        job: &Job,
+        (index, stage): (StageIndex, &Stage),
+        id: UnitId,
+        unit: &Unit,
+    ) -> Option<String> {
         let tried = unit.inconclusive() as u64;
         if tried == 0 {
             return None;
         }
         let workers = unit.inconclusive_workers() as u64;
         let able = self.roster.able(stage.memory_bytes());
+        let able = able.filter(|worker| !self.roster.is_unable(now, *worker, job.id, index));
         let untried =
             able.filter(|worker| unit.is_new_to(*worker) && !unit.was_inconclusive_on(*worker));
         let next = match untried.count() as u64 {
@@ -288,7 +296,7 @@ impl Core {
                 count(answers, "answer")
             ));
         }
-        said.extend(self.why_tried(job, stage, id, unit));
+        said.extend(self.why_tried(now, job, (index, stage), id, unit));
         if unit.attempts_wanted(quorum) == 0 {
             return said;
         }

@@ -224,6 +224,19 @@ fn a_unit_says_what_it_does_not_fit_into_and_who_tried_it() {
         unit-1.0 of stage `search` waits for a worker
         every worker that could take it has all the units it asked for: 0 attempts of job-1 and 0 of other jobs are with workers"#]],
     );
+    // One that cannot run the stage for now keeps nobody from trying it again.
+    let other = tried.connect(5, 1);
+    let attempts = vec![tried.lease(other).claims.attempt];
+    let reason = ReleaseReason::Unable(Obstacle::DiskFull);
+    tried.feed(Event::Released { worker: other, attempts, reason });
+    check(
+        tried.why_unit(0),
+        expect![[r#"
+        3 attempts of unit-1.0 ended without an answer, on 3 workers; no other worker is there that could take it, so that each may try again; at 9 its job is given up
+        unit-1.0 of stage `search` waits for a worker
+        1 worker cannot run it: its disk is full; it is asked again in 1 s
+        every worker that could take it has all the units it asked for: 0 attempts of job-1 and 0 of other jobs are with workers"#]],
+    );
 }
 
 #[test]
