@@ -1,9 +1,9 @@
 //! Who gets what next.
 //!
 //! Workers that want units are served in rounds of one unit each, so that the last units of a job
-//! are shared out. Each round asks the running jobs in the order of their turns (`turns.rs`), and the
-//! stages of a job in order. The fastest workers are asked first. Slots for which there is nothing then make one more attempt of
-//! units that are late (`tail.rs`).
+//! are shared out. Each round asks the running jobs in the order of their turns (`turns.rs`), and
+//! the stages of a job in order. The fastest workers are asked first. Slots for which there is
+//! nothing then make one more attempt of units that are late (`tail.rs`).
 
 use std::collections::BTreeMap;
 
@@ -74,8 +74,8 @@ impl Core {
         }
     }
 
-    /// A worker with a slot that has nothing else to do, and a unit that it would settle sooner than
-    /// those who have it.
+    /// A worker with a slot that has nothing else to do, and a unit that it would settle sooner
+    /// than those who have it.
     fn outrun(&self, now: Timestamp) -> Option<(WorkerId, UnitId, StageIndex)> {
         let (_, fastest) = self.roster.fastest_idle()?;
         self.turns.last_due().take(LAST_DUE_ASKED_MAX).find_map(|id| {
@@ -89,8 +89,8 @@ impl Core {
         })
     }
 
-    /// One of those who are idle that may make an attempt of a unit in flight. Few are asked: hardly
-    /// any of them has tried it.
+    /// One of those who are idle that may make an attempt of a unit in flight. Few are asked:
+    /// hardly any of them has tried it.
     fn idle_for(
         &self,
         now: Timestamp,
@@ -112,8 +112,8 @@ impl Core {
         books.expect("a late unit is of a known stage").put_off(now);
     }
 
-    /// The first round, over all who are hungry for as long as there is something: who were given
-    /// a unit and want more. Whoever finds nothing takes part in what waits already, so that few do.
+    /// The first round, over all who are hungry for as long as there is something: who were given a
+    /// unit and want more. Whoever finds nothing takes part in what waits already, so that few do.
     fn serve_hungry(
         &mut self,
         now: Timestamp,

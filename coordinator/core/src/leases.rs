@@ -95,8 +95,8 @@ impl Core {
         self.charge_running(now, worker);
     }
 
-    /// Enters what runs with a worker has had, as far as its slots can have had it: what is unfinished
-    /// takes so long at least.
+    /// Enters what runs with a worker has had, as far as its slots can have had it: what is
+    /// unfinished takes so long at least.
     fn charge_running(&mut self, now: Timestamp, worker: WorkerId) {
         let Some(session) = self.roster.get(worker) else { return };
         let running: Vec<_> = session.running.iter().copied().collect();

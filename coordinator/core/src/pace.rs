@@ -1,8 +1,8 @@
 //! How long workers take, compared with one another: learned from their results.
 //!
 //! A worker's pace is seen beside what such items usually take, and what they usually take is seen
-//! beside the pace of those who computed them: so a stage is known by its first results, whoever gave
-//! them, and a worker by its first result, of whichever stage it is.
+//! beside the pace of those who computed them: so a stage is known by its first results, whoever
+//! gave them, and a worker by its first result, of whichever stage it is.
 
 use std::time::Duration;
 
@@ -35,8 +35,8 @@ const USUAL_OF: u32 = 256;
 /// What takes less tells more of what a unit costs the platform than of its worker.
 const TELLING_MIN: Duration = Duration::from_millis(1);
 
-/// No item counts as taking less than the first, whatever its worker says, nor the first result of a
-/// stage as taking more than the second.
+/// No item counts as taking less than the first, whatever its worker says, nor the first result of
+/// a stage as taking more than the second.
 const ITEM_MIN: Duration = Duration::from_micros(1);
 /// See [`ITEM_MIN`].
 const FIRST_ITEM_MAX: Duration = Duration::from_secs(60 * 60);

@@ -430,8 +430,8 @@ impl Core {
         self.withdraw_leases(now, leases, reason);
     }
 
-    /// Ends leases. A worker is told of all that it held at once, as it ends a slot to take anything
-    /// out of it.
+    /// Ends leases. A worker is told of all that it held at once, as it ends a slot to take
+    /// anything out of it.
     fn withdraw_leases(
         &mut self,
         now: Timestamp,

@@ -1,12 +1,12 @@
 //! Time of slots: what leases are charged for it, and what a worker can have had.
 //!
-//! A lease is charged what it should take when it is handed out. While its worker says that it runs,
-//! what it has had is entered as it is heard, by the coordinator's clock; when it ends the rest is
-//! corrected to what its result says. Nothing that a worker says makes a lease longer than it stood,
-//! nor all leases of a worker longer than the slots that it offers had them: [`Meter`] has what is left
-//! of that. How many slots those are is the worker's own word: one that offers many more than it has
-//! can have each of its leases charged for as long as it stood. A worker that says too little gives
-//! away the time of its own slots, and no others'.
+//! A lease is charged what it should take when it is handed out. While its worker says that it
+//! runs, what it has had is entered as it is heard, by the coordinator's clock; when it ends the
+//! rest is corrected to what its result says. Nothing that a worker says makes a lease longer than
+//! it stood, nor all leases of a worker longer than the slots that it offers had them: [`Meter`]
+//! has what is left of that. How many slots those are is the worker's own word: one that offers
+//! many more than it has can have each of its leases charged for as long as it stood. A worker that
+//! says too little gives away the time of its own slots, and no others'.
 
 use std::time::Duration;
 
@@ -30,8 +30,8 @@ pub(crate) struct Charge {
     pub(crate) had: SlotTime,
 }
 
-/// The time that a worker's slots have had leases to run and that none was charged for: as much as its
-/// slots have while a lease lasts of which nothing is heard, at the most.
+/// The time that a worker's slots have had leases to run and that none was charged for: as much as
+/// its slots have while a lease lasts of which nothing is heard, at the most.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Meter {
     left: SlotTime,

@@ -1,14 +1,15 @@
 //! The end of a stage: all is handed out, and what is settled last decides when it is over.
 //!
-//! When a unit should be settled is known when it is handed out: by what such units usually take, the
-//! pace of its worker, and what that one has to do before. It is known better once the unit runs, once
-//! its worker turns out to be faster or slower than was thought (of one that has
-//! given no result, what has run for long without an end tells as much), and once the first result tells how long such units take at all. A slot that has nothing else to do makes one
-//! more attempt of what it would settle much sooner, and of what is late: its machine is busy with its
-//! owner, or gone. Whichever answers first counts (as MapReduce's backup tasks: Dean & Ghemawat 2004,
-//! OSDI; by the time at which they are expected to end: Zaharia et al. 2008, OSDI). Invariants: nothing
-//! that waits is kept waiting by it; a unit has at most [`EXTRA_MAX`] attempts more than its quorum
-//! needs.
+//! When a unit should be settled is known when it is handed out: by what such units usually take,
+//! the pace of its worker, and what that one has to do before. It is known better once the unit
+//! runs, once its worker turns out to be faster or slower than was thought (of one that has given
+//! no result, what has run for long without an end tells as much), and once the first result tells
+//! how long such units take at all. A slot that has nothing else to do makes one more attempt of
+//! what it would settle much sooner, and of what is late: its machine is busy with its owner, or
+//! gone. Whichever answers first counts (as MapReduce's backup tasks: Dean & Ghemawat 2004, OSDI;
+//! by the time at which they are expected to end: Zaharia et al. 2008, OSDI; how many of
+//! them a unit may have is from neither). Invariants: nothing that waits is kept waiting by it; a
+//! unit has at most [`EXTRA_MAX`] attempts more than its quorum needs.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -19,7 +20,8 @@ use crate::filing::refile;
 use crate::unit::HeldLease;
 
 /// The most attempts of a unit beyond those that its quorum needs. Each is made when the one before
-/// is late, or by a much faster machine, and some machines are met by their owners one after another.
+/// is late, or by a much faster machine, and some machines are met by their owners one after
+/// another. No source has this number.
 pub(crate) const EXTRA_MAX: usize = 4;
 
 /// No unit is late sooner after it was due: its result is on its way.

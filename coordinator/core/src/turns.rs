@@ -1,20 +1,21 @@
-//! Whose turn it is to have a unit handed out: by start-time fair queueing (Goyal, Vin & Cheng 1996,
-//! SIGCOMM; for processors and costs not known before: Goyal, Guo & Vin 1996, OSDI).
+//! Whose turn it is to have a unit handed out: by start-time fair queueing (Goyal, Vin & Cheng
+//! 1996, SIGCOMM; for processors and costs not known before: Goyal, Guo & Vin 1996, OSDI).
 //!
-//! A submitter's share of the slots' time goes by its weight. Each owner has a virtual time, which grows
-//! by the slot time of its leases over its weight: by what a lease should take when it is handed out,
-//! corrected to what it had when it ends (`slot_time.rs` says what is believed of that). A lease of
-//! unknown cost counts as a short one, and as what others of its stage have taken so far. The owner that
-//! has come least far is served first. Nobody saves up: who had nothing to be handed out begins where
-//! the last of the others is, without what that one has out. Of an owner's jobs those of higher priority
-//! go first; those of equal priority share its slots in the same way.
+//! A submitter's share of the slots' time goes by its weight. Each owner has a virtual time, which
+//! grows by the slot time of its leases over its weight: by what a lease should take when it is
+//! handed out, corrected to what it had when it ends (`slot_time.rs` says what is believed of
+//! that). A lease of unknown cost counts as a short one, and as what others of its stage have taken
+//! so far. The owner that has come least far is served first. Nobody saves up: who had nothing to
+//! be handed out begins where the last of the others is, without what that one has out. Of an
+//! owner's jobs those of higher priority go first; those of equal priority share its slots in the
+//! same way.
 //!
-//! Invariants: while two owners have something to be handed out to the workers present, what each has
-//! had over its weight differs by no more than what the two have out at one time over their weights, by
-//! what that should take or takes in the end, whichever is more. So an owner that has something for a
-//! worker that asks is served before another one, for its weight, has had more than that. One that few
-//! workers can serve falls behind what the others have had, without what they have out, by what all
-//! slots do in [`BEHIND_MAX`] at the most: so long it may catch up.
+//! Invariants: while two owners have something to be handed out to the workers present, what each
+//! has had over its weight differs by no more than what the two have out at one time over their
+//! weights, by what that should take or takes in the end, whichever is more. So an owner that has
+//! something for a worker that asks is served before another one, for its weight, has had more than
+//! that. One that few workers can serve falls behind what the others have had, without what they
+//! have out, by what all slots do in [`BEHIND_MAX`] at the most: so long it may catch up.
 //!
 //! A job is filed anew with every change of its books, so that no turn looks at all of them.
 
@@ -93,8 +94,8 @@ impl Turns {
         self.accounts.get(&owner).map_or_else(SubmitterTerms::default, |account| account.terms)
     }
 
-    /// A unit of a job that stands so from now on is handed out. Those whom its worker could not serve,
-    /// and who have fallen too far behind what all `slots` do, are lifted.
+    /// A unit of a job that stands so from now on is handed out. Those whom its worker could not
+    /// serve, and who have fallen too far behind what all `slots` do, are lifted.
     pub(crate) fn take_turn(&mut self, job: JobId, standing: Option<Standing>, slots: u64) {
         if let Some(filed) = self.jobs.get(&job).copied() {
             let behind_max = SlotTime::of_slots(slots.max(1), BEHIND_MAX);

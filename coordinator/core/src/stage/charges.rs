@@ -1,5 +1,5 @@
-//! What leases of a stage are charged, and when their results are expected: see [`crate::slot_time`] and
-//! [`crate::tail`].
+//! What leases of a stage are charged, and when their results are expected: see
+//! [`crate::slot_time`] and [`crate::tail`].
 
 use std::time::Duration;
 
@@ -16,8 +16,8 @@ impl Stage {
         self.usual.of(items)
     }
 
-    /// It has just become known how long items take: of all that was handed out before it is expected
-    /// from now on what such units take workers of the pace of theirs.
+    /// It has just become known how long items take: of all that was handed out before it is
+    /// expected from now on what such units take workers of the pace of theirs.
     pub(crate) fn expect_all(&mut self, pace: impl Fn(WorkerId) -> Pace, quorum: u32) {
         let Self { units, blocks, usual, charged_out, tail, .. } = self;
         for (number, unit) in units {
@@ -46,7 +46,8 @@ impl Stage {
         self.usual.note_unfinished(had, items);
     }
 
-    /// Enters what a lease has had that has ended, beside what was known of it. Nothing is for nothing.
+    /// Enters what a lease has had that has ended, beside what was known of it. Nothing is for
+    /// nothing.
     pub(crate) fn charge_ended(&mut self, ended: &HeldLease, more: SlotTime) {
         let least = CHARGE_MIN.minus(ended.charge.had);
         self.charged_had = self.charged_had.plus(more.max(least));

@@ -7,7 +7,8 @@ use gleaner_protocol::Timestamp;
 use super::Stage;
 use crate::pace::{Pace, Speed};
 
-/// A slow worker waits so many times as long as it takes until it makes one more attempt of a late unit.
+/// A slow worker waits so many times as long as it takes until it makes one more attempt of a late
+/// unit.
 const SLOW_WAITS: u32 = 8;
 
 /// One more attempt must save at least so much, and a quarter of what it takes.
@@ -21,9 +22,9 @@ impl Stage {
         tail.late_at(self.usual.of(self.items_of(number)?.len())?, Duration::ZERO)
     }
 
-    /// The unit that is late by `now`, and longest, if one is so late that a worker of this pace should
-    /// make one more attempt. A slow one would use up an attempt that a fast one, which may soon be
-    /// free, is through with sooner: it waits longer.
+    /// The unit that is late by `now`, and longest, if one is so late that a worker of this pace
+    /// should make one more attempt. A slow one would use up an attempt that a fast one, which may
+    /// soon be free, is through with sooner: it waits longer.
     pub(crate) fn late(&self, now: Timestamp, pace: Pace, speed: Speed) -> Option<u64> {
         let tail = self.tail.as_ref()?;
         let (_, number) = tail.first()?;
@@ -40,8 +41,8 @@ impl Stage {
         due.expected_at()
     }
 
-    /// The unit that should be settled last, where a worker of this pace that began it at once would
-    /// be through so much sooner that it is worth it.
+    /// The unit that should be settled last, where a worker of this pace that began it at once
+    /// would be through so much sooner that it is worth it.
     pub(crate) fn outrun(&self, now: Timestamp, pace: Pace) -> Option<u64> {
         let (due, number) = self.tail.as_ref()?.last()?;
         let takes = pace.of(self.usual.of(self.items_of(number)?.len())?);

@@ -20,7 +20,8 @@ const LITTLE_MEMORY: u64 = 1 << 20;
 /// What a worker offers of which nothing else is said.
 const MUCH_MEMORY: u64 = 1 << 30;
 
-/// Submitters with work that never ends, and workers of one slot each that run what they hold in turn.
+/// Submitters with work that never ends, and workers of one slot each that run what they hold in
+/// turn.
 struct Market {
     lab: Lab,
     parties: Vec<Party>,
