@@ -113,7 +113,7 @@ impl Core {
             let told = self.roster.update(worker, |session| {
                 let had = lease_had.plus(session.charge(now, wanted));
                 if let Some(usual) = usual {
-                    session.pace.note_unfinished(had.each(1), usual);
+                    session.pace.note_unfinished(had.duration(), usual);
                 }
                 had.minus(lease_had)
             });

@@ -65,6 +65,11 @@ impl SlotTime {
         Self(self.0.saturating_sub(other.0))
     }
 
+    /// How long one slot has it.
+    pub(crate) fn duration(self) -> Duration {
+        Duration::from_micros(self.0)
+    }
+
     /// What each of so many had.
     pub(crate) fn each(self, parts: u64) -> Duration {
         Duration::from_micros(self.0 / parts.max(1))

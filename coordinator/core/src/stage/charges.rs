@@ -25,10 +25,7 @@ impl Stage {
             for lease in unit.leases_mut().iter_mut().filter(|lease| lease.due_at.is_none()) {
                 let Some(usual) = usual.of(items) else { continue };
                 let takes = pace(lease.worker).of(usual);
-                lease.due_at = Some(lease.running_since.unwrap_or(lease.leased_at) + takes);
-                let before = lease.charge.left();
-                lease.charge.expected = Charge::expected(takes).expected;
-                *charged_out = charged_out.minus(before).plus(lease.charge.left());
+                expect_lease(charged_out, lease, lease.leased_at, takes);
             }
             file_due(tail, *number, unit, quorum);
         }
@@ -37,13 +34,11 @@ impl Stage {
     /// Enters what a lease has had, beside what is known of it already.
     pub(crate) fn charge(&mut self, number: u64, worker: WorkerId, attempt: u32, more: SlotTime) {
         let items = self.items_of(number).map_or(1, |items| items.len());
-        let Some(lease) = self.lease_of(number, worker, attempt) else { return };
-        let before = lease.charge.left();
-        lease.charge.had = lease.charge.had.plus(more);
-        let (after, had) = (lease.charge.left(), lease.charge.had);
-        self.charged_out = self.charged_out.minus(before).plus(after);
+        let unit = self.units.get_mut(&number);
+        let Some(lease) = unit.and_then(|unit| unit.lease_of(worker, attempt)) else { return };
+        recharge(&mut self.charged_out, lease, |charge| charge.had = charge.had.plus(more));
         self.charged_had = self.charged_had.plus(more);
-        self.usual.note_unfinished(had, items);
+        self.usual.note_unfinished(lease.charge.had, items);
     }
 
     /// Enters what a lease has had that has ended, beside what was known of it. Nothing is for
@@ -80,12 +75,28 @@ impl Stage {
         };
         let takes = pace.of(usual);
         if let Some(lease) = unit.lease_of(worker, attempt) {
-            lease.due_at = Some(lease.running_since.unwrap_or(now + wait) + takes);
-            let before = lease.charge.left();
-            lease.charge.expected = Charge::expected(takes).expected;
-            *charged_out = charged_out.minus(before).plus(lease.charge.left());
+            expect_lease(charged_out, lease, now + wait, takes);
         }
         file_due(tail, number, unit, quorum);
         takes
     }
+}
+
+/// A lease takes so long from when it runs: since when its worker says, or about when it `begins`.
+fn expect_lease(
+    charged_out: &mut SlotTime,
+    lease: &mut HeldLease,
+    begins: Timestamp,
+    takes: Duration,
+) {
+    lease.due_at = Some(lease.running_since.unwrap_or(begins) + takes);
+    let Charge { expected, .. } = Charge::expected(takes);
+    recharge(charged_out, lease, |charge| charge.expected = expected);
+}
+
+/// Changes what a lease is charged, and with it what leases of its stage should still take.
+fn recharge(charged_out: &mut SlotTime, lease: &mut HeldLease, change: impl FnOnce(&mut Charge)) {
+    let before = lease.charge.left();
+    change(&mut lease.charge);
+    *charged_out = charged_out.minus(before).plus(lease.charge.left());
 }

@@ -175,7 +175,7 @@ impl Market {
         }
         for (job, of) in &self.jobs {
             let job = &self.lab.core.jobs[job];
-            let expected = job.stages.iter().map(|stage| stage.charged_out().each(1));
+            let expected = job.stages.iter().map(|stage| stage.charged_out().duration());
             out[*of] = out[*of].max(expected.sum());
         }
         for (party, out) in self.parties.iter_mut().zip(out) {
@@ -413,7 +413,7 @@ fn a_submitters_jobs_of_one_priority_share_its_slots_time() {
     market.employ(1..4, 2);
     let had = |market: &Market| -> Vec<f64> {
         let jobs = market.lab.core.jobs.values();
-        jobs.map(|job| job.stages[0].charged_had().each(1).as_secs_f64()).collect()
+        jobs.map(|job| job.stages[0].charged_had().duration().as_secs_f64()).collect()
     };
     let run_100 = |market: &mut Market| {
         let before = had(market);
