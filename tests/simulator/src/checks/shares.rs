@@ -50,15 +50,14 @@ struct Party {
     weight: u64,
     had_us: u64,
     out_us: u64,
-    /// The most of that since the coordinator started: what was out before a contest may have been
-    /// more than it was charged, and is paid back in it.
-    out_max_us: u64,
     quiet_until_us: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Contest {
     had_before_us: [u64; 2],
+    /// The most that each had out at one time since it began, what was out then too.
+    out_max_us: [u64; 2],
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -79,8 +78,7 @@ struct Ahead {
 impl Shares {
     /// Machines take so many times longer than an ordinary one.
     pub(super) fn on(slowness: Vec<u64>) -> Self {
-        let party =
-            |weight| Party { weight, had_us: 0, out_us: 0, out_max_us: 0, quiet_until_us: 0 };
+        let party = |weight| Party { weight, had_us: 0, out_us: 0, quiet_until_us: 0 };
         let known = submitters().into_iter();
         let known =
             known.map(|(id, terms)| (Owner::Submitter(id), party(terms.weight.get().into())));
@@ -93,7 +91,7 @@ impl Shares {
         self.contests.clear();
         self.out.clear();
         for party in self.parties.values_mut() {
-            (party.out_us, party.out_max_us, party.quiet_until_us) = (0, 0, 0);
+            (party.out_us, party.quiet_until_us) = (0, 0);
         }
         for ((job, stage), ahead) in &mut self.stages {
             let blocks = store.job(*job).into_iter().flat_map(|job| job.stage(*stage).blocks());
@@ -178,9 +176,15 @@ impl Shares {
         let takes_us = self.takes_us(host_of(worker), job, stage, items).max(UNKNOWN_US);
         self.out.insert((worker, attempt), Lease { takes_us, since_us: now_us });
         let owner = self.owners.get(&attempt.unit.job);
-        if let Some(party) = owner.and_then(|owner| self.parties.get_mut(owner)) {
-            party.out_us += takes_us;
-            party.out_max_us = party.out_max_us.max(party.out_us);
+        let Some(owner) = owner else { return };
+        let party = self.parties.get_mut(owner).expect("every owner is a party");
+        party.out_us += takes_us;
+        for ((one, other), contest) in &mut self.contests {
+            for (of, out_max_us) in [one, other].into_iter().zip(&mut contest.out_max_us) {
+                if of == owner {
+                    *out_max_us = party.out_us.max(*out_max_us);
+                }
+            }
         }
     }
 
@@ -253,6 +257,7 @@ impl Shares {
                 let parties = [self.parties[one], self.parties[other]];
                 self.contests.entry((*one, *other)).or_insert_with(|| Contest {
                     had_before_us: parties.map(|party| party.had_us),
+                    out_max_us: parties.map(|party| party.out_us),
                 });
             }
         }
@@ -264,7 +269,7 @@ impl Shares {
             let share = |at: usize, us: u64| us * parties[1 - at].weight;
             let had = [0, 1].map(|at| share(at, parties[at].had_us - contest.had_before_us[at]));
             let apart = had[0].abs_diff(had[1]);
-            let out = [0, 1].map(|at| share(at, parties[at].out_max_us));
+            let out = [0, 1].map(|at| share(at, contest.out_max_us[at]));
             let max = APART_MAX * (out[0] + out[1]);
             self.apart_most = self.apart_most.max(100 * apart / max.max(1));
             assert!(
@@ -285,5 +290,119 @@ impl Ahead {
             }
         }
         self.items.start < end
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use gleaner_coordinator_core::Opening;
+    use gleaner_protocol::{BlobHash, Epoch, LeaseKey, Outcome, Timestamp};
+
+    use super::*;
+    use crate::random::Random;
+    use crate::workload::plans;
+
+    const SECOND_US: u64 = 1_000_000;
+    const JOBS: [JobId; 2] = [JobId(1), JobId(2)];
+    const ITEMS: u64 = 1_000;
+
+    /// The operator and a submitter of the same weight, one job each, and a machine that computes one
+    /// unit at a time.
+    struct Stand {
+        shares: Shares,
+        store: Store,
+        now_us: u64,
+        units: [u64; 2],
+    }
+
+    impl Stand {
+        fn new() -> Self {
+            let shares = Shares::on(vec![1]);
+            Self { shares, store: Store::default(), now_us: 0, units: [0; 2] }
+        }
+
+        fn enter(&mut self, at: usize) {
+            let (submitter, _) = submitters()[0];
+            let owner = [Owner::Operator, Owner::Submitter(submitter)][at];
+            let plan = plans(&mut Random::of_seed(1), 1, 1, 1).remove(0);
+            let (submission, spec, job) = (plan.submission, plan.spec, JOBS[at]);
+            let stage = StageIndex(0);
+            let opening = Opening { stage, items: ITEMS, unit_items_max: None, made: None };
+            let answers = BlobHash([0; 32]);
+            let at = Timestamp::ZERO;
+            for record in [
+                Record::JobAccepted { job, submission, owner, spec, retry_of: None, at },
+                Record::StageOpened { job, opening, answers, quorum: 1 },
+            ] {
+                self.store.write(&record);
+                self.shares.after_written(self.now_us, &record);
+            }
+        }
+
+        /// Hands out that many units of one, and lets each take a second, one after the other.
+        fn serve(&mut self, at: usize, units: u64) {
+            let grants: Vec<_> = (0..units).map(|_| self.next_unit(at)).collect();
+            let worker = WorkerId([0; 32]);
+            let granted = Action::Grant { worker, grants: grants.clone() };
+            self.shares.on_action(self.now_us, &granted, &self.store);
+            for Grant { claims, token, .. } in grants {
+                self.now_us += SECOND_US;
+                let (cpu, log) = (Duration::from_micros(SECOND_US), String::new());
+                let result = UnitResult { claims, token, outcome: Outcome::HostMemory, cpu, log };
+                self.shares.on_results(self.now_us, worker, &[result]);
+            }
+        }
+
+        fn next_unit(&mut self, at: usize) -> Grant {
+            let number = self.units[at];
+            self.units[at] += 1;
+            let unit = UnitId { job: JOBS[at], number };
+            let claims = LeaseClaims {
+                worker: WorkerId([0; 32]),
+                attempt: AttemptId { unit, number: 1 },
+                stage: StageIndex(0),
+                items: ItemRange { start: number, end: number + 1 },
+                input: BlobHash([0; 32]),
+                epoch: Epoch(1),
+            };
+            let token = LeaseKey::new([0; 32]).seal(&claims);
+            Grant { claims, token, duration: Duration::from_secs(60) }
+        }
+    }
+
+    #[test]
+    fn units_in_turn_are_shared_fairly() {
+        let mut stand = Stand::new();
+        (0..2).for_each(|at| stand.enter(at));
+        for _ in 0..100 {
+            (0..2).for_each(|at| stand.serve(at, 1));
+        }
+        assert!(stand.shares.apart_most > 0, "nothing was compared");
+    }
+
+    #[test]
+    #[should_panic(expected = "each times the other's weight")]
+    fn two_units_for_each_of_the_others_are_too_many() {
+        let mut stand = Stand::new();
+        (0..2).for_each(|at| stand.enter(at));
+        for _ in 0..100 {
+            stand.serve(0, 2);
+            stand.serve(1, 1);
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "each times the other's weight")]
+    fn what_was_out_before_two_compete_excuses_nothing() {
+        let mut stand = Stand::new();
+        stand.enter(0);
+        stand.serve(0, 500);
+        stand.enter(1);
+        for _ in 0..100 {
+            stand.serve(0, 2);
+            stand.serve(1, 1);
+        }
     }
 }
