@@ -2,7 +2,8 @@
 //!
 //! A worker's pace is seen beside what such items usually take, and what they usually take is seen
 //! beside the pace of those who computed them: so a stage is known by its first results, whoever
-//! gave them, and a worker by its first result, of whichever stage it is.
+//! gave them, and a worker by its first result, of whichever stage it is. What claims more than its
+//! lease stood is not learned from.
 
 use std::time::Duration;
 

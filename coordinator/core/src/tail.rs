@@ -7,9 +7,9 @@
 //! how long such units take at all. A slot that has nothing else to do makes one more attempt of
 //! what it would settle much sooner, and of what is late: its machine is busy with its owner, or
 //! gone. Whichever answers first counts (as MapReduce's backup tasks: Dean & Ghemawat 2004, OSDI;
-//! by the time at which they are expected to end: Zaharia et al. 2008, OSDI; how many of
-//! them a unit may have is from neither). Invariants: nothing that waits is kept waiting by it; a
-//! unit has at most [`EXTRA_MAX`] attempts more than its quorum needs.
+//! by the time at which they are expected to end: Zaharia et al. 2008, OSDI; how many of them a unit
+//! may have is from neither). Invariants: nothing that waits is kept waiting by it; a unit has at
+//! most [`EXTRA_MAX`] attempts more than its quorum needs.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
