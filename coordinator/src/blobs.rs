@@ -130,11 +130,8 @@ impl Blobs {
     pub async fn put(&self, bytes: impl Into<Bytes>) -> Result<BlobRef, BlobError> {
         let bytes = bytes.into();
         let blob = BlobRef::of(&bytes);
-        self.uses.claim(blob.hash);
-        self.on_put(blob.hash);
-        let put = self.store.put(&location(blob.hash), PutPayload::from_bytes(bytes)).await;
-        put.map_err(|error| self.store_error(error))?;
-        self.sync(blob.hash, Shelves::sync_name).await?;
+        let location = location(blob.hash);
+        self.put_by(blob.hash, self.store.put(&location, PutPayload::from_bytes(bytes))).await?;
         Ok(blob)
     }
 
@@ -157,10 +154,7 @@ impl Blobs {
         let mut upload = upload.map_err(|error| self.store_error(error))?;
         match self.receive(expected, stream, upload.as_mut()).await {
             Ok(bytes) => {
-                self.uses.claim(expected);
-                self.on_put(expected);
-                upload.complete().await.map_err(|error| self.store_error(error))?;
-                self.sync(expected, Shelves::sync_name).await?;
+                self.put_by(expected, upload.complete()).await?;
                 Ok(BlobRef { hash: expected, bytes })
             }
             Err(error) => {
@@ -274,15 +268,23 @@ impl Blobs {
     pub async fn adopt(&self, path: &Path, hash: BlobHash) -> Result<(), BlobError> {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let from = Location::from_iter([SCRATCH_FOLDER, name]);
-        self.uses.claim(hash);
-        self.on_put(hash);
-        let rename = self.store.rename(&from, &location(hash)).await;
-        rename.map_err(|error| self.store_error(error))?;
-        self.sync(hash, Shelves::sync_name).await
+        self.put_by(hash, self.store.rename(&from, &location(hash))).await
     }
 
-    fn on_put(&self, hash: BlobHash) {
-        self.shelves.on_put(location_parts(hash).0.as_ref());
+    /// Has `put` put a blob onto its shelf.
+    async fn put_by<T>(
+        &self,
+        hash: BlobHash,
+        put: impl Future<Output = object_store::Result<T>>,
+    ) -> Result<(), BlobError> {
+        self.uses.claim(hash);
+        let shelf = location_parts(hash).0;
+        self.shelves.on_put(shelf.as_ref());
+        let put = put.await;
+        // Not when this is dropped meanwhile: the thread that the store gave it to goes on.
+        self.shelves.on_put_end(shelf.as_ref());
+        put.map_err(|error| self.store_error(error))?;
+        self.sync(hash, Shelves::sync_name).await
     }
 
     /// Makes names around a blob that is there survive a power cut.

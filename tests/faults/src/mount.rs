@@ -44,7 +44,17 @@ pub struct Mount {
 }
 
 #[derive(Clone)]
-struct SharedDisk(Arc<Mutex<Disk>>);
+struct SharedDisk {
+    disk: Arc<Mutex<Disk>>,
+    hold: Arc<Mutex<Hold>>,
+}
+
+/// Whether a sync of a file is kept waiting.
+enum Hold {
+    Nothing,
+    Next,
+    Sync(INodeNo, ReplyEmpty),
+}
 
 /// Why no file system can be mounted here; `None` when one can.
 pub fn refusal() -> Option<String> {
@@ -70,7 +80,8 @@ impl Mount {
     /// # Errors
     /// When the system refuses.
     pub fn new(disk: Disk, path: &Path) -> Result<Self> {
-        let disk = SharedDisk(Arc::new(Mutex::new(disk)));
+        let hold = Arc::new(Mutex::new(Hold::Nothing));
+        let disk = SharedDisk { disk: Arc::new(Mutex::new(disk)), hold };
         let mut config = fuser::Config::default();
         config.mount_options = vec![MountOption::FSName("gleaner-faults".to_owned())];
         let session = fuser::spawn_mount(disk.clone(), path, &config);
@@ -81,6 +92,25 @@ impl Mount {
     /// The disk.
     pub fn disk(&self) -> MutexGuard<'_, Disk> {
         self.disk.lock()
+    }
+
+    /// Has the next sync of a file wait until it is let go; whatever else is asked of the disk goes
+    /// on.
+    pub fn hold_next_sync(&self) {
+        *self.disk.hold() = Hold::Next;
+    }
+
+    /// Whether a sync waits.
+    pub fn holds_sync(&self) -> bool {
+        matches!(*self.disk.hold(), Hold::Sync(..))
+    }
+
+    /// Lets the sync that waits happen.
+    pub fn let_go(&self) {
+        let held = std::mem::replace(&mut *self.disk.hold(), Hold::Nothing);
+        if let Hold::Sync(ino, reply) = held {
+            reply_empty(reply, self.disk.lock().sync(ino.0));
+        }
     }
 
     /// Takes the disk away, once nobody uses it any more.
@@ -113,7 +143,11 @@ impl Drop for Mount {
 
 impl SharedDisk {
     fn lock(&self) -> MutexGuard<'_, Disk> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.disk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn hold(&self) -> MutexGuard<'_, Hold> {
+        self.hold.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn attributes(&self, number: u64) -> Result<FileAttr, Errno> {
@@ -325,6 +359,12 @@ impl Filesystem for SharedDisk {
     }
 
     fn fsync(&self, _: &Request, ino: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
+        let mut hold = self.hold();
+        if matches!(*hold, Hold::Next) {
+            *hold = Hold::Sync(ino, reply);
+            return;
+        }
+        drop(hold);
         reply_empty(reply, self.lock().sync(ino.0));
     }
 

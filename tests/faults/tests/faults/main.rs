@@ -48,6 +48,10 @@ fn tests() -> Vec<(&'static str, Test)> {
         ),
         ("a_blob_that_is_said_to_be_held_survives", parts::a_blob_that_is_said_to_be_held_survives),
         (
+            "a_blob_whose_put_was_under_way_at_a_sync_survives",
+            parts::a_blob_whose_put_was_under_way_at_a_sync_survives,
+        ),
+        (
             "what_follows_a_commit_that_was_not_synced_survives",
             parts::what_follows_a_commit_that_was_not_synced_survives,
         ),

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use end_to_end::wait_until;
 use fault_tests::{Disk, Failure, Kind, Lab, Loss, Mount, Trouble};
 use gleaner_coordinator::blobs::Blobs;
 use gleaner_coordinator::store::{InvitationTerms, Store};
@@ -11,6 +12,12 @@ use gleaner_protocol::{BlobHash, InvitationSecret, Timestamp};
 use tempfile::TempDir;
 
 const BYTES: &[u8] = b"bytes of a blob";
+
+/// How long a thing that is under way may take.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// More operations than there are: they fail until the disk is mended.
+const ALL: u64 = 1_000_000;
 
 /// A disk without a coordinator.
 struct Place {
@@ -47,6 +54,13 @@ impl Place {
 
     fn mount(&self) -> Result<&Mount> {
         self.mount.as_ref().context("it is mounted")
+    }
+
+    /// The notes of all invitations that are in the store.
+    fn notes(&self) -> Result<Vec<String>> {
+        let (store, _commits) = Store::open(self.path())?;
+        let invitations = run(async { Ok(store.invitations().await?) })?;
+        Ok(invitations.into_iter().map(|invitation| invitation.terms.note).collect())
     }
 
     /// Cuts the power; nothing that was not synced is left.
@@ -119,13 +133,54 @@ pub fn a_blob_that_is_said_to_be_held_survives() -> Result<()> {
     Ok(())
 }
 
+pub fn a_blob_whose_put_was_under_way_at_a_sync_survives() -> Result<()> {
+    let mut place = Place::new()?;
+    let (folder, hash) = (place.blobs_folder(), BlobHash::of(BYTES));
+    let neighbour = neighbour(hash);
+    for is_abandoned in [false, true] {
+        let found = run(async {
+            let blobs = Blobs::open(&folder)?;
+            blobs.put(neighbour.clone()).await?;
+            let mount = place.mount()?;
+            mount.hold_next_sync();
+            let to_put = blobs.clone();
+            let put = tokio::spawn(async move { to_put.put(BYTES).await });
+            wait_until("a put", LIMIT, || Ok(mount.holds_sync().then_some(())))?;
+            // This syncs the shelf, where the blob is not yet.
+            ensure!(blobs.find(BlobHash::of(neighbour.as_bytes())).await?.is_some());
+            place.fail_next(Kind::SyncFolder, 1)?;
+            if is_abandoned {
+                put.abort();
+                mount.let_go();
+                wait_until("its end", LIMIT, || Ok((mount.disk().failed() > 0).then_some(())))?;
+            } else {
+                mount.let_go();
+                ensure!(put.await?.is_err(), "a blob whose folder cannot be synced is kept");
+            }
+            Ok(blobs.find(hash).await?)
+        })?;
+        ensure!(found.is_some(), "the blob was not renamed into place");
+        place.cut_power()?;
+        let left = run(async { Ok(Blobs::open(&folder)?.find(hash).await?) })?;
+        ensure!(left == found, "a blob that was said to be held is gone; given up: {is_abandoned}");
+        std::fs::remove_dir_all(&folder)?;
+    }
+    Ok(())
+}
+
+/// The bytes of another blob on the same shelf.
+fn neighbour(hash: BlobHash) -> String {
+    let is_near = |bytes: &String| BlobHash::of(bytes.as_bytes()).0[0] == hash.0[0];
+    (0..).map(|number: u32| number.to_string()).find(is_near).expect("there are 256 shelves")
+}
+
 pub fn what_follows_a_commit_that_was_not_synced_survives() -> Result<()> {
     let mut place = Place::new()?;
     run(async {
         let (store, _commits) = Store::open(place.path())?;
         invite(&store, 1).await?;
         // So long that the store cannot be closed in good order either.
-        place.fail_next(Kind::Sync, 1_000_000)?;
+        place.fail_next(Kind::Sync, ALL)?;
         ensure!(invite(&store, 2).await.is_err(), "what is not synced is acknowledged");
         Ok(())
     })?;
@@ -134,14 +189,13 @@ pub fn what_follows_a_commit_that_was_not_synced_survives() -> Result<()> {
     run(async {
         let (store, _commits) = Store::open(place.path())?;
         invite(&store, 3).await?;
-        place.fail_next(Kind::Write, 1_000_000)
+        place.fail_next(Kind::Write, ALL)
     })?;
     place.cut_power()?;
-    let (store, _commits) = Store::open(place.path())?;
-    let notes = run(async { Ok(store.invitations().await?) })?;
-    let notes: Vec<_> = notes.iter().map(|invitation| invitation.terms.note.as_str()).collect();
+    let left = place.notes()?;
     for acknowledged in ["1", "3"] {
-        ensure!(notes.contains(&acknowledged), "{acknowledged} is gone, there are {notes:?}");
+        let is_left = left.iter().any(|note| note == acknowledged);
+        ensure!(is_left, "{acknowledged} is gone, there are {left:?}");
     }
     Ok(())
 }
