@@ -17,16 +17,19 @@ pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Makes a folder that its owner alone may enter, unless it is there, and those above it. Their
-/// names survive a power cut, also when it was made by an earlier attempt that was broken off.
+/// names survive a power cut, also when they were made by an earlier attempt that was broken off.
 pub(crate) fn create_private_folder(folder: &Path) -> io::Result<()> {
-    let is_missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
-    let missing: Vec<_> = folder.ancestors().take_while(is_missing).collect();
+    create_private_folder_unsynced(folder)?;
+    folder.ancestors().try_for_each(sync_name)
+}
+
+/// Makes such a folder for whoever syncs its name with those of others.
+pub(crate) fn create_private_folder_unsynced(folder: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)?;
-    missing.into_iter().chain([folder]).try_for_each(sync_name)
+    builder.create(folder)
 }
 
 /// Makes the name of `path` survive a power cut.
@@ -36,10 +39,11 @@ pub(crate) fn sync_name(path: &Path) -> io::Result<()> {
         Some(folder) => sync_folder(folder),
         None => Ok(()),
     };
-    match synced {
-        // A folder that this user may pass and not read is for others to sync.
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
-        synced => synced,
+    match synced.as_ref().map_err(io::Error::kind) {
+        // A folder that this user may pass and not read is for others to sync; one of a file system
+        // that can sync none (EINVAL), such as an automounter's, has nothing to sync.
+        Err(io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput) => Ok(()),
+        _ => synced,
     }
 }
 

@@ -10,7 +10,7 @@ use gleaner_folder::{FolderLock, LockError};
 use gleaner_protocol::BlobRef;
 
 use crate::blobs::path_in;
-use crate::files::{create_private_folder, sync_folder};
+use crate::files::{create_private_folder, create_private_folder_unsynced, sync_folder};
 
 /// What is added to a folder's name until it is whole.
 const SUFFIX: &str = ".unfinished";
@@ -160,7 +160,7 @@ impl Shelves {
         let path = path_in(&self.folder, blob.hash);
         let shelf = path.parent().expect("a blob lies on a shelf");
         if !self.made.contains(shelf) {
-            create_private_folder(shelf).map_err(|error| WriteError::of(shelf, error))?;
+            create_private_folder_unsynced(shelf).map_err(|error| WriteError::of(shelf, error))?;
             self.made.insert(shelf.to_owned());
         }
         Ok(path)

@@ -78,11 +78,21 @@ fn run<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
 
 pub fn a_project_is_there_once_init_has_said_so() -> Result<()> {
     let compiled = tempfile::tempdir()?;
-    let mut lab = Lab::new(Disk::new(None), Loss::All, compiled.path())?;
-    lab.tell_operator(&["coordinator", "init", "--allow-network-folder"])?;
-    lab.cut_power()?;
-    lab.start_coordinator().with_context(|| lab.log_tail())?;
-    lab.stop_coordinator()
+    let init = ["coordinator", "init", "--allow-network-folder"];
+    for is_second_attempt in [false, true] {
+        let mut lab = Lab::new(Disk::new(None), Loss::All, compiled.path())?;
+        if is_second_attempt {
+            let trouble = Trouble::Fail { error: Failure::Io, operations: 1 };
+            lab.mount().disk().trouble_at_next(Kind::SyncFolder, trouble);
+            let answer = lab.ask_operator(&init)?;
+            ensure!(answer.code != 0, "a project whose folder cannot be synced is made");
+        }
+        lab.tell_operator(&init)?;
+        lab.cut_power()?;
+        lab.start_coordinator().with_context(|| lab.log_tail())?;
+        lab.stop_coordinator()?;
+    }
+    Ok(())
 }
 
 pub fn the_folders_of_blobs_survive_with_what_is_put_into_them() -> Result<()> {
