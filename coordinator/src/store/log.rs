@@ -1,4 +1,5 @@
-//! The log that a process left behind which did not end in good order.
+//! What SQLite leaves undone for its log to survive a power cut: after a process that did not end
+//! in good order, and where the log's name is not synced.
 //!
 //! Where a sync fails, Linux takes the pages to be written all the same: whoever reads them finds
 //! what was to be written, until the machine starts again, and no later sync writes it. (A. Rebello
@@ -11,6 +12,14 @@ use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
+
+use crate::files::sync_folder;
+
+/// Makes the names of the store at `path` and of its log, which is there, survive a power cut. SQLite
+/// syncs their folder when it syncs a log first, and passes over it when that fails.
+pub(super) fn sync_names(path: &Path) -> io::Result<()> {
+    sync_folder(path.parent().expect("a store lies in a folder"))
+}
 
 /// How much is in memory at a time.
 const PART_BYTES: usize = 1024 * 1024;

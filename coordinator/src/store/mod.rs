@@ -106,6 +106,8 @@ impl Store {
     ) -> Result<(Self, Commits), StoreError> {
         let (epoch, lease_key) =
             begin(&connection).map_err(|error| StoreError::of_sqlite(&path, error))?;
+        // What was begun is in the log, so that there is one.
+        log::sync_names(&path).map_err(|error| StoreError::of_io(&path, error))?;
         let reader = schema::open_reader(&path)?;
         let (writer, progress) = Writer::start(connection, path.clone())?;
         let commits = Commits { progress, path: path.clone() };

@@ -51,6 +51,7 @@ fn tests() -> Vec<(&'static str, Test)> {
             "a_blob_whose_put_was_under_way_at_a_sync_survives",
             parts::a_blob_whose_put_was_under_way_at_a_sync_survives,
         ),
+        ("what_is_committed_to_a_new_log_survives", parts::what_is_committed_to_a_new_log_survives),
         (
             "what_follows_a_commit_that_was_not_synced_survives",
             parts::what_follows_a_commit_that_was_not_synced_survives,

@@ -184,6 +184,32 @@ fn neighbour(hash: BlobHash) -> String {
     (0..).map(|number: u32| number.to_string()).find(is_near).expect("there are 256 shelves")
 }
 
+pub fn what_is_committed_to_a_new_log_survives() -> Result<()> {
+    let mut place = Place::new()?;
+    // Closed in good order, a store leaves no log.
+    drop(Store::open(place.path())?);
+    for attempt in [1, 2] {
+        let is_acknowledged = run(async {
+            if attempt == 1 {
+                place.fail_next(Kind::SyncFolder, 1)?;
+            }
+            let opened = Store::open(place.path());
+            ensure!(opened.is_ok() || attempt == 1, "a disk that is well gives no store");
+            let Ok((store, _commits)) = opened else { return Ok(false) };
+            let invited = invite(&store, attempt).await;
+            // So long that the log is not moved into the store.
+            place.fail_next(Kind::Write, ALL)?;
+            Ok(invited.is_ok())
+        })?;
+        ensure!(is_acknowledged || attempt == 1, "a disk that is well takes no commit");
+        place.cut_power()?;
+        let left = place.notes()?;
+        let is_left = left.contains(&attempt.to_string());
+        ensure!(is_left || !is_acknowledged, "{attempt} is gone, there are {left:?}");
+    }
+    Ok(())
+}
+
 pub fn what_follows_a_commit_that_was_not_synced_survives() -> Result<()> {
     let mut place = Place::new()?;
     run(async {
