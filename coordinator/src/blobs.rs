@@ -126,7 +126,8 @@ impl Blobs {
     /// Keeps `bytes`. Keeping them again changes nothing.
     ///
     /// # Errors
-    /// [`BlobError::DiskFull`] or [`BlobError::Store`]; nothing is kept then.
+    /// [`BlobError::DiskFull`], [`BlobError::Store`] or [`BlobError::Io`]. The blob may be there
+    /// then, and go with a power cut; keeping it again is safe.
     pub async fn put(&self, bytes: impl Into<Bytes>) -> Result<BlobRef, BlobError> {
         let bytes = bytes.into();
         let blob = BlobRef::of(&bytes);
@@ -140,7 +141,9 @@ impl Blobs {
     ///
     /// # Errors
     /// [`BlobError::WrongHash`], [`BlobError::TooLong`], [`BlobError::BrokenOff`],
-    /// [`BlobError::DiskFull`] or [`BlobError::Store`]; nothing is kept then.
+    /// [`BlobError::DiskFull`], [`BlobError::Store`] or [`BlobError::Io`]; with the last three the
+    /// blob may be there and go with a power cut, and keeping it again is safe. Nothing is kept with
+    /// the others.
     pub async fn put_stream<S, E>(
         &self,
         expected: BlobHash,
@@ -264,7 +267,9 @@ impl Blobs {
     /// wrote it has checked its hash and synced it to disk, as the network's fetch does.
     ///
     /// # Errors
-    /// [`BlobError::Store`] when it cannot be renamed into place.
+    /// [`BlobError::DiskFull`] or [`BlobError::Store`] when it cannot be renamed into place for good,
+    /// [`BlobError::Io`] when its shelf cannot be made to survive a power cut. It may be in its place
+    /// then, and go with a power cut; adopting the same bytes from another path is safe.
     pub async fn adopt(&self, path: &Path, hash: BlobHash) -> Result<(), BlobError> {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let from = Location::from_iter([SCRATCH_FOLDER, name]);
@@ -284,6 +289,9 @@ impl Blobs {
         // Not when this is dropped meanwhile: the thread that the store gave it to goes on.
         self.shelves.on_put_end(shelf.as_ref());
         put.map_err(|error| self.store_error(error))?;
+        if self.shelves.is_named(shelf.as_ref()) {
+            return Ok(());
+        }
         self.sync(hash, Shelves::sync_name).await
     }
 
@@ -296,7 +304,8 @@ impl Blobs {
         let shelves = self.shelves.clone();
         let shelf = self.folder.join(location_parts(hash).0);
         let task = tokio::task::spawn_blocking(move || sync(&shelves, &shelf));
-        let synced = task.await.expect("a sync does not panic");
+        // A runtime that ends does not begin what it has queued.
+        let synced = task.await.unwrap_or_else(|ended| Err(ended.into()));
         synced.map_err(|error| self.io_error(error))
     }
 

@@ -47,10 +47,15 @@ impl Shelves {
         });
     }
 
+    /// Whether a shelf's own name is known to survive a power cut.
+    pub(super) fn is_named(&self, shelf: &OsStr) -> bool {
+        self.change(shelf, |_| {}).is_named
+    }
+
     /// Makes the name of the shelf at `path`, which is there, survive a power cut. Blocks.
     pub(super) fn sync_name(&self, path: &Path) -> io::Result<()> {
         let (folder, name) = parts(path);
-        if !self.change(name, |_| {}).is_named {
+        if !self.is_named(name) {
             sync_folder(folder)?;
             self.change(name, |shelf| shelf.is_named = true);
         }

@@ -50,6 +50,7 @@ impl Report for Partial {
             if stage.state == StageState::Done {
                 continue;
             }
+            // It is too large to be moved and held whole in what awaits it.
             let folding = Box::pin(self.fold(index, stage, store, &apart, &mut gaps));
             let (stage, files) = meanwhile_blank(body, folding).await?;
             for file in files {
