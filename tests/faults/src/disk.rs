@@ -78,6 +78,7 @@ impl Disk {
             found.nodes.insert(number, node.after_power_cut(survivors));
         }
         found.next = self.next;
+        found.steps = self.steps.after_power_cut();
         found.drop_unnamed();
         found
     }
@@ -96,6 +97,11 @@ impl Disk {
     /// Whether the power is cut.
     pub fn is_cut(&self) -> bool {
         self.steps.is_cut()
+    }
+
+    /// Whether what was planned has begun, before a power cut too.
+    pub fn has_begun(&self) -> bool {
+        self.steps.has_begun()
     }
 
     /// How many operations have failed.

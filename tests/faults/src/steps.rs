@@ -100,6 +100,8 @@ pub struct Counts {
 #[derive(Debug, Default)]
 pub(crate) struct Steps {
     plan: Option<Plan>,
+    /// Whether what was planned has begun.
+    has_begun: bool,
     counts: Counts,
     is_cut: bool,
     /// How many operations fail from here on, and how.
@@ -208,6 +210,15 @@ impl Steps {
         self.failed
     }
 
+    pub(crate) fn has_begun(&self) -> bool {
+        self.has_begun
+    }
+
+    /// Those of a disk that is started again: nothing goes wrong any more.
+    pub(crate) fn after_power_cut(&self) -> Self {
+        Self { has_begun: self.has_begun, ..Self::default() }
+    }
+
     /// The last operations before something went wrong first, or until now; a line each.
     pub(crate) fn told(&self) -> String {
         let told = || self.told.iter().map(|line| format!("{line}\n")).collect();
@@ -242,6 +253,7 @@ impl Steps {
             return;
         }
         self.plan = None;
+        self.has_begun = true;
         match trouble {
             Trouble::PowerCut => self.is_cut = true,
             Trouble::Fail { error, operations } => self.failing = Some((error, operations)),
@@ -283,12 +295,11 @@ impl Steps {
 mod tests {
     use super::*;
 
-    fn outcomes(plan: Plan, kinds: &[Kind]) -> String {
+    fn outcomes(plan: Plan, kinds: &[Kind]) -> (String, bool) {
         let mut steps = Steps::with_plan(Some(plan));
-        kinds
-            .iter()
-            .map(|kind| if steps.take(*kind, "a file").is_ok() { '.' } else { 'x' })
-            .collect()
+        let mut outcome = |kind| if steps.take(kind, "a file").is_ok() { '.' } else { 'x' };
+        let outcomes = kinds.iter().map(|kind| outcome(*kind)).collect();
+        (outcomes, steps.after_power_cut().has_begun())
     }
 
     #[test]
@@ -305,7 +316,9 @@ mod tests {
             ("7", Trouble::PowerCut, "......"),
         ] {
             let step = step.parse().expect("a step");
-            assert_eq!(outcomes(Plan { step, trouble }, &kinds), expected, "{step} {trouble:?}");
+            let (outcomes, has_begun) = outcomes(Plan { step, trouble }, &kinds);
+            assert_eq!(outcomes, expected, "{step} {trouble:?}");
+            assert_eq!(has_begun, expected.contains('x'), "{step} {trouble:?}");
         }
     }
 

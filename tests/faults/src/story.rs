@@ -174,6 +174,11 @@ impl<'a> Story<'a> {
         Ok(counts)
     }
 
+    /// Whether what was planned for the disk has begun: a run may end before the step.
+    pub fn has_begun(&self) -> bool {
+        self.lab.mount().disk().has_begun()
+    }
+
     /// The disk's last operations before something went wrong first, or until now.
     pub fn troubled(&self) -> String {
         match &self.troubled {

@@ -7,7 +7,7 @@
 
 use std::sync::OnceLock;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use end_to_end::{Draw, with_seeds};
 use fault_tests::{AfterEnd, Counts, Disk, Failure, Jobs, Lab, Loss, Plan, Step, Story, Trouble};
 
@@ -22,23 +22,54 @@ const SECTORS: [usize; 2] = [512, 4096];
 
 pub fn what_was_acknowledged_survives_a_power_cut_at_any_step() -> Result<()> {
     let Faultless { jobs, counts } = faultless()?;
+    let mut begun = Begun::default();
     with_seeds("--test faults survives_a_power_cut", count("GLEANER_CUTS", 2), |draw| {
         let step = step(counts, draw)?;
         let loss = loss(draw);
-        trial(jobs, Plan { step, trouble: Trouble::PowerCut }, loss, AfterEnd::Start)
-    })
+        let plan = Plan { step, trouble: Trouble::PowerCut };
+        begun.note(trial(jobs, plan, loss, AfterEnd::Start)?)
+    })?;
+    begun.check()
 }
 
 pub fn a_disk_that_fails_at_any_step_breaks_no_promise() -> Result<()> {
     let Faultless { jobs, counts } = faultless()?;
+    let mut begun = Begun::default();
     with_seeds("--test faults a_disk_that_fails", count("GLEANER_FAILURES", 2), |draw| {
         let step = step(counts, draw)?;
         let loss = loss(draw);
         let error = if draw.below(3) == 0 { Failure::NoRoom } else { Failure::Io };
         let operations = FAILING[draw.below(FAILING.len() as u64) as usize];
         let after_end = if draw.below(2) == 0 { AfterEnd::PowerCut } else { AfterEnd::Start };
-        trial(jobs, Plan { step, trouble: Trouble::Fail { error, operations } }, loss, after_end)
-    })
+        let plan = Plan { step, trouble: Trouble::Fail { error, operations } };
+        begun.note(trial(jobs, plan, loss, after_end)?)
+    })?;
+    begun.check()
+}
+
+/// In how many trials what was planned has begun.
+#[derive(Default)]
+struct Begun {
+    begun: u64,
+    of: u64,
+}
+
+impl Begun {
+    /// Refuses a step that was named and did not come.
+    fn note(&mut self, has_begun: bool) -> Result<()> {
+        ensure!(has_begun || std::env::var(STEP).is_err(), "the run ended before its step");
+        self.begun += u64::from(has_begun);
+        self.of += 1;
+        Ok(())
+    }
+
+    /// Runs differ in their lengths, so that one may end before a step that is drawn near the end of
+    /// another.
+    fn check(&self) -> Result<()> {
+        let Self { begun, of } = self;
+        ensure!(2 * begun >= *of, "{begun} of {of} runs came to their steps");
+        Ok(())
+    }
 }
 
 /// The jobs, and how it is when nothing goes wrong.
@@ -61,19 +92,25 @@ fn faultless() -> Result<&'static Faultless> {
     Ok(FAULTLESS.get_or_init(|| Faultless { jobs, counts }))
 }
 
-fn trial(jobs: &Jobs, plan: Plan, loss: Loss, after_end: AfterEnd) -> Result<()> {
+/// Gives whether what was planned has begun.
+fn trial(jobs: &Jobs, plan: Plan, loss: Loss, after_end: AfterEnd) -> Result<bool> {
     let Plan { step, trouble } = plan;
     eprintln!("at step {step}: {trouble:?}, {loss:?}, {after_end:?}");
     let lab = Lab::new(Disk::new(Some(plan)), loss, jobs.compiled())?;
     let mut story = Story::new(lab, jobs, after_end);
     let told = story.tell();
-    told.map(drop).with_context(|| {
+    told.with_context(|| {
         format!(
             "with {STEP}={step}, {trouble:?}, {loss:?}, {after_end:?}; the disk's last steps \
              before it:\n{}",
             story.troubled()
         )
-    })
+    })?;
+    let has_begun = story.has_begun();
+    if !has_begun {
+        eprintln!("step {step} did not come");
+    }
+    Ok(has_begun)
 }
 
 fn count(name: &str, default: u64) -> u64 {
