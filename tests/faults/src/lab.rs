@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use end_to_end::{Answer, Gleaner, Process, Reply, Request, wait_until};
@@ -17,9 +17,6 @@ const COMMAND_LIMIT: Duration = Duration::from_secs(120);
 const START_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 const LOG_TAIL_LINES: usize = 30;
-
-/// How long operations go on failing: whoever waits for the disk is to see it mended.
-const TROUBLE_LIMIT: Duration = Duration::from_secs(3);
 
 /// How often a coordinator may fail to start before the disk is mended.
 const STARTS_MAX: usize = 3;
@@ -38,7 +35,6 @@ pub struct Lab {
     loss: Loss,
     /// What workers have compiled, which takes longer than all the rest.
     compiled: PathBuf,
-    troubled_since: Option<Instant>,
     mount: Option<Mount>,
     folder: TempDir,
 }
@@ -67,7 +63,7 @@ impl Lab {
         fs::create_dir(&submitter)?;
         symlink(place.join("project/coordinator"), submitter.join("coordinator"))?;
         let mount = Some(Mount::new(disk, &place)?);
-        let (coordinator, worker, troubled_since) = (None, None, None);
+        let (coordinator, worker) = (None, None);
         let (workers, port) = (0, 0);
         Ok(Self {
             gleaner,
@@ -77,7 +73,6 @@ impl Lab {
             port,
             loss,
             compiled: compiled.to_owned(),
-            troubled_since,
             mount,
             folder,
         })
@@ -150,22 +145,12 @@ impl Lab {
         })
     }
 
-    /// Fails once there is no power or no coordinator any more. Mends a disk that has failed for
-    /// long enough.
+    /// Fails once there is no power or no coordinator any more.
     ///
     /// # Errors
     /// A [`Setback`].
     pub fn check(&mut self) -> Result<()> {
-        let mut disk = self.mount().disk();
-        let (is_cut, has_failed) = (disk.is_cut(), disk.failed() > 0);
-        if self.troubled_since.is_some_and(|since| since.elapsed() > TROUBLE_LIMIT) {
-            disk.mend();
-        }
-        drop(disk);
-        if has_failed {
-            self.troubled_since.get_or_insert_with(Instant::now);
-        }
-        if is_cut {
+        if self.mount().disk().is_cut() {
             return Err(Setback::PowerCut.into());
         }
         match self.coordinator.as_mut().map(Process::ended).transpose()?.flatten() {

@@ -14,8 +14,13 @@ use tempfile::TempDir;
 
 use crate::{Counts, Lab, Setback};
 
-/// How often one trial may meet with a setback: a disk that fails again and again is mended soon.
+/// How often one trial may meet with a setback.
 const SETBACKS_MAX: usize = 12;
+
+/// At which of them the disk is mended, so that some are left for what its failures have led to.
+const SETBACK_MENDED: usize = 4;
+
+const _: () = assert!(SETBACK_MENDED < SETBACKS_MAX);
 
 /// The jobs that are submitted, with what they must give.
 pub struct Jobs {
@@ -228,6 +233,9 @@ impl<'a> Story<'a> {
             self.cut_power()?;
         } else if failed == self.failed && !(has_ended && failed > 0) {
             return Err(error.context("the disk is well"));
+        }
+        if self.setbacks >= SETBACK_MENDED {
+            self.lab.mount().disk().mend();
         }
         self.failed = self.lab.mount().disk().failed();
         if self.kept.is_made {
