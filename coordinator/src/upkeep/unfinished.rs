@@ -68,13 +68,13 @@ impl Unfinished {
         name.push(SUFFIX);
         let path = target.with_file_name(name);
         let io_error = |source| WriteError::of(&path, source);
-        if path.exists() {
-            if !path.join(LOCK_FILE).is_file() {
-                return Err(WriteError::InTheWay { path });
-            }
+        if path.join(LOCK_FILE).is_file() {
             let lock = lock(target, &path)?;
             fs::remove_dir_all(&path).map_err(io_error)?;
             drop(lock);
+        } else if path.exists() && !is_empty(&path) {
+            // An attempt that ended before it had its lock has left an empty one.
+            return Err(WriteError::InTheWay { path });
         }
         create_private_folder(&path).map_err(io_error)?;
         let lock = lock(target, &path)?;
@@ -124,6 +124,10 @@ impl Drop for Unfinished {
             let _ = fs::remove_dir_all(&self.path);
         }
     }
+}
+
+fn is_empty(folder: &Path) -> bool {
+    fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none())
 }
 
 fn lock(target: &Path, path: &Path) -> Result<FolderLock, WriteError> {

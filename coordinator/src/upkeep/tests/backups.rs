@@ -124,6 +124,15 @@ async fn a_backup_has_a_place_of_its_own() {
 }
 
 #[tokio::test]
+async fn an_empty_folder_that_a_backup_left_before_it_had_its_lock_is_not_in_the_way() {
+    let (data, place) = (coordinator().await, tempfile::tempdir().expect("a folder"));
+    let left = place.path().join("monday.unfinished");
+    fs::create_dir(&left).expect("made");
+    backed_up(&options(data.path(), &place.path().join("monday"))).expect("backed up");
+    assert!(!left.exists());
+}
+
+#[tokio::test]
 async fn what_a_killed_backup_left_is_replaced_and_one_under_way_is_not_disturbed() {
     let (data, place) = (coordinator().await, tempfile::tempdir().expect("a folder"));
     let target = place.path().join("monday");
