@@ -17,8 +17,8 @@ use fuser::{
     ReplyData, ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, Request,
     TimeOrNow, WriteFlags,
 };
-use nix::errno::Errno as SystemError;
-use nix::mount::{MntFlags, umount, umount2};
+use rustix::io::Errno as SystemError;
+use rustix::mount::{UnmountFlags, unmount};
 
 use crate::Disk;
 use crate::disk::{Inner, Node};
@@ -120,9 +120,9 @@ impl Mount {
     pub fn end(mut self) -> Result<Disk> {
         let session = self.session.take().context("it is mounted until its end")?;
         wait_until("the end of whoever uses the disk", LET_GO_LIMIT, || {
-            match umount(&self.path) {
+            match unmount(&self.path, UnmountFlags::empty()) {
                 Ok(()) => Ok(Some(())),
-                Err(SystemError::EBUSY) => Ok(None),
+                Err(SystemError::BUSY) => Ok(None),
                 Err(error) => Err(error).context("cannot unmount"),
             }
         })?;
@@ -136,7 +136,7 @@ impl Drop for Mount {
     fn drop(&mut self) {
         if self.session.take().is_some() {
             // There is nobody left to tell.
-            let _ = umount2(&self.path, MntFlags::MNT_DETACH);
+            let _ = unmount(&self.path, UnmountFlags::DETACH);
         }
     }
 }
