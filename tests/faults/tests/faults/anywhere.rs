@@ -18,6 +18,9 @@ const STEP: &str = "GLEANER_STEP";
 /// disk mended while the test waits.
 const FAILING: [u64; 4] = [1, 2, 10, 40];
 
+/// Fewer trials say nothing of how many come to their steps.
+const FEW: u64 = 10;
+
 /// The lengths of sectors that writes are torn between.
 const SECTORS: [usize; 2] = [512, 4096];
 
@@ -65,10 +68,10 @@ impl Begun {
     }
 
     /// Runs differ in their lengths, so that one may end before a step that is drawn near the end of
-    /// another.
+    /// another; of a few, all may.
     fn check(&self) -> Result<()> {
         let Self { begun, of } = self;
-        ensure!(2 * begun >= *of, "{begun} of {of} runs came to their steps");
+        ensure!(*of < FEW || 2 * begun >= *of, "{begun} of {of} runs came to their steps");
         Ok(())
     }
 }
