@@ -56,7 +56,8 @@ pub(crate) fn build(key: &HostKey, config: &NodeConfig) -> Result<Swarm<Behaviou
 
 fn bound_quic(mut quic: quic::Config) -> quic::Config {
     quic.handshake_timeout = CONNECT_MAX;
-    quic.keep_alive_interval = SILENCE_MAX / 3;
+    // A lost one is sent again long before the silence is over, as QUIC does with all that it sends.
+    quic.keep_alive_interval = SILENCE_MAX / 2;
     quic.max_idle_timeout = u32::try_from(SILENCE_MAX.as_millis()).expect("seconds");
     quic.max_concurrent_stream_limit =
         u32::try_from(STREAMS_PER_CONNECTION_MAX).expect("a few dozen");
