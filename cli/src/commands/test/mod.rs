@@ -108,7 +108,8 @@ pub async fn run(context: &Context, arguments: Arguments) -> Result<Exit> {
         _ => None,
     };
     let job = prepare(context, &Source { manifest, settings: Vec::new(), name: None })?;
-    let trying = try_all(context, &arguments, &job, native.as_ref());
+    // It is too large to be moved and held whole in what awaits it.
+    let trying = Box::pin(try_all(context, &arguments, &job, native.as_ref()));
     let tried = unless_interrupted(trying, || {
         let hint = "try fewer items with --items N";
         Interrupted::new("the test was interrupted".into(), hint.into())
