@@ -1,7 +1,8 @@
 //! A crowd of workers that do nothing, and that come back all at once:
 //! `cargo bench -p gleaner-bench --bench crowd -- PROGRAM WORKERS`.
 //!
-//! First bare connections, then sessions over them, tell what a worker costs beyond its transport.
+//! First connections with a stream on which nothing is said, then sessions over them, tell what a
+//! worker costs beyond its transport.
 //! Then the coordinator is watched at rest. Then it is killed and started again; once all have
 //! noticed, they come back at one moment, which is worse than the pauses of real workers make it.
 //! Each is served once it has a lease. Prints JSON.
@@ -9,9 +10,9 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use end_to_end::{Swarm, wait_until};
+use end_to_end::{JobFolder, Swarm, wait_until};
 use futures::stream::{self, FuturesUnordered, StreamExt, TryStreamExt};
-use gleaner_bench::{Arguments, Session, StandIn, connect_all, noops, ticket_for_all};
+use gleaner_bench::{Arguments, Session, StandIn, connect_all, ticket_for_all};
 use gleaner_network::Backoff;
 use serde_json::json;
 
@@ -50,7 +51,7 @@ fn main() -> Result<()> {
     let served = memory(&swarm)?;
     let idle_share = share_at_rest(&swarm)?;
 
-    let job = noops(4 * count)?;
+    let job = JobFolder::noops(4 * count)?;
     swarm.kill_coordinator()?;
     drop(sessions);
     let noticed = workers.iter_mut().map(StandIn::renew).collect::<FuturesUnordered<_>>();

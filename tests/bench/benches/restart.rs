@@ -7,8 +7,8 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use end_to_end::Swarm;
-use gleaner_bench::{Arguments, StandIn, connect_all, noops, ticket_for_all};
+use end_to_end::{JobFolder, Swarm};
+use gleaner_bench::{Arguments, StandIn, connect_all, ticket_for_all};
 use serde_json::json;
 
 const WORKERS: usize = 8;
@@ -27,7 +27,7 @@ fn main() -> Result<()> {
     let _inside = runtime.enter();
     let mut swarm = Swarm::start(&gleaner)?;
     let ticket = ticket_for_all(&swarm)?;
-    let job = swarm.submit(&noops(units + LEFT)?.manifest())?;
+    let job = swarm.submit(&JobFolder::noops(units + LEFT)?.manifest())?;
     let workers = (0..WORKERS).map(|_| StandIn::new(&ticket)).collect::<Result<Vec<_>>>()?;
     for session in runtime.block_on(connect_all(&workers, WORKERS))? {
         runtime.spawn(session.work(HELD));

@@ -7,8 +7,8 @@
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::Swarm;
-use gleaner_bench::{Arguments, StandIn, connect_all, noops, ticket_for_all};
+use end_to_end::{JobFolder, Swarm};
+use gleaner_bench::{Arguments, StandIn, connect_all, ticket_for_all};
 use serde_json::json;
 
 const WORKERS: usize = 8;
@@ -21,7 +21,7 @@ fn main() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let swarm = Swarm::start(&gleaner)?;
     let ticket = ticket_for_all(&swarm)?;
-    let many = noops(units)?;
+    let many = JobFolder::noops(units)?;
     let before = swarm.coordinator().cpu_seconds().context("no CPU time is told")?;
     let start = Instant::now();
     let working = std::thread::spawn(move || -> Result<()> {

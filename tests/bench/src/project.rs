@@ -1,9 +1,9 @@
-//! What the benchmarks share: their arguments, a project, and its jobs.
+//! What the benchmarks share: their arguments, and a way into a project.
 
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use end_to_end::{Gleaner, JobFolder, Swarm};
+use end_to_end::{Gleaner, Swarm};
 use gleaner_protocol::Ticket;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -51,16 +51,4 @@ fn allow_many_sockets() -> Result<()> {
 pub fn ticket_for_all(swarm: &Swarm) -> Result<Ticket> {
     let ticket = swarm.invite()?;
     ticket.parse().with_context(|| format!("{ticket} is no ticket"))
-}
-
-/// A job of `units` units that do nothing, one item each.
-///
-/// # Errors
-/// When its task is not built.
-pub fn noops(units: u64) -> Result<JobFolder> {
-    let stage = format!(
-        "[[stage]]\nname = \"s\"\nmodule = \"tasks.wasm\"\nfunction = \"noop\"\nreduce = \"lines\"\n\
-         range = {{ field = \"number\", end = {units} }}\nunit_items = 1"
-    );
-    JobFolder::of_test_tasks("", &stage)
 }

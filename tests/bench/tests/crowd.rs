@@ -3,9 +3,9 @@
 #![cfg(target_os = "linux")]
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::{Gleaner, Swarm};
+use end_to_end::{Gleaner, JobFolder, Swarm};
 use futures::stream::{FuturesUnordered, TryStreamExt};
-use gleaner_bench::{StandIn, noops, ticket_for_all};
+use gleaner_bench::{StandIn, ticket_for_all};
 
 /// Each of them makes two handshakes at once, over QUIC and TCP.
 const WORKERS: usize = 300;
@@ -18,7 +18,7 @@ fn workers_that_come_all_at_once_are_all_served() -> Result<()> {
     let swarm = Swarm::start(&Gleaner::find()?.behind(&WITH_FEW_FILES))?;
     let limit = open_files_max(swarm.coordinator().id())?;
     ensure!(limit > WORKERS as u64, "the coordinator may have no more than {limit} files open");
-    swarm.submit(&noops(4 * WORKERS as u64)?.manifest())?;
+    swarm.submit(&JobFolder::noops(4 * WORKERS as u64)?.manifest())?;
     let ticket = ticket_for_all(&swarm)?;
     let runtime = tokio::runtime::Runtime::new()?;
     runtime.block_on(async {

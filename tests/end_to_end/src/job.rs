@@ -28,6 +28,18 @@ impl JobFolder {
         Ok(folder)
     }
 
+    /// A job of `units` units that do nothing, one item each.
+    ///
+    /// # Errors
+    /// When the task is not built; says how to build it.
+    pub fn noops(units: u64) -> Result<Self> {
+        let stage = format!(
+            "[[stage]]\nname = \"s\"\nmodule = \"{MODULE}\"\nfunction = \"noop\"\n\
+             reduce = \"lines\"\nrange = {{ field = \"number\", end = {units} }}\nunit_items = 1"
+        );
+        Self::of_test_tasks("", &stage)
+    }
+
     /// The example job with fewer resamplings, cut into units of `unit_items` as a manifest says it.
     ///
     /// # Errors

@@ -21,5 +21,5 @@ pub use gleaner::{Gleaner, workspace_folder};
 pub use http::{Reply, Request};
 pub use job::{JobFolder, task_module};
 pub use process::{ChildProcess, Process};
-pub use swarm::{Output, Swarm, read_output};
+pub use swarm::{Output, Swarm, quic_port, read_output};
 pub use wait::wait_until;

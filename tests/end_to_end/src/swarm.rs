@@ -408,12 +408,7 @@ impl Swarm {
     fn swarm_port(&self) -> Result<u16> {
         let reply = self.get("/v1/project")?;
         let project: Value = serde_json::from_slice(&reply.body).context("a project is JSON")?;
-        let addresses = project["addresses"].as_array().cloned().unwrap_or_default();
-        let port = addresses
-            .iter()
-            .filter_map(Value::as_str)
-            .find_map(|address| address.split_once("/udp/")?.1.split('/').next()?.parse().ok());
-        port.with_context(|| format!("no address of QUIC in {project}"))
+        quic_port(&project)
     }
 }
 
@@ -425,6 +420,19 @@ impl Drop for Swarm {
             eprintln!("--- the end of {}'s log\n{tail}", process.name());
         }
     }
+}
+
+/// The port for workers of a project, as the control API tells of it.
+///
+/// # Errors
+/// When it has no address of QUIC.
+pub fn quic_port(project: &Value) -> Result<u16> {
+    let addresses = project["addresses"].as_array().cloned().unwrap_or_default();
+    let port = addresses
+        .iter()
+        .filter_map(Value::as_str)
+        .find_map(|address| address.split_once("/udp/")?.1.split('/').next()?.parse().ok());
+    port.with_context(|| format!("no address of QUIC in {project}"))
 }
 
 fn fail_if_ended(process: &mut Process) -> Result<()> {

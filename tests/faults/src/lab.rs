@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use end_to_end::{Answer, Gleaner, Process, Reply, Request, wait_until};
+use end_to_end::{Answer, Gleaner, Process, Reply, Request, quic_port, wait_until};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -316,13 +316,7 @@ impl Lab {
     }
 
     fn swarm_port(&self) -> Result<u16> {
-        let project = json(&self.get("/v1/project")?)?;
-        let addresses = project["addresses"].as_array().cloned().unwrap_or_default();
-        let port = addresses
-            .iter()
-            .filter_map(Value::as_str)
-            .find_map(|address| address.split_once("/udp/")?.1.split('/').next()?.parse().ok());
-        port.with_context(|| format!("no address of QUIC in {project}"))
+        quic_port(&json(&self.get("/v1/project")?)?)
     }
 }
 

@@ -24,7 +24,7 @@ impl Trial {
     pub fn run(gleaner: &Gleaner, units: u64) -> Result<Self> {
         let slots = thread::available_parallelism().map_or(1, usize::from);
         let slots = u32::try_from(slots).context("too many cores")?;
-        let (one, many) = (noops(1)?, noops(units)?);
+        let (one, many) = (JobFolder::noops(1)?, JobFolder::noops(units)?);
         let start = Instant::now();
         let mut swarm = Swarm::start(gleaner)?;
         swarm.join_worker(slots)?;
@@ -61,13 +61,4 @@ impl Trial {
 fn cpu_seconds(swarm: &Swarm) -> Result<(f64, f64)> {
     let of = |process: &Process| process.cpu_seconds().context("no CPU time is told");
     Ok((of(swarm.coordinator())?, of(swarm.worker(0))?))
-}
-
-/// A job of `units` units that do nothing, one item each.
-fn noops(units: u64) -> Result<JobFolder> {
-    let stage = format!(
-        "[[stage]]\nname = \"s\"\nmodule = \"tasks.wasm\"\nfunction = \"noop\"\nreduce = \"lines\"\n\
-         range = {{ field = \"number\", end = {units} }}\nunit_items = 1"
-    );
-    JobFolder::of_test_tasks("", &stage)
 }
