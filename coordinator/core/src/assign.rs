@@ -2,16 +2,20 @@
 //!
 //! Workers that want units are served in rounds of one unit each, so that the last units of a job
 //! are shared out. Each round asks the running jobs in the order of their turns (`turns.rs`), and
-//! the stages of a job in order. The fastest workers are asked first. Slots for which there is
-//! nothing then make one more attempt of units that are late (`tail.rs`).
+//! the stages of a job in order; one whose files the worker has may come before its turn
+//! (`locality.rs`). The fastest workers are asked first. Slots for which there is nothing then make
+//! one more attempt of units that are late (`tail.rs`).
 
 use std::collections::BTreeMap;
 
 use gleaner_protocol::{JobId, StageIndex, Timestamp, UnitId, WorkerId};
 
 use crate::core::Core;
+use crate::job::Job;
+use crate::roster::Roster;
+use crate::session::Session;
 use crate::sizing::CutAdvice;
-use crate::stage::Offer;
+use crate::stage::{Offer, Stage};
 use crate::{Action, Block, Grant, LateUnits, Record};
 
 /// How many idle workers are asked whether they may make one more attempt of a unit.
@@ -19,6 +23,42 @@ const IDLE_ASKED_MAX: usize = 16;
 
 /// How many jobs are looked at for a unit that an idle worker would settle sooner.
 const LAST_DUE_ASKED_MAX: usize = 16;
+
+/// A worker that is to be given something.
+struct Asker<'a> {
+    now: Timestamp,
+    worker: WorkerId,
+    session: &'a Session,
+    roster: &'a Roster,
+    advice: CutAdvice,
+}
+
+/// What it could be given.
+struct Found {
+    job: JobId,
+    stage: StageIndex,
+    offer: Offer,
+    files: Files,
+    turn: Turn,
+}
+
+/// Whether it is a job's turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    Its,
+    Anothers,
+}
+
+/// Where the large files are that a unit needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Files {
+    /// It needs none.
+    None,
+    /// The worker has them.
+    Had,
+    /// The worker would have to fetch some.
+    Missing,
+}
 
 impl Core {
     /// Hands out units until nobody wants one or nobody can be given one.
@@ -149,7 +189,11 @@ impl Core {
     }
 
     fn grant_one(&mut self, now: Timestamp, worker: WorkerId) -> Option<Grant> {
-        let (job, stage, offer) = self.find_work(now, worker)?;
+        let Found { job, stage, offer, turn, .. } = self.find_work(now, worker)?;
+        self.roster.update(worker, |session| match turn {
+            Turn::Its => session.ahead_since = None,
+            Turn::Anothers => drop(session.ahead_since.get_or_insert(now)),
+        });
         let number = match offer {
             Offer::Unit(number) => number,
             Offer::Cut { items, unit_items, units } => {
@@ -160,28 +204,25 @@ impl Core {
         Some(self.grant(now, worker, UnitId { job, number }, stage))
     }
 
-    fn find_work(
-        &mut self,
-        now: Timestamp,
-        worker: WorkerId,
-    ) -> Option<(JobId, StageIndex, Offer)> {
+    /// Something of the job whose turn it is; where its files would have to be fetched, of one near
+    /// its turn whose files the worker has.
+    fn find_work(&mut self, now: Timestamp, worker: WorkerId) -> Option<Found> {
         let Self { config, turns, jobs, roster, .. } = self;
         let session = roster.get(worker)?;
         let memory_bytes = session.capacity.slot_memory_bytes;
         let unit_duration = config.unit_duration_target;
         let advice = CutAdvice { slots: roster.slots().max(1), unit_duration };
-        turns.jobs(memory_bytes).find_map(|id| {
-            let job = jobs.get_mut(&id).expect("whose turn it is is known");
-            let stages = (0..).map(StageIndex).zip(&mut job.stages);
-            let mut fitting = stages.filter(|(index, stage)| {
-                stage.memory_bytes() <= memory_bytes && session.unable.of(now, id, *index).is_none()
-            });
-            fitting.find_map(|(index, stage)| {
-                let able = roster.able(stage.memory_bytes());
-                let able = able.filter(|other| !roster.is_unable(now, *other, id, index));
-                Some((id, index, stage.offer(worker, able, advice)?))
-            })
-        })
+        let asker = Asker { now, worker, session, roster, advice };
+        let mut in_turn = turns.jobs(memory_bytes);
+        let first = in_turn
+            .find_map(|id| asker.offered_by(jobs.get_mut(&id).expect("its turn is known")))?;
+        if first.files != Files::Missing || !session.may_go_ahead(now) {
+            return Some(first);
+        }
+        let mut nearby = turns.near(first.job, memory_bytes, roster.slots());
+        let local =
+            nearby.find_map(|id| asker.had_of(jobs.get_mut(&id).expect("its turn is known")));
+        local.or(Some(first))
     }
 
     /// Enters a new block: the number of its first unit.
@@ -191,5 +232,51 @@ impl Core {
         job.stage_mut(block.stage).expect("work was found in a known stage").cut(block);
         self.gate.record(Record::BlockCut { job: id, block });
         block.first_unit
+    }
+}
+
+impl Asker<'_> {
+    /// What a job has for the worker in its turn: of its first stage that has something.
+    fn offered_by(&self, job: &mut Job) -> Option<Found> {
+        self.found_in(job, Turn::Its, |_| true)
+    }
+
+    /// What a job has for the worker that needs no files but what the worker has.
+    fn had_of(&self, job: &mut Job) -> Option<Found> {
+        self.found_in(job, Turn::Anothers, |files| files == Files::Had)
+    }
+
+    fn found_in(
+        &self,
+        job: &mut Job,
+        turn: Turn,
+        is_wanted: impl Fn(Files) -> bool,
+    ) -> Option<Found> {
+        let Self { now, worker, roster, .. } = *self;
+        let id = job.id;
+        (0..).map(StageIndex).zip(&mut job.stages).find_map(|(index, stage)| {
+            let files = self.files_of(stage);
+            if !self.may_run(id, index, stage) || !is_wanted(files) {
+                return None;
+            }
+            let able = roster.able(stage.memory_bytes());
+            let able = able.filter(|other| !roster.is_unable(now, *other, id, index));
+            let offer = stage.offer(worker, able, self.advice)?;
+            Some(Found { job: id, stage: index, offer, files, turn })
+        })
+    }
+
+    fn may_run(&self, job: JobId, index: StageIndex, stage: &Stage) -> bool {
+        stage.memory_bytes() <= self.session.capacity.slot_memory_bytes
+            && self.session.unable.of(self.now, job, index).is_none()
+    }
+
+    fn files_of(&self, stage: &Stage) -> Files {
+        let needed = stage.needed();
+        match (needed.is_empty(), self.session.had.has_all(needed)) {
+            (true, _) => Files::None,
+            (false, true) => Files::Had,
+            (false, false) => Files::Missing,
+        }
     }
 }

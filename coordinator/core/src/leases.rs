@@ -215,10 +215,13 @@ impl Core {
             }
         }
         if let ReleaseReason::Unable(obstacle) = reason {
-            let Self { roster, config, .. } = self;
+            let Self { roster, config, jobs, .. } = self;
             roster.update(worker, |session| {
-                for stage in stages {
-                    session.unable.note(now, stage, obstacle, config);
+                for (job, stage) in stages {
+                    session.unable.note(now, (job, stage), obstacle, config);
+                    if let Some(books) = jobs.get(&job).and_then(|job| job.stage(stage)) {
+                        session.had.forget(books.needed());
+                    }
                 }
             });
         }
@@ -269,14 +272,15 @@ impl Core {
             books.lease(unit.number, holder, now, expires_at, quorum);
         let (input, unrecorded) = (books.input(), books.unrecorded_attempts(quorum));
         let attempt = AttemptId { unit, number };
+        self.roster.update(worker, |session| {
+            session.capacity.units -= 1;
+            session.hold(now, attempt, stage, expires_at, takes);
+            session.had.note(books.needed());
+        });
         self.turns.take_turn(unit.job, job.standing(), self.roster.slots());
         if number > unrecorded {
             self.gate.record(Record::AttemptOpened { attempt });
         }
-        self.roster.update(worker, |session| {
-            session.capacity.units -= 1;
-            session.hold(now, attempt, stage, expires_at, takes);
-        });
         let claims = LeaseClaims { worker, attempt, stage, items, input, epoch: self.epoch };
         let token = self.key.seal(&claims);
         Grant { claims, token, duration: self.config.lease_duration }
@@ -381,6 +385,7 @@ impl Core {
         books.adopt(unit, lease, quorum);
         self.roster.update(worker, |session| {
             session.hold(now, attempt, claims.stage, expires_at, Duration::ZERO);
+            session.had.note(books.needed());
         });
         self.file(attempt.unit.job);
         Held::Stands

@@ -17,6 +17,7 @@ mod holdings;
 mod inability;
 mod job;
 mod leases;
+mod locality;
 mod notices;
 mod orders;
 mod pace;

@@ -6,6 +6,7 @@ use gleaner_protocol::{AttemptId, Capacity, OutcomeClass, StageIndex, Timestamp,
 
 use crate::WorkerSnapshot;
 use crate::inability::Inabilities;
+use crate::locality::{AHEAD_MAX, Had};
 use crate::pace::Pace;
 use crate::slot_time::{Meter, SlotTime};
 use crate::sorted::Sorted;
@@ -28,6 +29,10 @@ pub(crate) struct Session {
     pub(crate) results: u64,
     pub(crate) cpu: Duration,
     pub(crate) last_returned: Option<Returned>,
+    /// The large files that it need not fetch.
+    pub(crate) had: Had,
+    /// Since when it is given what it has the files of, before its turn.
+    pub(crate) ahead_since: Option<Timestamp>,
     /// What it cannot run for now.
     pub(crate) unable: Inabilities,
     /// It is not asked before, as there was nothing that it can run; zero when it may be.
@@ -91,6 +96,12 @@ impl Session {
             self.backlog -= self.backlog / held;
         }
         self.running.remove(&attempt);
+    }
+
+    /// Whether it may be given what it has the files of, though it is another job's turn.
+    pub(crate) fn may_go_ahead(&self, now: Timestamp) -> bool {
+        let since = self.ahead_since.map(|since| now.saturating_since(since));
+        !self.had.is_empty() && since.is_none_or(|since| since < AHEAD_MAX)
     }
 
     pub(crate) fn holder(&self, worker: WorkerId) -> Holder {

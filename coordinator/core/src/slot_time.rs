@@ -70,6 +70,12 @@ impl SlotTime {
         Duration::from_micros(self.0)
     }
 
+    /// What one of a weight has of it, of all with these weights together.
+    pub(crate) fn share(self, weight: u64, weights: u64) -> Self {
+        let share = u128::from(self.0) * u128::from(weight) / u128::from(weights.max(1));
+        Self(u64::try_from(share).unwrap_or(u64::MAX))
+    }
+
     /// What each of so many had.
     pub(crate) fn each(self, parts: u64) -> Duration {
         Duration::from_micros(self.0 / parts.max(1))

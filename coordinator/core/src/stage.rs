@@ -21,6 +21,7 @@ use gleaner_protocol::{
 };
 
 use crate::cut::{CutBlock, CutKind};
+use crate::locality::Needed;
 use crate::pace::{Pace, Usual};
 use crate::sizing::{BLOCK_UNITS_FIXED, CutAdvice, ItemCost};
 use crate::slot_time::{Charge, SlotTime};
@@ -42,6 +43,7 @@ pub(crate) struct Stage {
     unit_size: UnitSize,
     unit_items_max: u64,
     memory_bytes: u64,
+    needed: Needed,
     on_failure: OnFailure,
     state: StageState,
     items: Option<u64>,
@@ -134,6 +136,7 @@ impl Stage {
             unit_size: spec.unit_size,
             unit_items_max: spec.unit_items_max.map_or(ITEMS_PER_UNIT_MAX, |max| max.get().into()),
             memory_bytes: spec.task.limits.memory_bytes,
+            needed: Needed::by(&spec.task),
             on_failure: spec.task.on_failure,
             state: StageState::Blocked,
             items: None,
@@ -723,6 +726,11 @@ impl Stage {
 
     pub(crate) fn memory_bytes(&self) -> u64 {
         self.memory_bytes
+    }
+
+    /// The large blobs that each of its units needs.
+    pub(crate) fn needed(&self) -> &Needed {
+        &self.needed
     }
 
     pub(crate) fn attempts_leased(&self) -> u64 {

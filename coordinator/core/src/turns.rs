@@ -14,8 +14,11 @@
 //! has had over its weight differs by no more than what the two have out at one time over their
 //! weights, by what that should take or takes in the end, whichever is more. So an owner that has
 //! something for a worker that asks is served before another one, for its weight, has had more than
-//! that. One that few workers can serve falls behind what the others have had, without what they
-//! have out, by what all slots do in [`BEHIND_MAX`] at the most: so long it may catch up.
+//! that. To this comes what all slots do in [`AHEAD_MAX`], and a worker in that time: so far another
+//! one may come before it, or another job before one of the same owner, where the worker has its
+//! files (`locality.rs`). An owner that few workers can serve falls behind what the others have had,
+//! without what they have out, by what all slots do in [`BEHIND_MAX`] at the most: so long it may
+//! catch up.
 //!
 //! A job is filed anew with every change of its books, so that no turn looks at all of them.
 
@@ -31,11 +34,17 @@ use crate::Owner;
 use crate::core::Core;
 use crate::filing::refile;
 use crate::job::Job;
+use crate::locality::AHEAD_MAX;
 use crate::slot_time::{SlotTime, VirtualTime};
 use crate::stage::Stage;
 
 /// What all slots do in so long, who could not be served may catch up.
 const BEHIND_MAX: Duration = Duration::from_secs(60);
+
+/// How many jobs are near their turn at a time, and how many are looked at for them.
+const NEAR_MAX: usize = 16;
+/// See [`NEAR_MAX`].
+const LATER_LOOKED_AT_MAX: usize = 256;
 
 /// The accounts of all owners, and the order of those who have something to be handed out. An owner
 /// that was never set has the default terms.
@@ -174,6 +183,47 @@ impl Turns {
     pub(crate) fn jobs(&self, memory_bytes: u64) -> impl Iterator<Item = JobId> {
         let fitting = move |(_, owner): &OwnerRank| self.accounts[owner].fitting(memory_bytes);
         self.order.iter().flat_map(fitting)
+    }
+
+    /// The jobs that may come before `first`, whose turn it is among those for slots with so much
+    /// memory: no other one of their owner's comes before them that has a higher priority, and their
+    /// own turn is near.
+    pub(crate) fn near(
+        &self,
+        first: JobId,
+        memory_bytes: u64,
+        slots: u64,
+    ) -> impl Iterator<Item = JobId> {
+        let later = self.jobs(memory_bytes).skip_while(move |id| *id != first).skip(1);
+        let mut head = self.jobs[&first];
+        let with_head = later.take(LATER_LOOKED_AT_MAX).map(move |id| {
+            let filed = self.jobs[&id];
+            if filed.standing.owner != head.standing.owner {
+                head = filed;
+            }
+            (id, filed, head)
+        });
+        let ahead = SlotTime::of_slots(slots.max(1), AHEAD_MAX);
+        let first = self.jobs[&first];
+        let near = with_head.filter(move |(_, filed, head)| {
+            self.is_near_among_owners(first, *filed, ahead)
+                && self.is_near_among_jobs(*head, *filed, ahead)
+        });
+        near.map(|(id, ..)| id).take(NEAR_MAX)
+    }
+
+    /// Whether the owner of a job is not much further than that of the first one.
+    fn is_near_among_owners(&self, first: Filed, filed: Filed, ahead: SlotTime) -> bool {
+        let start = |filed: Filed| self.accounts[&filed.standing.owner].start();
+        start(filed) <= start(first).plus(ahead.over(self.weights))
+    }
+
+    /// Whether a job is not much further than its owner's first one, in what slots do for that owner.
+    fn is_near_among_jobs(&self, head: Filed, filed: Filed, ahead: SlotTime) -> bool {
+        let weight = self.accounts[&filed.standing.owner].weight();
+        let of_owner = ahead.share(weight, self.weights);
+        filed.standing.priority == head.standing.priority
+            && filed.start() <= head.start().plus(of_owner.over(1))
     }
 
     /// The least memory that anything needs which can be handed out, if anything can.

@@ -1,5 +1,6 @@
 //! Event in, all actions out: the machine against tables, scenarios and random traffic.
 
+mod locality;
 mod notices;
 mod orders;
 mod recovery;
