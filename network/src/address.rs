@@ -141,6 +141,11 @@ pub(crate) async fn resolve(hints: &[String], peer: WorkerId) -> (Vec<Multiaddr>
     (addresses, failures)
 }
 
+/// Whether it is an address of QUIC.
+pub(crate) fn is_quic(address: &Multiaddr) -> bool {
+    address.iter().any(|protocol| matches!(protocol, Protocol::QuicV1))
+}
+
 /// `address` without its last `/p2p/…`.
 pub(crate) fn without_peer(address: &Multiaddr) -> Multiaddr {
     let mut address = address.clone();

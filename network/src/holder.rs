@@ -1,5 +1,8 @@
 //! Which program has a port, where the system tells: a name to act on beats "in use".
 
+#[cfg(target_os = "linux")]
+use std::os::fd::RawFd;
+
 /// A transport, as far as ports go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PortKind {
@@ -13,13 +16,26 @@ pub enum PortKind {
 /// nobody does, or when it is another user's, whose programs are not ours to see.
 #[cfg(target_os = "linux")]
 pub fn port_holder(kind: PortKind, port: u16) -> Option<String> {
+    let sockets = sockets(kind, port);
+    (!sockets.is_empty()).then(|| owner_of(&sockets)).flatten()
+}
+
+/// The descriptors by which this process has the sockets that listen on `port`.
+#[cfg(target_os = "linux")]
+pub(crate) fn descriptors_at(kind: PortKind, port: u16) -> Vec<RawFd> {
+    descriptors_of("self", &sockets(kind, port)).collect()
+}
+
+/// The names of the sockets that listen on `port`, as they stand among a process's files.
+#[cfg(target_os = "linux")]
+fn sockets(kind: PortKind, port: u16) -> Vec<String> {
     let tables = match kind {
         PortKind::Udp => ["/proc/net/udp", "/proc/net/udp6"],
         PortKind::Tcp => ["/proc/net/tcp", "/proc/net/tcp6"],
     };
     let tables = tables.map(|table| std::fs::read_to_string(table).unwrap_or_default());
-    let sockets: Vec<_> = tables.iter().flat_map(|table| sockets_at(table, kind, port)).collect();
-    (!sockets.is_empty()).then(|| owner_of(&sockets)).flatten()
+    let numbers = tables.iter().flat_map(|table| sockets_at(table, kind, port));
+    numbers.map(|socket| format!("socket:[{socket}]")).collect()
 }
 
 /// Nothing is asked of other systems yet.
@@ -45,21 +61,26 @@ fn sockets_at(table: &str, kind: PortKind, port: u16) -> Vec<u64> {
 
 /// The first process that holds one of these sockets.
 #[cfg(target_os = "linux")]
-fn owner_of(sockets: &[u64]) -> Option<String> {
-    let links: Vec<_> = sockets.iter().map(|socket| format!("socket:[{socket}]")).collect();
+fn owner_of(sockets: &[String]) -> Option<String> {
     let processes = std::fs::read_dir("/proc").ok()?.flatten();
-    let numbered = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    let holds = |process: &u32| {
-        let files = std::fs::read_dir(format!("/proc/{process}/fd")).into_iter().flatten();
-        files.flatten().any(|file| {
-            std::fs::read_link(file.path())
-                .is_ok_and(|target| links.iter().any(|link| target.as_os_str() == link.as_str()))
-        })
-    };
-    let process = numbered.into_iter().find(holds)?;
+    let mut numbered =
+        processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let holds = |process: &u32| descriptors_of(&process.to_string(), sockets).next().is_some();
+    let process = numbered.find(holds)?;
     let name = std::fs::read_to_string(format!("/proc/{process}/comm")).unwrap_or_default();
     let name = name.trim();
     Some(format!("{} (process {process})", if name.is_empty() { "a program" } else { name }))
+}
+
+/// The descriptors by which a process has any of these sockets.
+#[cfg(target_os = "linux")]
+fn descriptors_of(process: &str, sockets: &[String]) -> impl Iterator<Item = RawFd> {
+    let files = std::fs::read_dir(format!("/proc/{process}/fd")).into_iter().flatten().flatten();
+    files.filter_map(|file| {
+        let target = std::fs::read_link(file.path()).ok()?;
+        let is_one = sockets.iter().any(|socket| target.as_os_str() == socket.as_str());
+        is_one.then(|| file.file_name().to_str()?.parse().ok()).flatten()
+    })
 }
 
 #[cfg(all(test, target_os = "linux"))]

@@ -19,7 +19,7 @@ pub(crate) const CONNECTIONS_PER_PEER_MAX: u32 = 16;
 pub(crate) const HANDSHAKES_OUTGOING_MAX: u32 = 256;
 
 /// The most handshakes of others under way, for each connection that a node may hold: a fleet that
-/// lost its coordinator comes back at one moment, and each of it may try QUIC and TCP at once. A
+/// lost its coordinator comes back at one moment, and each of it may try TCP beside QUIC. A
 /// handshake costs a signature and a Diffie-Hellman exchange, about 0.2 ms, holds no more memory
 /// than the connection it becomes, and has [`CONNECT_MAX`].
 pub(crate) const HANDSHAKES_PER_CONNECTION_MAX: u32 = 2;
@@ -128,6 +128,15 @@ pub(crate) const IDLE_CONNECTION_MAX: Duration = Duration::from_secs(60);
 /// How long it may take to connect to one address.
 pub(crate) const CONNECT_MAX: Duration = Duration::from_secs(10);
 
+/// The room asked for what arrives at a UDP socket: for the first packets of some 4,000 peers, each a
+/// few kilobytes in the system's books.
+#[cfg(target_os = "linux")]
+pub(crate) const UDP_RECEIVE_BYTES: usize = 16 * 1024 * 1024;
+
+/// How long QUIC is tried alone where a peer is said to speak it: the delay between attempts that RFC
+/// 8305 recommends, and nothing that those notice whose network lets no UDP through.
+pub(crate) const QUIC_HEAD_START: Duration = Duration::from_millis(250);
+
 /// How long it may take to agree on a protocol for a new stream.
 pub(crate) const STREAM_OPEN_MAX: Duration = Duration::from_secs(10);
 
@@ -148,6 +157,7 @@ pub(crate) const fn transfer_time_max(bytes: u64) -> Duration {
     Duration::from_secs(STALL_MAX.as_secs() + bytes / RATE_MIN)
 }
 
+const _: () = assert!(QUIC_HEAD_START.as_millis() < CONNECT_MAX.as_millis());
 const _: () = assert!(NOTICED_MAX.as_secs() < LEASE_DURATION.as_secs());
 const _: () = assert!(CLOSE_MAX.as_secs() < STOP_MAX.as_secs());
 const _: () = assert!(

@@ -9,12 +9,13 @@ use std::task::{Context, Poll};
 use either::Either;
 use libp2p::core::transport::PortUse;
 use libp2p::core::{Endpoint, Multiaddr};
-use libp2p::multiaddr::Protocol;
 use libp2p::swarm::{
     ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler, THandlerInEvent,
     THandlerOutEvent, ToSwarm, dummy,
 };
 use libp2p::{PeerId, ping};
+
+use crate::address::is_quic;
 
 /// Pings over every connection but those of QUIC.
 pub(crate) struct Liveness(ping::Behaviour);
@@ -82,8 +83,4 @@ impl NetworkBehaviour for Liveness {
     ) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
         self.0.poll(context).map(|action| action.map_in(Either::Left))
     }
-}
-
-fn is_quic(address: &Multiaddr) -> bool {
-    address.iter().any(|protocol| matches!(protocol, Protocol::QuicV1))
 }

@@ -24,6 +24,7 @@ use tracing::info;
 use crate::address::{Attempts, peer_of, resolve};
 use crate::api_stream::{API, ApiGate, ApiStream, ApiStreams, IncomingApiStreams};
 use crate::blob::{BlobServer, BlobSource, FetchError, fetch};
+use crate::head_start::HeadStart;
 use crate::identity::HostKey;
 use crate::interfaces::{self, Reach};
 use crate::limits::{
@@ -192,11 +193,12 @@ impl Node {
         key: &HostKey,
         config: NodeConfig,
     ) -> Result<(Self, IncomingStreams), StartError> {
-        let mut swarm = swarm::build(key, &config)?;
+        let head_start = HeadStart::default();
+        let mut swarm = swarm::build(key, &config, &head_start)?;
         let port = listen::listen(&mut swarm, config.reach(), config.port)?;
         // A fleet that comes back at one moment opens one stream for each connection.
         let (work, streams) = mpsc::channel(config.connections_max.max(1) as usize);
-        let node = Self::run(key.id(), swarm, config.reach(), port, work);
+        let node = Self::run(key.id(), swarm, head_start, (config.reach(), port), work);
         info!(id = %key.id(), port, "node started");
         Ok((node, IncomingStreams { streams }))
     }
@@ -208,22 +210,24 @@ impl Node {
     /// [`StartError::Cryptography`].
     pub fn start_caller(key: &HostKey) -> Result<Self, StartError> {
         let config = NodeConfig { mdns: false, ..NodeConfig::default() };
-        let swarm = swarm::build(key, &config)?;
+        let head_start = HeadStart::default();
+        let swarm = swarm::build(key, &config, &head_start)?;
         // Nobody takes work streams here: they are dropped.
         let (work, _) = mpsc::channel(1);
-        Ok(Self::run(key.id(), swarm, config.reach(), 0, work))
+        Ok(Self::run(key.id(), swarm, head_start, (config.reach(), 0), work))
     }
 
     fn run(
         id: WorkerId,
         swarm: Swarm<Behaviour>,
-        reach: Reach,
-        port: u16,
+        head_start: HeadStart,
+        (reach, port): (Reach, u16),
         work: mpsc::Sender<WorkStream>,
     ) -> Self {
         let (commands, requests) = mpsc::channel(COMMANDS_WAITING_MAX);
         let (blobs, api) = (Arc::new(BlobServer::new()), Arc::new(ApiStreams::new()));
-        let task = task::Task::new(swarm, requests, work, Arc::clone(&blobs), Arc::clone(&api));
+        let (of_blobs, of_api) = (Arc::clone(&blobs), Arc::clone(&api));
+        let task = task::Task::new(swarm, requests, work, of_blobs, of_api, head_start);
         tokio::spawn(task.run());
         let fetches = Semaphore::new(BLOBS_FETCHED_MAX);
         Self { shared: Arc::new(Shared { id, port, reach, commands, blobs, api, fetches }) }

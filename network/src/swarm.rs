@@ -1,6 +1,8 @@
 //! The libp2p swarm: which transports and behaviours, with which bounds.
 
 use libp2p::connection_limits::{self, ConnectionLimits};
+use libp2p::core::Transport;
+use libp2p::core::upgrade::Version;
 use libp2p::identity::Keypair;
 use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::swarm::{NetworkBehaviour, Swarm};
@@ -9,6 +11,7 @@ use tracing::warn;
 
 use crate::api_stream::API;
 use crate::blob::BLOB;
+use crate::head_start::{AfterQuic, HeadStart};
 use crate::identity::HostKey;
 use crate::limits::{
     CONNECT_MAX, CONNECTION_WINDOW_BYTES, CONNECTIONS_PER_PEER_MAX, HANDSHAKES_OUTGOING_MAX,
@@ -34,13 +37,24 @@ pub(crate) struct Behaviour {
     pub(crate) streams: Streams,
 }
 
-/// A swarm that listens nowhere yet.
-pub(crate) fn build(key: &HostKey, config: &NodeConfig) -> Result<Swarm<Behaviour>, StartError> {
-    let swarm = SwarmBuilder::with_existing_identity(key.to_swarm_key())
+/// A swarm that listens nowhere yet, in whose dials QUIC may have a head start.
+pub(crate) fn build(
+    key: &HostKey,
+    config: &NodeConfig,
+    head_start: &HeadStart,
+) -> Result<Swarm<Behaviour>, StartError> {
+    let key = key.to_swarm_key();
+    let noise = noise::Config::new(&key).map_err(|source| StartError::Cryptography { source })?;
+    let tcp = tcp::tokio::Transport::new(tcp::Config::new().nodelay(true));
+    let tcp = AfterQuic::new(tcp, head_start.clone())
+        .upgrade(Version::V1Lazy)
+        .authenticate(noise)
+        .multiplex(muxer::Yamux::default());
+    let swarm = SwarmBuilder::with_existing_identity(key)
         .with_tokio()
-        .with_tcp(tcp::Config::new().nodelay(true), noise::Config::new, muxer::Yamux::default)
-        .map_err(|source| StartError::Cryptography { source })?
         .with_quic_config(bound_quic)
+        .with_other_transport(|_| tcp)
+        .unwrap_or_else(|never| match never {})
         .with_behaviour(|key| behaviour(key, config))
         .unwrap_or_else(|never| match never {})
         .with_swarm_config(|swarm| {

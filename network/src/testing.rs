@@ -10,6 +10,7 @@ use libp2p::{Stream, StreamProtocol};
 use tokio_util::compat::{Compat, FuturesAsyncReadCompatExt};
 
 use crate::address::peer_of;
+use crate::head_start::HeadStart;
 use crate::interfaces::{Reach, addresses, tcp};
 use crate::node::{IncomingStreams, Node, NodeConfig};
 use crate::swarm::BehaviourEvent;
@@ -57,7 +58,8 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     let key = HostKey::generate();
-    let mut swarm = swarm::build(&key, &on_loopback()).expect("a swarm can be built");
+    let mut swarm =
+        swarm::build(&key, &on_loopback(), &HeadStart::default()).expect("a swarm can be built");
     let port = listen::listen(&mut swarm, Reach::Loopback, 0).expect("a port is free");
     tokio::spawn(async move {
         loop {

@@ -18,6 +18,7 @@ use crate::address::{
 };
 use crate::api_stream::{API, ApiStreams};
 use crate::blob::BlobServer;
+use crate::head_start::HeadStart;
 use crate::limits::{STOP_MAX, WORK_STREAMS_MAX, WORK_STREAMS_PER_PEER_MAX};
 use crate::permits::Permits;
 use crate::streams::Inbound;
@@ -34,6 +35,7 @@ pub(super) struct Task {
     api: Arc<ApiStreams>,
     book: Book,
     dials: HashMap<PeerId, Dial>,
+    head_start: HeadStart,
 }
 
 /// A connection being made to one peer; whoever asks meanwhile waits for the same.
@@ -51,10 +53,11 @@ impl Task {
         work: mpsc::Sender<WorkStream>,
         blobs: Arc<BlobServer>,
         api: Arc<ApiStreams>,
+        head_start: HeadStart,
     ) -> Self {
         let work_permits = Permits::new(WORK_STREAMS_PER_PEER_MAX, WORK_STREAMS_MAX);
         let (book, dials) = (Book::default(), HashMap::new());
-        Self { swarm, commands, work, work_permits, blobs, api, book, dials }
+        Self { swarm, commands, work, work_permits, blobs, api, book, dials, head_start }
     }
 
     /// Runs until all handles are gone or one asks to stop.
@@ -94,7 +97,8 @@ impl Task {
         self.dial(peer, addresses, Vec::new(), vec![reply]);
     }
 
-    /// Dials all `addresses` at once, with a head start for QUIC; the first connection counts.
+    /// Dials all `addresses` at once, with a head start for QUIC; the first connection counts, and the
+    /// others are given up.
     fn dial(
         &mut self,
         peer: PeerId,
@@ -111,7 +115,7 @@ impl Task {
             .build();
         let connection = dial.connection_id();
         trace!(%peer, ?addresses, "dialling");
-        match self.swarm.dial(dial) {
+        match self.head_start.during(&addresses, || self.swarm.dial(dial)) {
             Ok(()) => {
                 let dial = Dial { connection, addresses, failures, waiting };
                 self.dials.insert(peer, dial);

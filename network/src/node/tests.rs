@@ -8,6 +8,7 @@ use tokio::io::AsyncWriteExt;
 use tokio_util::compat::FuturesAsyncReadCompatExt;
 
 use super::*;
+use crate::limits::{CONNECT_MAX, QUIC_HEAD_START};
 use crate::testing::{node, on_loopback, over, soon, tcp_address};
 use crate::{ReceiveError, WorkReceiver, WorkSender};
 
@@ -185,6 +186,40 @@ async fn a_stranger_at_an_address_is_told_from_the_peer() {
     addresses.extend(over(&coordinator, "tcp"));
     let opened = worker.open_work_stream(coordinator.id(), &addresses);
     let (mut sender, _receiver) = soon(opened).await.unwrap().split();
+    sender.send(&1_u32).await.unwrap();
+    assert_eq!(soon(incoming.next()).await.unwrap().0, worker.id());
+}
+
+#[tokio::test]
+async fn tcp_is_not_dialled_before_quic_has_had_its_head_start() {
+    let (worker, _) = node().await;
+    let (silent, bystander) = (UdpSocket::bind("127.0.0.1:0"), TcpListener::bind("127.0.0.1:0"));
+    let (silent, bystander) = (silent.unwrap(), bystander.unwrap());
+    bystander.set_nonblocking(true).unwrap();
+    let bystander = tokio::net::TcpListener::from_std(bystander).unwrap();
+    let (udp, tcp) = (silent.local_addr().unwrap(), bystander.local_addr().unwrap());
+    let peer = HostKey::generate().id();
+    let quic = format!("/ip4/127.0.0.1/udp/{}/quic-v1/p2p/{}", udp.port(), peer_of(peer));
+    let addresses = [quic, tcp_address(tcp.port(), peer)];
+    let began = std::time::Instant::now();
+    tokio::spawn(async move { worker.open_work_stream(peer, &addresses).await.map(drop) });
+    soon(bystander.accept()).await.unwrap();
+    assert!(began.elapsed() >= QUIC_HEAD_START, "TCP was dialled after {:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn what_does_not_answer_over_quic_is_dialled_over_tcp_too() {
+    let ((worker, _), (coordinator, mut incoming)) = (node().await, node().await);
+    // Bound, so that nothing says that nobody is there.
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let mut addresses = over(&coordinator, "tcp");
+    addresses.push(format!("/ip4/127.0.0.1/udp/{port}/quic-v1/p2p/{}", peer_of(coordinator.id())));
+    let opened = worker.open_work_stream(coordinator.id(), &addresses);
+    // QUIC gives up then, and TCP would not have waited less.
+    let opened =
+        tokio::time::timeout(CONNECT_MAX, opened).await.expect("TCP waits for QUIC to fail");
+    let (mut sender, _receiver) = opened.unwrap().split();
     sender.send(&1_u32).await.unwrap();
     assert_eq!(soon(incoming.next()).await.unwrap().0, worker.id());
 }
