@@ -7,8 +7,10 @@
 //! world lives in one.
 #![allow(unsafe_code, reason = "an allocator is unsafe; all that it does is to pass calls on")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
+use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
+
+use mimalloc::MiMalloc;
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -79,18 +81,18 @@ fn count(owner: Owner, before: usize, after: usize) {
     }
 }
 
-// SAFETY: every call is passed on to the system's allocator, with a layout that is longer in front.
+// SAFETY: every call is passed on to mimalloc, with a layout that is longer in front.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let Some(with_mark) = Self::with_mark(layout) else { return std::ptr::null_mut() };
         // SAFETY: the layout is not empty, and the memory is of it.
-        unsafe { Self::mark(System.alloc(with_mark), layout) }
+        unsafe { Self::mark(MiMalloc.alloc(with_mark), layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         let Some(with_mark) = Self::with_mark(layout) else { return std::ptr::null_mut() };
         // SAFETY: the layout is not empty, and the memory is of it.
-        unsafe { Self::mark(System.alloc_zeroed(with_mark), layout) }
+        unsafe { Self::mark(MiMalloc.alloc_zeroed(with_mark), layout) }
     }
 
     unsafe fn dealloc(&self, piece: *mut u8, layout: Layout) {
@@ -101,8 +103,8 @@ unsafe impl GlobalAlloc for Counting {
             (marked, owner_of(marked))
         };
         count(owner, layout.size(), 0);
-        // SAFETY: this is what the system's allocator gave for this layout.
-        unsafe { System.dealloc(marked, with_mark) }
+        // SAFETY: this is what mimalloc gave for this layout.
+        unsafe { MiMalloc.dealloc(marked, with_mark) }
     }
 
     unsafe fn realloc(&self, piece: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
@@ -114,9 +116,9 @@ unsafe impl GlobalAlloc for Counting {
             let marked = piece.sub(offset);
             (marked, owner_of(marked))
         };
-        // SAFETY: this is what the system's allocator gave for this layout; the new size is larger
+        // SAFETY: this is what mimalloc gave for this layout; the new size is larger
         // than the mark.
-        let moved = unsafe { System.realloc(marked, with_mark, new_bytes) };
+        let moved = unsafe { MiMalloc.realloc(marked, with_mark, new_bytes) };
         if moved.is_null() {
             return moved;
         }
