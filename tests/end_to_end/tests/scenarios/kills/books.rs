@@ -13,9 +13,12 @@ fn open(swarm: &Swarm) -> Result<Connection> {
 }
 
 /// Every attempt that a worker was told is safe is in the store, once, or not needed: one of those
-/// made of a unit that was late may answer after the unit was settled without it.
-pub fn check_acknowledged(swarm: &Swarm) -> Result<()> {
-    let told = swarm.acknowledged();
+/// made of a unit that was late may answer after the unit was settled without it. Of `removed` jobs
+/// nothing is expected.
+pub fn check_acknowledged(swarm: &Swarm, removed: &[String]) -> Result<()> {
+    let removed: Vec<_> = removed.iter().map(|job| job.replace("job-", "attempt-") + ".").collect();
+    let mut told = swarm.acknowledged();
+    told.retain(|attempt| !removed.iter().any(|job| attempt.starts_with(job)));
     let store = open(swarm)?;
     let mut query = store.prepare(
         "SELECT 'attempt-' || job || '.' || unit || '.' || attempt FROM \
