@@ -112,7 +112,7 @@ fn print(seed: u64, report: &Report, elapsed: Duration) {
     println!(
         "  {:.2}× the ideal: {:.1} s with something to compute, of which {:.1} s had to be; \
          {:.1} % of what was computed was for nothing",
-        busy.as_secs_f64() / ideal.as_secs_f64().max(1e-6),
+        report.over_ideal(),
         busy.as_secs_f64(),
         ideal.as_secs_f64(),
         100.0 * report.wasted(),

@@ -37,6 +37,11 @@ impl Report {
         self.busy.mul_f64(self.needed.as_secs_f64() / self.supply.as_secs_f64().max(1e-6))
     }
 
+    /// How many times as long as that there was something to compute.
+    pub fn over_ideal(&self) -> f64 {
+        self.busy.as_secs_f64() / self.ideal().as_secs_f64().max(1e-6)
+    }
+
     /// Which part of what was computed nobody needed.
     pub fn wasted(&self) -> f64 {
         let (needed, spent) = (self.needed.as_secs_f64(), self.spent.as_secs_f64());

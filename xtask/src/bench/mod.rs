@@ -1,13 +1,15 @@
 //! What the platform costs, each figure beside its limit or its peer in the same run.
 //!
-//! Everything runs on real processes over loopback, every result committed with fsync before it is
-//! acknowledged. What is compared is measured in turns, so that a machine that slows down slows
-//! both; a figure is the median of its rounds, and its noise is how far the rounds lie apart.
+//! All but the core alone and simulations runs on real processes over loopback, every result committed
+//! with fsync before it is acknowledged. What is compared is measured in turns, so that a machine that
+//! slows down slows both; a figure is the median of its rounds, and its noise is how far the rounds
+//! lie apart. Rounds of simulations are worlds of other seeds.
 //! Deliberately absent: assertions. A timing that is not what it should be fails nothing.
 
 mod figure;
 mod platform;
 mod scale;
+mod simulated;
 
 use std::fs::File;
 use std::io::Write;
@@ -125,10 +127,12 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let compute = compute(workspace, options)?;
     step::announce("the coordinator's core alone");
     let core = core_alone(workspace, options)?;
+    let simulated = simulated::Simulated::run(workspace, options)?;
 
     let mut figures = figures(&limits, &trials, &compute);
     figures.extend(scale.figures(&limits, core.us_per_unit())?);
     figures.extend(core.figures());
+    figures.extend(simulated.figures());
     match options.form {
         Form::Table => figure::print_table(&figures),
         Form::Json => println!("{}", figure::to_json(&figures)),
