@@ -14,17 +14,15 @@ use socket2::SockRef;
 
 #[cfg(target_os = "linux")]
 use crate::holder::{PortKind, descriptors_at};
-#[cfg(target_os = "linux")]
-use crate::limits::UDP_RECEIVE_BYTES;
 use crate::swarm::Behaviour;
 
-/// Asks for more room at the UDP sockets of a swarm that listens on `port`. What cannot be had is
+/// Asks for so much room at the UDP sockets of a swarm that listens on `port`. What cannot be had is
 /// done without.
 #[cfg(target_os = "linux")]
-pub(crate) fn enlarge(_listening: &Swarm<Behaviour>, port: u16) {
+pub(crate) fn enlarge(_listening: &Swarm<Behaviour>, port: u16, bytes: usize) {
     for descriptor in descriptors_at(PortKind::Udp, port) {
         let room = of_socket(descriptor, |socket| {
-            socket.set_recv_buffer_size(UDP_RECEIVE_BYTES)?;
+            socket.set_recv_buffer_size(bytes)?;
             socket.recv_buffer_size()
         });
         tracing::debug!(?room, "room for what arrives over UDP");
@@ -33,7 +31,7 @@ pub(crate) fn enlarge(_listening: &Swarm<Behaviour>, port: u16) {
 
 /// Other systems are asked for nothing yet.
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn enlarge(_listening: &Swarm<Behaviour>, _port: u16) {}
+pub(crate) fn enlarge(_listening: &Swarm<Behaviour>, _port: u16, _bytes: usize) {}
 
 /// Asks a socket of this process, as libp2p gives nobody its own.
 #[cfg(target_os = "linux")]
@@ -48,14 +46,18 @@ fn of_socket<T>(descriptor: RawFd, ask: impl FnOnce(SockRef<'_>) -> T) -> T {
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
-    use crate::testing::node;
+    use crate::limits::UDP_RECEIVE_BYTES;
+    use crate::testing::on_loopback;
+    use crate::{HostKey, Node, NodeConfig};
     use std::net::UdpSocket;
 
     #[tokio::test]
-    async fn a_node_has_more_room_than_other_sockets() {
+    async fn a_node_that_serves_many_has_more_room_than_other_sockets() {
         let plain = UdpSocket::bind("127.0.0.1:0").expect("a free port");
         let plain = SockRef::from(&plain).recv_buffer_size().expect("it is a socket");
-        let (node, _incoming) = node().await;
+        let config = NodeConfig { udp_receive_bytes: Some(UDP_RECEIVE_BYTES), ..on_loopback() };
+        let started = Node::start(&HostKey::generate(), config).await;
+        let (node, _incoming) = started.expect("a node starts on loopback");
         let sockets = descriptors_at(PortKind::Udp, node.port());
         assert!(!sockets.is_empty(), "a node has a socket");
         for descriptor in sockets {

@@ -39,7 +39,7 @@ pub use frame::{ReceiveError, SendError, Violation};
 pub use holder::{PortKind, port_holder};
 pub use identity::{HostKey, ProjectKey, SubmitterKey};
 pub use key_file::{KeyError, KeyKind};
-pub use limits::{API_IDLE_MAX, CONNECTIONS_MAX_DEFAULT, PORT_DEFAULT};
+pub use limits::{API_IDLE_MAX, CONNECTIONS_MAX_DEFAULT, PORT_DEFAULT, UDP_RECEIVE_BYTES};
 pub use node::{IncomingStreams, Node, NodeConfig, OpenError, StartError};
 pub use record::{RecordError, verify_record};
 pub use work_stream::{WorkReceiver, WorkSender, WorkStream};

@@ -128,10 +128,9 @@ pub(crate) const IDLE_CONNECTION_MAX: Duration = Duration::from_secs(60);
 /// How long it may take to connect to one address.
 pub(crate) const CONNECT_MAX: Duration = Duration::from_secs(10);
 
-/// The room asked for what arrives at a UDP socket: for the first packets of some 4,000 peers, each a
-/// few kilobytes in the system's books.
-#[cfg(target_os = "linux")]
-pub(crate) const UDP_RECEIVE_BYTES: usize = 16 * 1024 * 1024;
+/// The room for what arrives over UDP at a node to which thousands come back: for the first packets
+/// of some 4,000 peers, each a few kilobytes in the system's books.
+pub const UDP_RECEIVE_BYTES: usize = 16 * 1024 * 1024;
 
 /// How long QUIC is tried alone where a peer is said to speak it: the delay between attempts that RFC
 /// 8305 recommends, and nothing that those notice whose network lets no UDP through.

@@ -14,7 +14,6 @@ use libp2p::swarm::Swarm;
 use tracing::debug;
 
 use crate::address::kind_of;
-use crate::buffers;
 use crate::holder::{PortKind, port_holder};
 use crate::interfaces::{Reach, quic, tcp};
 use crate::node::StartError;
@@ -25,16 +24,6 @@ const FREE_PORT_TRIES: u32 = 32;
 
 /// Listens on `port`, or on any free one if it is 0, and returns the port.
 pub(crate) fn listen(
-    swarm: &mut Swarm<Behaviour>,
-    reach: Reach,
-    port: u16,
-) -> Result<u16, StartError> {
-    let port = listen_somewhere(swarm, reach, port)?;
-    buffers::enlarge(swarm, port);
-    Ok(port)
-}
-
-fn listen_somewhere(
     swarm: &mut Swarm<Behaviour>,
     reach: Reach,
     port: u16,

@@ -33,7 +33,7 @@ use crate::limits::{
 use crate::streams::{StreamFailure, StreamReply};
 use crate::swarm::Behaviour;
 use crate::work_stream::{WORK, WorkStream};
-use crate::{listen, swarm};
+use crate::{buffers, listen, swarm};
 
 /// How a node presents itself. The default is the recommendation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +48,10 @@ pub struct NodeConfig {
     pub mdns: bool,
     /// The most connections at a time, either way. Default 4,096; an idle one costs up to 75 KB.
     pub connections_max: u32,
+    /// How much room is asked for what arrives over UDP, in bytes; the system gives what it allows.
+    /// Default what it gives to all: with more, a node that fetches large blobs holds more of them
+    /// before they are read. [`crate::UDP_RECEIVE_BYTES`] for one to which a fleet comes back.
+    pub udp_receive_bytes: Option<usize>,
 }
 
 /// A handle to a running node; clones are handles to the same one. The node stops when all are
@@ -174,6 +178,7 @@ impl Default for NodeConfig {
             loopback_only: false,
             mdns: true,
             connections_max: CONNECTIONS_MAX_DEFAULT,
+            udp_receive_bytes: None,
         }
     }
 }
@@ -196,6 +201,9 @@ impl Node {
         let head_start = HeadStart::default();
         let mut swarm = swarm::build(key, &config, &head_start)?;
         let port = listen::listen(&mut swarm, config.reach(), config.port)?;
+        if let Some(bytes) = config.udp_receive_bytes {
+            buffers::enlarge(&swarm, port, bytes);
+        }
         // A fleet that comes back at one moment opens one stream for each connection.
         let (work, streams) = mpsc::channel(config.connections_max.max(1) as usize);
         let node = Self::run(key.id(), swarm, head_start, (config.reach(), port), work);

@@ -42,7 +42,9 @@ use std::sync::atomic::AtomicU64;
 use gleaner_clock::Clock;
 use gleaner_coordinator_core::{Core, Recovered};
 use gleaner_folder::{NetworkFolders, NotLocal, check_local};
-use gleaner_network::{IncomingApiStreams, IncomingStreams, Node, NodeConfig, PORT_DEFAULT};
+use gleaner_network::{
+    IncomingApiStreams, IncomingStreams, Node, NodeConfig, PORT_DEFAULT, UDP_RECEIVE_BYTES,
+};
 use gleaner_sandbox::{Priority, Sandbox, SandboxConfig, SandboxError};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
@@ -450,6 +452,7 @@ fn node_config(config: &Config) -> NodeConfig {
         port: config.port.or_else(|| port::remembered(&config.data)).unwrap_or(PORT_DEFAULT),
         loopback_only: config.loopback_only,
         mdns: config.mdns,
+        udp_receive_bytes: Some(UDP_RECEIVE_BYTES),
         ..NodeConfig::default()
     }
 }
