@@ -40,7 +40,7 @@ pub enum Build {
 pub enum Length {
     /// Enough for figures to be quoted.
     Full,
-    /// A minute or so.
+    /// A few minutes.
     Quick,
 }
 

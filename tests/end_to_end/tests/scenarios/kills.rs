@@ -43,17 +43,23 @@ fn pause(draw: &mut Draw) {
     thread::sleep(Duration::from_millis(draw.below(PAUSE_MS_MAX)));
 }
 
+/// A coordinator and two workers that log what they are told is safe.
+fn watched(gleaner: &Gleaner) -> Result<Swarm> {
+    let mut swarm = Swarm::start(gleaner)?;
+    swarm.log_acknowledged();
+    for slots in [1, 1] {
+        swarm.join_worker(slots)?;
+    }
+    Ok(swarm)
+}
+
 #[test]
 fn workers_killed_at_random_moments_change_no_byte() -> Result<()> {
     let gleaner = Gleaner::find()?;
     for (name, example) in EXAMPLES {
         let folder = example()?;
         let expected = gleaner.run(&folder.manifest())?;
-        let mut swarm = Swarm::start(&gleaner)?;
-        swarm.log_acknowledged();
-        for slots in [1, 1] {
-            swarm.join_worker(slots)?;
-        }
+        let mut swarm = watched(&gleaner)?;
         eprintln!("workers_killed: the job {name}");
         with_seeds("--test scenarios workers_killed", count("GLEANER_RUNS", 1), |draw| {
             kill_workers(&mut swarm, &folder.manifest(), &expected, draw)
@@ -86,11 +92,7 @@ fn a_coordinator_killed_at_random_moments_loses_and_repeats_nothing() -> Result<
     let folder = traces()?;
     let gleaner = Gleaner::find()?;
     let expected = gleaner.run(&folder.manifest())?;
-    let mut swarm = Swarm::start(&gleaner)?;
-    swarm.log_acknowledged();
-    for slots in [1, 1] {
-        swarm.join_worker(slots)?;
-    }
+    let mut swarm = watched(&gleaner)?;
     with_seeds("--test scenarios a_coordinator_killed", count("GLEANER_RESTARTS", 2), |draw| {
         let job = swarm.submit(&folder.manifest())?;
         pause(draw);
@@ -118,11 +120,7 @@ fn a_coordinator_killed_while_it_is_backed_up_and_jobs_are_removed_leaves_nothin
     let folder = traces()?;
     let gleaner = Gleaner::find()?;
     let expected = gleaner.run(&folder.manifest())?;
-    let mut swarm = Swarm::start(&gleaner)?;
-    swarm.log_acknowledged();
-    for slots in [1, 1] {
-        swarm.join_worker(slots)?;
-    }
+    let mut swarm = watched(&gleaner)?;
     let mut removed = vec![swarm.submit(&folder.manifest())?];
     finish(&swarm, &removed[0], &expected, &[])?;
     with_seeds("--test scenarios while_it_is_backed_up", count("GLEANER_RESTARTS", 2), |draw| {
